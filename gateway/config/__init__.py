@@ -1,0 +1,1 @@
+"""What the operator wrote, as frozen typed objects."""

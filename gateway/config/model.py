@@ -1,0 +1,201 @@
+"""What the operator wrote, as frozen typed objects.
+
+Paths are absolute. Nothing here has been opened: identity, PSK and master-key
+files are named, and read by the daemon.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from pathlib import Path
+
+DEFAULT_PORT = 51810
+"""UDP port of the control plane; WireGuard devices use the two ports above it."""
+
+DEFAULT_ROTATION_INTERVAL = 120.0
+"""Seconds; what a bank's production link ran for 45 days (arXiv 2405.04415)."""
+
+MIN_ROTATION_INTERVAL = 2.0
+"""Seconds; below it a rotation can meet its successor on a slow link."""
+
+MAX_ROTATION_INTERVAL = 3600.0
+"""Seconds; a key in use for longer than an hour is a mistake, not a policy."""
+
+LIFETIME_INTERVALS = 3.0
+"""Default `max_epoch_lifetime`, in intervals: two missed rotations are survived."""
+
+
+class Role(StrEnum):
+    """Who starts the handshakes of a tunnel."""
+
+    AUTO = "auto"
+    INITIATOR = "initiator"
+    RESPONDER = "responder"
+
+
+class QKDPolicy(StrEnum):
+    """Whether an epoch needs a QKD key."""
+
+    REQUIRED = "required"
+    PREFERRED = "preferred"
+    OFF = "off"
+
+
+class PlaneName(StrEnum):
+    """Data planes an operator can name."""
+
+    AUTO = "auto"
+    ESP = "esp"
+    WIREGUARD = "wireguard"
+    WIREGUARD_GO = "wireguard-go"
+
+
+class KEMProviderName(StrEnum):
+    """Where ML-KEM comes from."""
+
+    AUTO = "auto"
+    LIBOQS = "liboqs"
+    OPENSSL = "openssl"
+
+
+class LogFormat(StrEnum):
+    """Where log lines go."""
+
+    AUTO = "auto"
+    JOURNAL = "journal"
+    CONSOLE = "console"
+
+
+class LinkSource(StrEnum):
+    """Where a link's QKD keys come from."""
+
+    FILE = "file"
+    SIMULATED = "simulated"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a peer is reached.
+
+    Attributes:
+        host: IPv4 or IPv6 address, or a DNS name.
+        port: UDP port.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkConfig:
+    """A QKD link whose keys fill a stock.
+
+    Attributes:
+        name: The link's name, equal at both ends.
+        source: Where its keys come from.
+        rate: Keys a second, for a simulated link.
+        seed_file: File with the secret seed that both simulated ends share; None
+            for other sources.
+        key_lifetime: Seconds a key may wait in stock, or None for ever.
+        low_water: Alarm when fewer keys than this are available.
+        capacity: A simulated link stops filling at this many.
+    """
+
+    name: str
+    source: LinkSource
+    rate: float = 0.0
+    seed_file: Path | None = None
+    key_lifetime: float | None = None
+    low_water: int = 20
+    capacity: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelConfig:
+    """One tunnel to one peer.
+
+    Attributes:
+        name: Equal at both ends; 1 to 32 of ``a-z 0-9 -``, not starting with ``-``.
+        peer_identity: The peer's public identity file.
+        endpoint: Where the peer is, or None when only the peer can call.
+        role: Who starts the handshakes.
+        local_address: Outer address to use, or None to let the routing table choose.
+        plane: Data plane.
+        qkd: QKD policy.
+        link: Name of the QKD link, None only if `qkd` is off.
+        psk_file: File with a static 32-byte PSK, base64, or None.
+        rotation_interval: Seconds between epochs.
+        max_epoch_lifetime: Seconds after which the tunnel fails closed.
+        encap: UDP encapsulation of ESP.
+        addresses: Addresses inside the tunnel.
+        local_subnets: Prefixes behind this gateway.
+        remote_subnets: Prefixes behind the peer.
+        interface: Interface name.
+        mtu: Inner MTU or None to derive it.
+        enabled: Whether the tunnel is brought up at start.
+        source_file: File that holds it, for messages.
+    """
+
+    name: str
+    peer_identity: Path
+    endpoint: Endpoint | None
+    role: Role
+    local_address: str | None
+    plane: PlaneName
+    qkd: QKDPolicy
+    link: str | None
+    psk_file: Path | None
+    rotation_interval: float
+    max_epoch_lifetime: float
+    encap: bool
+    addresses: tuple[IPv4Interface | IPv6Interface, ...]
+    local_subnets: tuple[IPv4Network | IPv6Network, ...]
+    remote_subnets: tuple[IPv4Network | IPv6Network, ...]
+    interface: str
+    mtu: int | None
+    enabled: bool
+    source_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """The whole configuration.
+
+    Attributes:
+        identity: Private identity file of this gateway.
+        listen: Addresses and ports of the control plane's UDP sockets.
+        control_mtu: Largest datagram sent, bytes.
+        kem_provider: Where ML-KEM comes from.
+        state_dir: Where epochs, indexes and by default the key store live.
+        control_socket: Unix socket for `qgw`.
+        control_group: Group that may use it.
+        keystore: SQLite file of the key store.
+        master_key: File with the store's 32-byte master key; None to take the
+            systemd credential ``master-key``.
+        log_format: Where log lines go.
+        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        wireguard_ports: UDP ports of the two WireGuard devices.
+        links: QKD links by name.
+        tunnels: Tunnels by name.
+        files: Every file that was read, in order.
+    """
+
+    identity: Path
+    listen: tuple[Endpoint, ...]
+    control_mtu: int
+    kem_provider: KEMProviderName
+    state_dir: Path
+    control_socket: Path
+    control_group: str
+    keystore: Path
+    master_key: Path | None
+    log_format: LogFormat
+    log_level: str
+    wireguard_ports: tuple[int, int]
+    links: dict[str, LinkConfig]
+    tunnels: dict[str, TunnelConfig]
+    files: tuple[Path, ...]

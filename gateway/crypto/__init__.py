@@ -1,0 +1,1 @@
+"""KEMs, ECDH, key derivation, AEAD and identities: functions over bytes."""

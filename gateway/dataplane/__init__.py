@@ -1,0 +1,1 @@
+"""Where session keys become tunnels in the kernel."""

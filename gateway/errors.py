@@ -1,0 +1,152 @@
+"""Every error this package raises.
+
+::
+
+    GatewayError
+    ├── ConfigError              the operator's files are wrong
+    ├── IdentityError            an identity file is wrong or unsafe
+    ├── CryptoError              a primitive refused its input
+    ├── ProtocolError            a peer's bytes are wrong (never leaves the machine)
+    ├── KeyStoreError            the key store cannot do what was asked
+    │   ├── KeyUnavailableError  no such key is there to reserve or consume
+    │   └── KeyFileError         a key container cannot be read at all
+    ├── DataPlaneError           the kernel refused
+    │   ├── PlaneUnsupportedError   this kernel lacks what the plane needs
+    │   ├── PlanePermissionError    CAP_NET_ADMIN is missing
+    │   └── PlaneConflictError      a name or an address is taken
+    └── ControlError             the control socket: not there, refused, bad request
+
+An error says what went wrong (`message`) and what to do about it (`hint`).
+Neither ever carries key bytes.
+"""
+
+from dataclasses import dataclass
+
+
+class GatewayError(Exception):
+    """Base of all errors of this package.
+
+    Attributes:
+        message: What went wrong, one line, no trailing full stop.
+        hint: What the operator can do about it; empty when there is nothing to say.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigProblem:
+    """One thing wrong in the operator's files.
+
+    Attributes:
+        file: Path of the file as the operator would type it.
+        line: Line number from 1, or 0 when the problem is not at one line.
+        key: Dotted TOML key, for example ``tunnels.paris.qkd``.
+        expected: What would have been right.
+        found: What is there.
+    """
+
+    file: str
+    line: int
+    key: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.key}: expected {self.expected}, found {self.found}"
+
+
+class ConfigError(GatewayError):
+    """Raised when configuration files cannot be used; carries every problem at once."""
+
+    def __init__(self, problems: tuple[ConfigProblem, ...]) -> None:
+        count = len(problems)
+        super().__init__(
+            f"{count} problem{'s' if count != 1 else ''} in the configuration",
+            "correct them and run: qgw config check",
+        )
+        self.problems = problems
+
+
+class IdentityError(GatewayError):
+    """Raised when an identity file is malformed, truncated, unsafe or would be lost."""
+
+
+class CryptoError(GatewayError):
+    """Raised when a primitive refuses its input: wrong size, bad point, failed tag."""
+
+
+class ProtocolError(GatewayError):
+    """Raised inside the protocol machine when a peer's bytes are wrong.
+
+    Attributes:
+        reason: Short machine-readable reason; becomes `DatagramDropped.reason`.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class KeyStoreError(GatewayError):
+    """Raised when the key store cannot do what was asked.
+
+    Attributes:
+        retryable: Whether trying again later, unchanged, can succeed.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, retryable: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
+
+
+class KeyUnavailableError(KeyStoreError):
+    """Raised when no key, or not the key named, is there to reserve or consume."""
+
+
+class KeyFileError(KeyStoreError):
+    """Raised when a key container cannot be read at all."""
+
+
+class DataPlaneError(GatewayError):
+    """Raised when the kernel refuses what a data plane asked.
+
+    Attributes:
+        retryable: Whether trying again later, unchanged, can succeed.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, retryable: bool = False
+    ) -> None:
+        super().__init__(message, hint)
+        self.retryable = retryable
+
+
+class PlaneUnsupportedError(DataPlaneError):
+    """Raised when this kernel lacks something; the hint says what to install."""
+
+
+class PlanePermissionError(DataPlaneError):
+    """Raised when the process may not configure the network."""
+
+
+class PlaneConflictError(DataPlaneError):
+    """Raised when a name or address belongs to something we did not create."""
+
+
+class ControlError(GatewayError):
+    """Raised at the control socket: not there, refused, or a bad request.
+
+    Attributes:
+        code: One of the codes listed in docs/control.md.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, code: str = "failed") -> None:
+        super().__init__(message, hint)
+        self.code = code

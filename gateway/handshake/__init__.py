@@ -1,0 +1,1 @@
+"""The protocol machine: no socket, no clock, no await."""

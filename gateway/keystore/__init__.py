@@ -1,0 +1,1 @@
+"""The stock of one-time QKD keys."""

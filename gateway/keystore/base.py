@@ -1,0 +1,175 @@
+"""What a key store can do, whichever database stands behind it.
+
+States of a key: ``available -> reserved -> consumed``, or ``available -> expired``.
+
+Invariants every store keeps:
+
+* A key is consumed at most once, ever: the consumption is durable before
+  `consume` returns, across crashes, a full disk and two processes.
+* A reservation that its holder does not consume is released, never burnt.
+* A consumed or expired key's bytes are gone; its key_ID is remembered, so that the
+  same key cannot come back by another import.
+* Key bytes rest encrypted, bound to key_ID, link and state.
+* Age is counted in the store's own seconds, which advance with the machine's
+  monotonic clock: setting the wall clock changes nothing.
+
+Methods block (a durable write waits for the disk); the daemon calls them from a
+worker thread.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from gateway.secret import Secret
+
+KEY_SIZE = 32
+"""Bytes of a QKD key in the handshake: 256 bits, which every ETSI 014 KME serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key on its way into a store.
+
+    Attributes:
+        key_id: ETSI GS QKD 014 key_ID, a UUID.
+        key: `KEY_SIZE` bytes.
+    """
+
+    key_id: UUID
+    key: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One key that was not taken in, and why.
+
+    Attributes:
+        key_id: The key_ID as it was written, at most 64 characters.
+        reason: ``duplicate``, ``used``, ``expired``, ``short``, ``long``,
+            ``malformed`` or ``same-bytes``.
+    """
+
+    key_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of a batch of keys.
+
+    Attributes:
+        added: How many were taken in.
+        refused: Those that were not.
+    """
+
+    added: int
+    refused: tuple[Refusal, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Answer of `reserve_first`.
+
+    Attributes:
+        key_id: The key now reserved, or None when none of those offered is available.
+        key: Its bytes, on loan: they may key nothing that carries traffic until
+            `consume` has returned. None when `key_id` is.
+        used: Those offered that this store knows to be consumed or expired; the
+            peer must retire them.
+    """
+
+    key_id: UUID | None
+    key: Secret | None
+    used: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class StockStatus:
+    """How one link's stock stands.
+
+    Attributes:
+        link: The link's name.
+        available: Keys ready for use.
+        reserved: Keys on hold for handshakes under way.
+        consumed: Keys used, ever.
+        expired: Keys that aged out, ever.
+        rate_in: Keys a second taken in, averaged over `RATE_WINDOW`.
+        rate_out: Keys a second consumed, averaged over the same.
+        seconds_to_empty: At the present net rate, or None when stock is not falling.
+    """
+
+    link: str
+    available: int
+    reserved: int
+    consumed: int
+    expired: int
+    rate_in: float
+    rate_out: float
+    seconds_to_empty: float | None
+
+
+class KeyStore(Protocol):
+    """A stock of one-time keys.
+
+    Every method may raise `KeyStoreError`; its `retryable` says whether waiting
+    (for a lock, for disk space) can help.
+    """
+
+    def add(
+        self, link: str, keys: Iterable[NewKey], *, lifetime: float | None = None
+    ) -> ImportReport:
+        """Take keys in; refuse one by one those that are duplicate, used or malformed.
+
+        Args:
+            link: Name of the QKD link the keys belong to.
+            keys: The keys.
+            lifetime: Store seconds after which they expire, or None for never.
+        """
+
+    def reserve(self, link: str, count: int, *, holder: str) -> Sequence[UUID]:
+        """Reserve up to `count` available keys, oldest first, for `holder`.
+
+        Returns as many as there are, possibly none.
+        """
+
+    def reserve_first(
+        self, link: str, offered: Sequence[UUID], *, holder: str
+    ) -> Choice:
+        """Reserve the first of the keys offered that is available here."""
+
+    def consume(self, link: str, key_id: UUID, *, holder: str) -> Secret:
+        """Mark a key that `holder` reserved as consumed, durably; return its bytes.
+
+        Raises:
+            KeyUnavailableError: `holder` holds no such reservation, or the key was
+                consumed before.
+        """
+
+    def release(self, holder: str) -> None:
+        """Give back every key that `holder` still has reserved."""
+
+    def release_all(self) -> int:
+        """Give back every reservation: called once at start, nobody holds any."""
+
+    def retire(self, link: str, key_ids: Sequence[UUID]) -> int:
+        """Mark keys as used without using them: the peer says it has used them.
+
+        Returns how many of them were available or reserved here until now.
+        """
+
+    def purge(self, link: str, *, all_keys: bool = False) -> int:
+        """Erase expired keys, or with `all_keys` every unused key; return how many.
+
+        Their key_IDs stay remembered as used.
+        """
+
+    def links(self) -> Sequence[str]:
+        """Names of links that have or had keys, sorted."""
+
+    def status(self, link: str) -> StockStatus:
+        """How one link's stock stands; zeros for a link never seen."""
+
+    def close(self) -> None:
+        """Flush and let go of the database."""

@@ -1,0 +1,1 @@
+"""Where QKD keys come from."""
