@@ -1,0 +1,75 @@
+"""Cipher suites, and where their KEM comes from.
+
+Suites are pinned per tunnel and hashed into every transcript: there is no
+negotiation that could be downgraded.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.crypto.ecdh import ECDH, P384, X25519
+from gateway.crypto.kem import KEM, ML_KEM_768, ML_KEM_1024, KEMParameters
+from gateway.crypto.kem_liboqs import LiboqsKEM, find_library
+from gateway.crypto.kem_openssl import OpenSSLKEM
+from gateway.errors import CryptoError
+
+PROVIDERS: Final[dict[str, Callable[[KEMParameters], KEM]]] = {
+    "liboqs": LiboqsKEM,
+    "openssl": OpenSSLKEM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One fixed combination of primitives.
+
+    Attributes:
+        id: Number on the wire and in identity files.
+        ecdh: The curve.
+        kem: The KEM, from the provider chosen.
+    """
+
+    id: int
+    ecdh: ECDH
+    kem: KEM
+
+    @property
+    def name(self) -> bytes:
+        """ASCII name that opens every transcript, the same for every provider."""
+        parts = (self.ecdh.name, self.kem.parameters.name, "AES-256-GCM", "SHA-384")
+        return f"qgw-1 IKpq suite {self.id} {' '.join(parts)}".encode()
+
+
+DEFAULT_SUITE_ID: Final = 1
+SUITE_IDS: Final = (1, 2)
+"""1: the default. 2: the strengths of CNSA 2.0 (ML-KEM-1024, AES-256, SHA-384)."""
+
+
+def choose_provider(wanted: str = "auto") -> str:
+    """Return the name of the KEM provider to use: ``liboqs`` or ``openssl``.
+
+    ``auto`` takes liboqs where its shared library is installed: it is the faster.
+
+    Raises:
+        CryptoError: The one wanted is unknown.
+    """
+    if wanted == "auto":
+        return "openssl" if find_library() is None else "liboqs"
+    if wanted not in PROVIDERS:
+        raise CryptoError(f"no such KEM provider: {wanted}")
+    return wanted
+
+
+def load_suite(suite_id: int, provider: str = "openssl") -> Suite:
+    """Return a suite by its number.
+
+    Raises:
+        CryptoError: No such suite, or the provider cannot serve its KEM.
+    """
+    kem = PROVIDERS[choose_provider(provider)]
+    if suite_id == 1:
+        return Suite(1, X25519(), kem(ML_KEM_768))
+    if suite_id == 2:  # noqa: PLR2004  # the suite's number, as on the wire
+        return Suite(2, P384(), kem(ML_KEM_1024))
+    raise CryptoError(f"no such suite: {suite_id}")
