@@ -145,8 +145,17 @@ class ControlError(GatewayError):
 
     Attributes:
         code: One of the codes listed in docs/control.md.
+        details: Further lines, for example one per problem of a configuration.
     """
 
-    def __init__(self, message: str, hint: str = "", *, code: str = "failed") -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        code: str = "failed",
+        details: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message, hint)
         self.code = code
+        self.details = details
