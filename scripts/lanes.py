@@ -1,0 +1,355 @@
+"""Run the test lanes and say at the end which ran; `scripts/test` calls this.
+
+A lane is a set of tests that need the same kernel. Lanes of the first phase share
+the processors; those of the second have them to themselves, because they measure
+time. Every test file belongs to a lane: the unit lane takes what no other names.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / ".cache" / "lanes"
+BIN = ROOT / ".venv" / "bin"
+
+LANE_SECONDS = 600
+"""A lane that takes longer hangs; all of them together have 15 minutes."""
+
+BUDGET_SECONDS = 900
+"""What a whole run may take on two processors; over it, the end says so."""
+
+PYTEST = (str(BIN / "python"), "-m", "pytest", "-p", "no:cacheprovider")
+OWN_KERNEL = ("tests/kernel", "tests/faults")
+
+SUMMARY = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)\b")
+COUNTED = {
+    "passed": "passed",
+    "xfailed": "passed",
+    "failed": "failed",
+    "xpassed": "failed",
+    "error": "failed",
+    "errors": "failed",
+    "skipped": "skipped",
+}
+"""What each of pytest's words counts as here."""
+
+SUMMARY_LINE = re.compile(
+    r"^=* ?\d+ (?:passed|failed|skipped|errors?|xfailed|deselected).* in [\d.]+s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane.
+
+    Attributes:
+        name: What the operator calls it.
+        needs: What it is for, and what it needs.
+        path: What must exist for it to run.
+        commands: The commands to run, in order; a function when the kernel decides.
+        phase: Lanes of phase 1 run side by side, those of phase 2 one by one.
+    """
+
+    name: str
+    needs: str
+    path: str
+    commands: Callable[[], list[tuple[str, ...]]]
+    phase: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a lane ended."""
+
+    lane: Lane
+    state: str
+    seconds: float
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    why: str = ""
+
+
+class CannotRunError(Exception):
+    """Raised when this machine lacks what a lane needs; says what."""
+
+
+def lint() -> list[tuple[str, ...]]:
+    """Style, types, layers, shell scripts."""
+    if not shutil.which("shellcheck"):
+        raise CannotRunError("shellcheck is not installed: run scripts/setup test")
+    files = (
+        path for folder in ("scripts", ".ci") for path in (ROOT / folder).iterdir()
+    )
+    shell = (b"#!/bin/bash", b"#!/bin/sh")
+    scripts = sorted(
+        str(path.relative_to(ROOT))
+        for path in files
+        if path.is_file() and path.read_bytes().startswith(shell)
+    )
+    return [
+        (str(BIN / "ruff"), "check", "."),
+        (str(BIN / "ruff"), "format", "--check", "."),
+        (str(BIN / "mypy"),),
+        (str(BIN / "lint-imports"),),
+        ("shellcheck", *scripts),
+    ]
+
+
+def unit() -> list[tuple[str, ...]]:
+    """All tests that need neither root nor a kernel of their own."""
+    ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, "tests/netns")]
+    coverage = (str(BIN / "coverage"), "run", "-m", *PYTEST[2:])
+    return [(*coverage, "-n", "2", "-m", "not netns", *ignored, "tests")]
+
+
+def netns() -> list[tuple[str, ...]]:
+    """Tests between network namespaces of this host's kernel."""
+    need_root()
+    ignored = [f"--ignore={path}" for path in OWN_KERNEL]
+    return [(*PYTEST, "-m", "netns", *ignored, "tests")]
+
+
+def wireguard_go() -> list[tuple[str, ...]]:
+    """WireGuard in user space; needs a TUN device."""
+    need_root()
+    if not Path("/dev/net/tun").exists():
+        raise CannotRunError("/dev/net/tun is missing: modprobe tun")
+    return [(*PYTEST, "tests/kernel/wireguard_go")]
+
+
+def esp() -> list[tuple[str, ...]]:
+    """ESP, here or in User-mode Linux."""
+    need_root()
+    tests = (*PYTEST, "tests/kernel/esp")
+    return [tests if kernel_has_esp() else ("scripts/in-uml", *tests)]
+
+
+def wireguard() -> list[tuple[str, ...]]:
+    """The kernel's WireGuard, here or in a virtual machine."""
+    need_root()
+    tests = (*PYTEST, "tests/kernel/wireguard")
+    return [tests if kernel_has_wireguard() else ("scripts/in-vm", *tests)]
+
+
+def faults() -> list[tuple[str, ...]]:
+    """A hundred kills, restarts and cuts."""
+    need_root()
+    return [(*PYTEST, "tests/faults")]
+
+
+LANES = (
+    Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1),
+    Lane("unit", "no root, no kernel of its own", "tests", unit, 1),
+    Lane(
+        "wireguard", "a kernel with WireGuard", "tests/kernel/wireguard", wireguard, 1
+    ),
+    Lane("netns", "root, network namespaces", "tests/netns", netns, 2),
+    Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 2),
+    Lane("esp", "a kernel with ESP and AES-GCM", "tests/kernel/esp", esp, 2),
+    Lane("faults", "root, network namespaces", "tests/faults", faults, 2),
+)
+
+
+def need_root() -> None:
+    """Refuse, with the way out, when this is not root."""
+    if os.geteuid():
+        raise CannotRunError("needs root: run scripts/test as root")
+
+
+def kernel_takes(*command: str) -> bool:
+    """Say whether a command works in a network namespace made for it."""
+    done = subprocess.run(
+        ("unshare", "--net", *command), capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+def kernel_has_esp() -> bool:
+    """Say whether this kernel installs an AES-GCM SA."""
+    state = "src 192.0.2.1 dst 192.0.2.2 proto esp spi 0x101 mode tunnel"
+    key = "0x" + "00" * 36
+    aead = ("aead", "rfc4106(gcm(aes))", key, "128")
+    return kernel_takes("ip", "xfrm", "state", "add", *state.split(), *aead)
+
+
+def kernel_has_wireguard() -> bool:
+    """Say whether this kernel makes WireGuard devices."""
+    return kernel_takes("ip", "link", "add", "probe", "type", "wireguard")
+
+
+def log_of(lane: Lane) -> Path:
+    """Name the lane's log."""
+    return LOGS / f"{lane.name}.log"
+
+
+def count(log: str) -> tuple[int, int, int]:
+    """Read passed, failed and skipped off pytest's closing lines."""
+    totals = dict.fromkeys(COUNTED.values(), 0)
+    for line in log.splitlines():
+        if SUMMARY_LINE.match(line):
+            for number, word in SUMMARY.findall(line):
+                totals[COUNTED[word]] += int(number)
+    return totals["passed"], totals["failed"], totals["skipped"]
+
+
+def run(lane: Lane, *, strict: bool) -> Result:
+    """Run one lane into its log."""
+    if not (ROOT / lane.path).exists():
+        return Result(lane, "missing", 0.0, why=f"no {lane.path}")
+    try:
+        commands = lane.commands()
+    except CannotRunError as error:
+        return Result(lane, "not run", 0.0, why=str(error))
+    environment = dict(os.environ, COVERAGE_FILE=str(LOGS / f".coverage.{lane.name}"))
+    if strict:
+        environment["QGW_LANE_STRICT"] = "1"
+    started = time.monotonic()
+    wrong = []
+    with log_of(lane).open("w") as log:
+        for command in commands:
+            print("$", *command, file=log, flush=True)
+            left = LANE_SECONDS - (time.monotonic() - started)
+            ended = execute(command, environment, log, seconds=left)
+            if ended:
+                wrong.append(f"{Path(command[0]).name} {ended}")
+    seconds = time.monotonic() - started
+    passed, failed, skipped = count(log_of(lane).read_text(errors="replace"))
+    if lane.commands is lint:
+        passed, failed = len(commands) - len(wrong), len(wrong)
+    elif not passed and not wrong:
+        wrong.append("no test ran")
+    state = "failed" if wrong else "ran"
+    return Result(lane, state, seconds, passed, failed, skipped, ", ".join(wrong))
+
+
+def execute(
+    command: tuple[str, ...],
+    environment: dict[str, str],
+    log: TextIO,
+    *,
+    seconds: float,
+) -> str:
+    """Run one command and say how it went wrong, or nothing."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        # A group of its own, so that a hanging lane takes its kernels with it.
+        start_new_session=True,
+    )
+    try:
+        status = process.wait(max(seconds, 1.0))
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return f"was still running after {LANE_SECONDS} s"
+        raise
+    return f"exited with {status}" if status else ""
+
+
+def report(result: Result) -> None:
+    """Print one line when a lane ends, and the whole log when it failed."""
+    print(f"{result.lane.name}: {result.state} {result.why}".rstrip(), flush=True)
+    if result.state == "failed":
+        print(f"--- {log_of(result.lane).relative_to(ROOT)}")
+        print(log_of(result.lane).read_text(errors="replace"))
+        print(f"--- end of {result.lane.name}", flush=True)
+
+
+def run_all(lanes: Sequence[Lane], *, strict: bool) -> list[Result]:
+    """Run phase 1 side by side, then phase 2 one by one."""
+    results = []
+
+    def one(lane: Lane) -> Result:
+        print(f"{lane.name}: {lane.needs}", flush=True)
+        return run(lane, strict=strict)
+
+    for phase, workers in ((1, 2), (2, 1)):
+        with ThreadPoolExecutor(workers) as pool:
+            chosen = [lane for lane in lanes if lane.phase == phase]
+            for result in pool.map(one, chosen):
+                report(result)
+                results.append(result)
+    return results
+
+
+def table(results: Sequence[Result], seconds: float) -> None:
+    """Print which lanes ran, and the closing line that machines read."""
+    print(
+        f"{'lane':<14}{'state':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}"
+    )
+    for result in results:
+        print(
+            f"{result.lane.name:<14}{result.state:<9}{result.passed:>7}"
+            f"{result.failed:>7}{result.skipped:>8}{result.seconds:>9.1f}"
+            f"  {result.why}".rstrip()
+        )
+    print(f"{'all':<14}{'':<9}{'':>22}{seconds:>9.1f}")
+    if seconds > BUDGET_SECONDS:
+        print(f"over the budget of {BUDGET_SECONDS} s")
+    passed = sum(result.passed for result in results)
+    failed = sum(result.failed for result in results)
+    # A lane that broke without a failed test still counts as one failure.
+    failed += sum(1 for r in results if r.state == "failed" and not r.failed)
+    skipped = sum(result.skipped for result in results)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+
+
+def show_coverage() -> None:
+    """Combine what the lanes measured into one report."""
+    measured = [str(path) for path in LOGS.glob(".coverage.*")]
+    if not measured:
+        return
+    tool = str(BIN / "coverage")
+    data = f"--data-file={LOGS / '.coverage'}"
+    report = (tool, "report", data, "--skip-covered", "--fail-under=0")
+    for command in ((tool, "combine", "-q", data, *measured), report):
+        subprocess.run(command, cwd=ROOT, check=False)
+
+
+def main() -> int:
+    """Run what was asked for; 0 only when every lane of it ran and passed."""
+    parser = argparse.ArgumentParser(prog="scripts/test", description=__doc__)
+    names = [lane.name for lane in LANES]
+    parser.add_argument("lane", nargs="*", help=f"{', '.join(names)} (default: all)")
+    parser.add_argument("--list", action="store_true", help="name the lanes and stop")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for lane in LANES:
+            print(f"{lane.name:<14}{lane.needs}")
+        return 0
+    unknown = [name for name in arguments.lane if name not in names]
+    if unknown:
+        parser.error(f"no lane {', '.join(unknown)}; there are {', '.join(names)}")
+    wanted = arguments.lane or names
+    lanes = [lane for lane in LANES if lane.name in wanted]
+    strict = os.environ.get("CI") == "true"
+    shutil.rmtree(LOGS, ignore_errors=True)
+    LOGS.mkdir(parents=True)
+    started = time.monotonic()
+    results = run_all(lanes, strict=strict)
+    show_coverage()
+    table(results, time.monotonic() - started)
+    # Under CI a lane without its tests fails the run: it must never go unnoticed.
+    bad = {"failed", "not run"} | ({"missing"} if strict or arguments.lane else set())
+    return 1 if any(result.state in bad for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
