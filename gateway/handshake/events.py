@@ -1,0 +1,212 @@
+"""What the protocol machine tells its driver.
+
+Some events ask for an answer, named in their docstring; the others only inform.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.handshake.keys import EpochKeys
+from gateway.wire.control import ControlMessage
+from gateway.wire.payloads import InitiationPayload, Status, Terms
+
+Address = Hashable
+"""An (IP address, port) pair; opaque to the machine."""
+
+HandshakeID = bytes
+"""8 bytes naming a handshake at this end."""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramDropped:
+    """A datagram was dropped, unanswered.
+
+    Attributes:
+        reason: Why; one of a fixed set of words (docs/protocol.md, section 9).
+        address: Where it came from.
+    """
+
+    reason: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownPeer:
+    """Somebody who knows our identity introduced themselves with a fingerprint not
+    in the configuration.
+
+    Attributes:
+        fingerprint: 25 bytes.
+        address: Where it came from.
+    """
+
+    fingerprint: bytes
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class InitiationReceived:
+    """At the responder: a peer asks for an epoch.
+
+    Answer with `accept_initiation` or `refuse_initiation`.
+    """
+
+    handshake: HandshakeID
+    tunnel: str
+    request: InitiationPayload
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class InitiationRefused:
+    """At the responder: an authentic M1 was refused.
+
+    Attributes:
+        tunnel: The name it asked for.
+        fingerprint: The peer.
+        status: Why.
+        terms: The peer's configuration.
+        known: Whether `tunnel` is one of this peer's.
+    """
+
+    tunnel: str
+    fingerprint: bytes
+    status: Status
+    terms: Terms
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeRefused:
+    """At the initiator: the responder said no, authentically.
+
+    Attributes:
+        tunnel: The tunnel.
+        status: Why.
+        terms: The peer's configuration.
+        epoch: The last epoch it committed.
+        used: QKD keys that were offered and that it has used up.
+    """
+
+    handshake: HandshakeID
+    tunnel: str
+    status: Status
+    terms: Terms
+    epoch: int
+    used: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QKDKeyRequested:
+    """At the initiator: the responder chose a QKD key.
+
+    Answer with `provide_qkd_key` (after consuming it) or `refuse_qkd_key`.
+
+    Attributes:
+        used: QKD keys offered that the responder has used up: retire them.
+    """
+
+    handshake: HandshakeID
+    tunnel: str
+    key_id: UUID
+    used: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPrepared:
+    """At the initiator: M2 verified. Prepare receiving, then `commit`."""
+
+    handshake: HandshakeID
+    tunnel: str
+    epoch: int
+    keys: EpochKeys
+    sources: tuple[str, ...]
+    key_id: UUID | None
+    plane_offer: bytes
+    terms: Terms
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class CommitReceived:
+    """At the responder: M3 verified. Consume the key, prepare and activate, then
+    `confirm`; or `abort`.
+    """
+
+    handshake: HandshakeID
+    tunnel: str
+    epoch: int
+    keys: EpochKeys
+    sources: tuple[str, ...]
+    key_id: UUID | None
+    plane_offer: bytes
+    terms: Terms
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class EpochCommitted:
+    """At the initiator: M4 verified. Activate sending."""
+
+    handshake: HandshakeID
+    tunnel: str
+    epoch: int
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeFailed:
+    """A handshake ended without keys at this end.
+
+    Attributes:
+        reason: ``timeout``, ``unconfirmed``, ``symmetric``, ``qkd``, ``expired``,
+            ``superseded`` or ``aborted``.
+        detail: One line for the operator.
+    """
+
+    handshake: HandshakeID
+    tunnel: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerMoved:
+    """An authentic, newest message came from another address than before."""
+
+    tunnel: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class ControlReceived:
+    """A control message that the machine does not answer itself."""
+
+    tunnel: str
+    epoch: int
+    message: ControlMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSilent:
+    """The peer does not answer its pings."""
+
+    tunnel: str
+
+
+Event = (
+    DatagramDropped
+    | UnknownPeer
+    | InitiationReceived
+    | InitiationRefused
+    | HandshakeRefused
+    | QKDKeyRequested
+    | EpochPrepared
+    | CommitReceived
+    | EpochCommitted
+    | HandshakeFailed
+    | PeerMoved
+    | ControlReceived
+    | PeerSilent
+)

@@ -1,0 +1,74 @@
+"""Limits and timers of the protocol machine, each with its reason.
+
+Times are seconds.
+"""
+
+from typing import Final
+
+INITIAL_RTO: Final = 1.0
+"""First retransmission of M1, when the path is unknown (RFC 6298, 2.1)."""
+
+MIN_RTO: Final = 0.2
+"""A faster retransmission finds a busy peer, not a lost datagram."""
+
+MAX_RTO: Final = 3.0
+"""Between attempts at a dead peer: how long after its return a tunnel may wait."""
+
+RTO_GROWTH: Final = 1.5
+"""Back-off factor; 1, 1.5, 2.25, 3, 3 ... keeps a lossy satellite path quick."""
+
+RTT_FACTOR: Final = 1.5
+"""A retransmission waits this many round trips, so that jitter does not trigger it."""
+
+INITIATION_TIMEOUT: Final = 20.0
+"""An M1 not answered by now is made anew, with fresh ephemeral keys."""
+
+COMMIT_TIMEOUT: Final = 10.0
+"""M3 not answered by now: the responder forgot, start over at a new epoch."""
+
+HALF_OPEN_TIMEOUT: Final = 15.0
+"""A responder keeps what no M3 has followed this long: longer than
+`COMMIT_TIMEOUT` plus a satellite's round trip, so it never forgets first."""
+
+MAX_HALF_OPEN: Final = 4
+"""Pending handshakes a tunnel can have at the responder; replays share them."""
+
+REMEMBERED_INITIATIONS: Final = 64
+"""M1 hashes remembered a tunnel: half an hour of retries at `INITIATION_TIMEOUT`."""
+
+LOAD_RATE: Final = 400.0
+"""Initiations a second above which a responder asks for cookies: about a third of
+one core, which leaves the rest to those who are already connected."""
+
+LOAD_BURST: Final = 800.0
+"""Initiations at once before that: a hub's branches returning after a power cut."""
+
+LOAD_ASSEMBLIES: Final = 256
+"""Unfinished reassemblies above which cookies are asked for too."""
+
+LOAD_HOLD: Final = 1.0
+"""Cookies are asked for this long after the last overload."""
+
+COOKIE_LIFETIME: Final = 120.0
+"""A cookie secret's age; the one before it is accepted as long again (WireGuard)."""
+
+COOKIE_USE: Final = 115.0
+"""An initiator uses a cookie this long: less than it is accepted."""
+
+PING_INTERVAL: Final = 10.0
+"""The initiator pings when it heard nothing for this long; also keeps NAT open."""
+
+PING_RETRY: Final = 1.0
+"""Between unanswered pings."""
+
+PING_ATTEMPTS: Final = 5
+"""Unanswered pings after which the peer counts as gone."""
+
+REPLAY_WINDOW: Final = 1024
+"""Control datagrams that may overtake each other."""
+
+MAX_CONTROL_DATAGRAMS: Final = 2**48
+"""Sent under one key; AES-GCM allows far more than an epoch can send."""
+
+MAX_PENDING_EVENTS: Final = 4096
+"""Events a driver may leave unread before drops are no longer reported singly."""

@@ -1,0 +1,121 @@
+"""Messages of the control channel, as they look inside its AEAD.
+
+One byte of type, then a fixed body. Big-endian. An unknown type is ignored by the
+receiver, so that a later version can say more.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from gateway.errors import ProtocolError
+
+
+class CloseReason(IntEnum):
+    """Why a peer closes."""
+
+    STOPPED = 0
+    REMOVED = 1
+
+
+class RotateReason(IntEnum):
+    """Why a responder asks for an early rotation."""
+
+    OPERATOR = 0
+    ADDRESS_CHANGED = 1
+    LIFETIME = 2
+    PLANE_LOST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks for a `Pong` with the same number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Answers a `Ping`."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """Says that packets under this epoch's keys arrive at the sender of this message.
+
+    Attributes:
+        epoch: The epoch.
+        echo: Whether the sender has heard the same from the receiver: when both
+            say so, nobody repeats it.
+    """
+
+    epoch: int
+    echo: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RotateRequest:
+    """Asks the initiator to rotate now."""
+
+    reason: RotateReason
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Says that the sender has brought the tunnel down on purpose."""
+
+    reason: CloseReason
+
+
+ControlMessage = Ping | Pong | InForce | RotateRequest | Close
+
+_NUMBER: Final = struct.Struct("!BI")
+_IN_FORCE: Final = struct.Struct("!BQB")
+_REASON: Final = struct.Struct("!BB")
+_PING, _PONG, _FORCE, _ROTATE, _CLOSE = range(1, 6)
+
+
+def encode_control(message: ControlMessage) -> bytes:
+    """Return the plaintext of a control message, 2 to 10 bytes."""
+    match message:
+        case Ping(number):
+            return _NUMBER.pack(_PING, number)
+        case Pong(number):
+            return _NUMBER.pack(_PONG, number)
+        case InForce(epoch, echo):
+            return _IN_FORCE.pack(_FORCE, epoch, echo)
+        case RotateRequest(reason):
+            return _REASON.pack(_ROTATE, reason)
+        case Close(reason):
+            return _REASON.pack(_CLOSE, reason)
+
+
+def decode_control(data: bytes) -> ControlMessage | None:
+    """Read a plaintext; None for a type this version does not know.
+
+    Raises:
+        ProtocolError: ``control``.
+    """
+    try:
+        return _decode(data)
+    except (struct.error, ValueError, IndexError) as error:
+        raise ProtocolError("control") from error
+
+
+def _decode(data: bytes) -> ControlMessage | None:
+    kind = data[0]
+    if kind in (_PING, _PONG):
+        number = _NUMBER.unpack(data)[1]
+        return Ping(number) if kind == _PING else Pong(number)
+    if kind == _FORCE:
+        _, epoch, echo = _IN_FORCE.unpack(data)
+        return InForce(epoch, bool(echo))
+    if kind in (_ROTATE, _CLOSE):
+        reason = _REASON.unpack(data)[1]
+        if kind == _ROTATE:
+            return RotateRequest(RotateReason(reason))
+        return Close(CloseReason(reason))
+    return None

@@ -1,0 +1,281 @@
+"""What travels encrypted inside an initiation and a response.
+
+Both are padded to one fixed size, so that an observer learns neither the tunnel's
+name nor how many QKD keys were offered. All integers are big-endian.
+"""
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+from uuid import UUID
+
+from gateway.errors import ProtocolError
+from gateway.wire.header import ID_SIZE
+
+INITIATION_PAYLOAD_SIZE: Final = 256
+RESPONSE_PAYLOAD_SIZE: Final = 112
+
+MAX_OFFERED_KEYS: Final = 8
+"""QKD key_IDs in one initiation: enough that two stocks that differ by a few keys
+still meet, few enough for the third fragment."""
+
+MAX_NAME_SIZE: Final = 32
+MAX_PLANE_OFFER_SIZE: Final = 48
+"""Bytes; WireGuard needs 35."""
+
+CHAIN_ID_SIZE: Final = 16
+KEY_ID_SIZE: Final = 16
+
+_FLAG_PSK: Final = 1
+_FLAG_ENCAP: Final = 2
+_FLAG_CHAIN: Final = 4
+_FLAG_KEY: Final = 8
+
+
+class Policy(IntEnum):
+    """QKD policy on the wire."""
+
+    OFF = 0
+    PREFERRED = 1
+    REQUIRED = 2
+
+
+class PlaneKind(IntEnum):
+    """What both ends' data planes must agree on."""
+
+    ESP = 1
+    WIREGUARD = 2
+
+
+class Status(IntEnum):
+    """The responder's verdict on an initiation."""
+
+    ACCEPTED = 0
+    UNKNOWN_TUNNEL = 1
+    STALE_EPOCH = 2
+    ROLE_CONFLICT = 3
+    PLANE_MISMATCH = 4
+    PSK_MISMATCH = 5
+    QKD_UNAVAILABLE = 6
+    QKD_FORBIDDEN = 7
+    NOT_READY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What each end tells the other of its configuration.
+
+    Attributes:
+        policy: QKD policy.
+        plane: Kind of data plane.
+        psk: Whether a static PSK is configured.
+        encap: Whether ESP travels in UDP.
+        interval_ms: Rotation interval, milliseconds.
+    """
+
+    policy: Policy
+    plane: PlaneKind
+    psk: bool
+    encap: bool
+    interval_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class InitiationPayload:
+    """The second encrypted part of M1.
+
+    Attributes:
+        tunnel: Name, 1 to 32 ASCII characters.
+        epoch: Number of the epoch proposed.
+        terms: The initiator's configuration.
+        chain_id: 16 bytes naming the chain secret held, or None.
+        key_ids: QKD keys offered, at most `MAX_OFFERED_KEYS`.
+        plane_offer: Opaque to the handshake, at most `MAX_PLANE_OFFER_SIZE` bytes.
+    """
+
+    tunnel: str
+    epoch: int
+    terms: Terms
+    chain_id: bytes | None
+    key_ids: tuple[UUID, ...]
+    plane_offer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsePayload:
+    """The first encrypted part of M2.
+
+    Attributes:
+        status: Accepted, or why not.
+        session_id: The responder's session identifier, 8 bytes.
+        epoch: The last epoch the responder committed.
+        terms: The responder's configuration.
+        chained: Whether the chain secret named in M1 is mixed in.
+        key_id: The QKD key chosen, or None.
+        used: Positions of offered keys that the responder knows to be used up.
+        plane_offer: As in `InitiationPayload`.
+    """
+
+    status: Status
+    session_id: bytes
+    epoch: int
+    terms: Terms
+    chained: bool
+    key_id: UUID | None
+    used: frozenset[int]
+    plane_offer: bytes
+
+
+_TERMS: Final = struct.Struct("!BBBI")
+_INITIATION: Final = struct.Struct(f"!Q{CHAIN_ID_SIZE}s")
+_RESPONSE: Final = struct.Struct(f"!B{ID_SIZE}sQ{KEY_ID_SIZE}sB")
+
+
+def encode_initiation(payload: InitiationPayload) -> bytes:
+    """Return `INITIATION_PAYLOAD_SIZE` bytes."""
+    name = payload.tunnel.encode("ascii")
+    flags = _FLAG_CHAIN if payload.chain_id is not None else 0
+    parts = [
+        _encode_terms(payload.terms, flags),
+        _INITIATION.pack(payload.epoch, payload.chain_id or bytes(CHAIN_ID_SIZE)),
+        _prefixed(name, MAX_NAME_SIZE),
+        _prefixed(payload.plane_offer, MAX_PLANE_OFFER_SIZE),
+        bytes([len(payload.key_ids)]),
+        *(key_id.bytes for key_id in payload.key_ids[:MAX_OFFERED_KEYS]),
+    ]
+    return b"".join(parts).ljust(INITIATION_PAYLOAD_SIZE, b"\0")
+
+
+def decode_initiation(data: bytes) -> InitiationPayload:
+    """Read what `encode_initiation` wrote.
+
+    Raises:
+        ProtocolError: ``payload``.
+    """
+    reader = _Reader(data, INITIATION_PAYLOAD_SIZE)
+    terms, flags = _decode_terms(reader)
+    epoch, chain_id = _INITIATION.unpack(reader.take(_INITIATION.size))
+    try:
+        name = reader.prefixed(MAX_NAME_SIZE).decode("ascii")
+    except UnicodeDecodeError as error:
+        raise ProtocolError("payload") from error
+    plane_offer = reader.prefixed(MAX_PLANE_OFFER_SIZE)
+    count = reader.take(1)[0]
+    if count > MAX_OFFERED_KEYS or not epoch:
+        raise ProtocolError("payload")
+    key_ids = tuple(UUID(bytes=reader.take(KEY_ID_SIZE)) for _ in range(count))
+    if len(set(key_ids)) != count:
+        raise ProtocolError("payload")
+    reader.finish()
+    return InitiationPayload(
+        name,
+        epoch,
+        terms,
+        chain_id if flags & _FLAG_CHAIN else None,
+        key_ids,
+        plane_offer,
+    )
+
+
+def encode_response(payload: ResponsePayload) -> bytes:
+    """Return `RESPONSE_PAYLOAD_SIZE` bytes."""
+    flags = _FLAG_CHAIN if payload.chained else 0
+    key_id = bytes(KEY_ID_SIZE)
+    if payload.key_id is not None:
+        flags |= _FLAG_KEY
+        key_id = payload.key_id.bytes
+    used = sum(1 << position for position in payload.used)
+    parts = [
+        _encode_terms(payload.terms, flags),
+        _RESPONSE.pack(payload.status, payload.session_id, payload.epoch, key_id, used),
+        _prefixed(payload.plane_offer, MAX_PLANE_OFFER_SIZE),
+    ]
+    return b"".join(parts).ljust(RESPONSE_PAYLOAD_SIZE, b"\0")
+
+
+def decode_response(data: bytes) -> ResponsePayload:
+    """Read what `encode_response` wrote.
+
+    Raises:
+        ProtocolError: ``payload``.
+    """
+    reader = _Reader(data, RESPONSE_PAYLOAD_SIZE)
+    terms, flags = _decode_terms(reader)
+    status, session_id, epoch, key_id, used = _RESPONSE.unpack(
+        reader.take(_RESPONSE.size)
+    )
+    plane_offer = reader.prefixed(MAX_PLANE_OFFER_SIZE)
+    reader.finish()
+    try:
+        verdict = Status(status)
+    except ValueError as error:
+        raise ProtocolError("payload") from error
+    return ResponsePayload(
+        verdict,
+        session_id,
+        epoch,
+        terms,
+        bool(flags & _FLAG_CHAIN),
+        UUID(bytes=key_id) if flags & _FLAG_KEY else None,
+        frozenset(i for i in range(MAX_OFFERED_KEYS) if used >> i & 1),
+        plane_offer,
+    )
+
+
+class _Reader:
+    """Takes fields off a buffer; every overrun is the peer's fault."""
+
+    __slots__ = ("_data", "_position")
+
+    def __init__(self, data: bytes, size: int) -> None:
+        if len(data) != size:
+            raise ProtocolError("payload")
+        self._data = data
+        self._position = 0
+
+    def take(self, size: int) -> bytes:
+        end = self._position + size
+        if end > len(self._data):
+            raise ProtocolError("payload")
+        field = self._data[self._position : end]
+        self._position = end
+        return field
+
+    def prefixed(self, most: int) -> bytes:
+        size = self.take(1)[0]
+        if not 1 <= size <= most:
+            raise ProtocolError("payload")
+        return self.take(size)
+
+    def finish(self) -> None:
+        """Insist that only zero padding is left: no second way to say a thing."""
+        if any(self._data[self._position :]):
+            raise ProtocolError("payload")
+
+
+def _prefixed(data: bytes, most: int) -> bytes:
+    if not 1 <= len(data) <= most:
+        raise ValueError(f"a field of {len(data)} bytes; 1 to {most} fit")
+    return bytes([len(data)]) + data
+
+
+def _encode_terms(terms: Terms, flags: int) -> bytes:
+    flags |= _FLAG_PSK if terms.psk else 0
+    flags |= _FLAG_ENCAP if terms.encap else 0
+    return _TERMS.pack(terms.policy, terms.plane, flags, terms.interval_ms)
+
+
+def _decode_terms(reader: _Reader) -> tuple[Terms, int]:
+    policy, plane, flags, interval = _TERMS.unpack(reader.take(_TERMS.size))
+    try:
+        terms = Terms(
+            Policy(policy),
+            PlaneKind(plane),
+            bool(flags & _FLAG_PSK),
+            bool(flags & _FLAG_ENCAP),
+            interval,
+        )
+    except ValueError as error:
+        raise ProtocolError("payload") from error
+    return terms, flags
