@@ -1,0 +1,111 @@
+"""Reading a request's parameters: what a handler calls first."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gateway.control.schema import ErrorCode
+from gateway.errors import ControlError
+
+MAX_NAME = 64
+"""Characters; tunnel and link names end at 32, the rest is room for a clear error."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawKey:
+    """One key of an import as it was written, not yet checked.
+
+    Attributes:
+        key_id: Should be a UUID.
+        key: Should be base64 of 32 bytes. A secret; repr leaves it out.
+    """
+
+    key_id: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """Parameters of ``keystore.import``."""
+
+    link: str
+    keys: tuple[RawKey, ...]
+
+
+def refuse_unknown(params: Mapping[str, object], known: set[str]) -> None:
+    """Refuse parameters the method does not have.
+
+    Raises:
+        ControlError: There is one.
+    """
+    for name in params:
+        if name not in known:
+            raise _bad(f"no such parameter: {name[:MAX_NAME]!r}")
+
+
+def read_name(params: Mapping[str, object], key: str = "name") -> str:
+    """Return a name that must be there.
+
+    Raises:
+        ControlError: It is missing or not a name.
+    """
+    name = read_optional_name(params, key)
+    if name is None:
+        raise _bad(f"parameter {key} is missing")
+    return name
+
+
+def read_optional_name(params: Mapping[str, object], key: str) -> str | None:
+    """Return a name that may be missing or null.
+
+    Raises:
+        ControlError: It is not a name.
+    """
+    value = params.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
+        raise _bad(f"parameter {key} must be a name of 1 to {MAX_NAME} characters")
+    return value
+
+
+def read_flag(params: Mapping[str, object], key: str) -> bool:
+    """Return a flag; False when it is missing.
+
+    Raises:
+        ControlError: It is neither true nor false.
+    """
+    value = params.get(key, False)
+    if not isinstance(value, bool):
+        raise _bad(f"parameter {key} must be true or false")
+    return value
+
+
+def read_import(params: Mapping[str, object]) -> ImportRequest:
+    """Return the link and the keys of an import.
+
+    What is wrong with one key is left for the key store to say, key by key.
+
+    Raises:
+        ControlError: The request is not a link and a list of keys.
+    """
+    refuse_unknown(params, {"link", "keys"})
+    keys = params.get("keys")
+    if not isinstance(keys, list):
+        raise _bad("parameter keys must be a list")
+    return ImportRequest(read_name(params, "link"), tuple(map(_read_key, keys)))
+
+
+def _read_key(item: object) -> RawKey:
+    if isinstance(item, dict):
+        key_id, key = item.get("key_ID"), item.get("key")
+        if isinstance(key_id, str) and isinstance(key, str):
+            return RawKey(key_id, key)
+    raise _bad("each of keys must be an object with key_ID and key, both text")
+
+
+def _bad(message: str) -> ControlError:
+    return ControlError(
+        message,
+        "see docs/control.md for the parameters of each method",
+        code=ErrorCode.BAD_REQUEST,
+    )

@@ -1,0 +1,193 @@
+"""What travels over the control socket, as the daemon sends it and `qgw` reads it.
+
+Plain JSON values only. Ages and durations are seconds as floats, rounded by the
+reader; identifiers are text. No field ever holds key bytes.
+"""
+
+from typing import Final, Literal, NotRequired, TypedDict
+
+TunnelState = Literal["down", "connecting", "up", "blocked"]
+"""``blocked`` is fail-closed: nothing leaves, in clear or under an old key."""
+
+StockAlarm = Literal["ok", "low", "empty"]
+
+
+class ErrorCode:
+    """Codes of an error answer; docs/control.md lists what each means."""
+
+    BAD_REQUEST: Final = "bad-request"
+    UNKNOWN_METHOD: Final = "unknown-method"
+    TOO_LARGE: Final = "too-large"
+    BUSY: Final = "busy"
+    TIMEOUT: Final = "timeout"
+    NOT_PERMITTED: Final = "not-permitted"
+    NOT_FOUND: Final = "not-found"
+    CONFIG: Final = "config"
+    IDENTITY: Final = "identity"
+    KEY_STORE: Final = "key-store"
+    DATA_PLANE: Final = "data-plane"
+    FAILED: Final = "failed"
+    INTERNAL: Final = "internal"
+    UNREACHABLE: Final = "unreachable"
+    """Never sent: the client's own, when no daemon answers."""
+
+
+class Method:
+    """Names of the methods."""
+
+    STATUS: Final = "status"
+    TUNNEL_LIST: Final = "tunnel.list"
+    TUNNEL_SHOW: Final = "tunnel.show"
+    TUNNEL_UP: Final = "tunnel.up"
+    TUNNEL_DOWN: Final = "tunnel.down"
+    TUNNEL_ROTATE: Final = "tunnel.rotate"
+    RELOAD: Final = "reload"
+    KEYSTORE_STATUS: Final = "keystore.status"
+    KEYSTORE_IMPORT: Final = "keystore.import"
+    KEYSTORE_PURGE: Final = "keystore.purge"
+    IDENTITY_SHOW: Final = "identity.show"
+
+
+class IdentityStatus(TypedDict):
+    """The daemon's own identity, public parts only."""
+
+    fingerprint: str
+    suite: int
+
+
+class PlaneStatus(TypedDict):
+    """Whether this kernel can do one data plane; `detail` says what it lacks."""
+
+    plane: str
+    supported: bool
+    detail: str
+
+
+class InForce(TypedDict):
+    """Where the newest committed epoch is proven in force, and since when."""
+
+    local: bool
+    peer: bool
+    since_s: float | None
+
+
+class FailureStatus(TypedDict):
+    """The last rotation that did not commit."""
+
+    reason: str
+    detail: str
+    ago_s: float
+
+
+class TunnelStatus(TypedDict):
+    """One tunnel.
+
+    `reason` and `hint` say why it is not up and what to do; both empty when it is.
+    `sources` names what the epoch's keys were mixed from: ``x25519`` or ``p-384``,
+    ``ml-kem-768`` or ``ml-kem-1024``, ``qkd``, ``chain``, ``psk``. `faults` are
+    things that work but should not stay so, such as policies that differ.
+    """
+
+    name: str
+    state: TunnelState
+    reason: str
+    hint: str
+    role: str
+    peer: str
+    endpoint: str | None
+    plane: str
+    interface: str
+    suite: int
+    qkd: str
+    peer_qkd: str | None
+    link: str | None
+    epoch: int | None
+    in_force: InForce
+    sources: list[str]
+    key_id: str | None
+    epoch_age_s: float | None
+    next_rotation_s: float | None
+    lifetime_left_s: float | None
+    rotations: int
+    failed_rotations: int
+    rx_bytes: int
+    tx_bytes: int
+    rx_packets: int
+    tx_packets: int
+    last_failure: FailureStatus | None
+    faults: list[str]
+
+
+class LinkStatus(TypedDict):
+    """One QKD link's stock (`gateway.keystore.base.StockStatus`) and its alarm."""
+
+    link: str
+    source: str
+    simulated: bool
+    available: int
+    reserved: int
+    consumed: int
+    expired: int
+    rate_in: float
+    rate_out: float
+    seconds_to_empty: float | None
+    low_water: int
+    alarm: StockAlarm
+
+
+class StatusResult(TypedDict):
+    """Answer of ``status``."""
+
+    version: str
+    pid: int
+    uptime_s: float
+    identity: IdentityStatus
+    kem_provider: str
+    listen: list[str]
+    planes: list[PlaneStatus]
+    dropped: dict[str, int]
+    tunnels: list[TunnelStatus]
+    links: list[LinkStatus]
+    warnings: list[str]
+
+
+class ReloadResult(TypedDict):
+    """Answer of ``reload``: names of tunnels and links, and what was not applied.
+
+    `restart_needed` are dotted TOML keys that only a restart of the daemon applies.
+    """
+
+    added: list[str]
+    removed: list[str]
+    changed: list[str]
+    unchanged: list[str]
+    restart_needed: list[str]
+
+
+class RefusedKey(TypedDict):
+    """One key that was not imported (`gateway.keystore.base.Refusal`)."""
+
+    key_id: str
+    reason: str
+
+
+class ImportResult(TypedDict):
+    """Answer of ``keystore.import`` (`gateway.keystore.base.ImportReport`)."""
+
+    added: int
+    refused: list[RefusedKey]
+
+
+class PurgeResult(TypedDict):
+    """Answer of ``keystore.purge``."""
+
+    erased: int
+
+
+class ErrorBody(TypedDict):
+    """What the ``error`` member of an answer holds."""
+
+    code: str
+    message: str
+    hint: str
+    details: NotRequired[list[str]]
