@@ -27,6 +27,10 @@ from gateway.secret import Secret
 KEY_SIZE = 32
 """Bytes of a QKD key in the handshake: 256 bits, which every ETSI 014 KME serves."""
 
+RATE_WINDOW = 600.0
+"""Store seconds over which rates are averaged: five rotations at the default interval,
+and short enough that a dead KME shows in time-to-empty within ten minutes."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
@@ -46,7 +50,8 @@ class Refusal:
     """One key that was not taken in, and why.
 
     Attributes:
-        key_id: The key_ID as it was written, at most 64 characters.
+        key_id: The key_ID, or where it stood (``keys[17]``) if it is no UUID: what
+            stands in its place is not repeated, for it might be the key.
         reason: ``duplicate``, ``used``, ``expired``, ``short``, ``long``,
             ``malformed`` or ``same-bytes``.
     """
@@ -94,7 +99,7 @@ class StockStatus:
         available: Keys ready for use.
         reserved: Keys on hold for handshakes under way.
         consumed: Keys used, ever.
-        expired: Keys that aged out, ever.
+        expired: Keys that aged out or were purged, ever.
         rate_in: Keys a second taken in, averaged over `RATE_WINDOW`.
         rate_out: Keys a second consumed, averaged over the same.
         seconds_to_empty: At the present net rate, or None when stock is not falling.
@@ -163,6 +168,18 @@ class KeyStore(Protocol):
         """Erase expired keys, or with `all_keys` every unused key; return how many.
 
         Their key_IDs stay remembered as used.
+        """
+
+    def newest(self, link: str) -> UUID | None:
+        """key_ID of the key last taken in, used since or not; None before the first.
+
+        Key sources that number their keys continue from it.
+        """
+
+    def maintain(self) -> None:
+        """Do what is due with time: expire keys, save the clock, erase remnants.
+
+        Call it every few seconds; nothing but timeliness depends on it.
         """
 
     def links(self) -> Sequence[str]:

@@ -1,0 +1,130 @@
+"""Which keys of a `SQLiteKeyStore` are free, held or due to expire.
+
+The store has the lock; what is erased on disk is forgotten in memory right after the
+transaction, never before it.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from gateway.errors import KeyStoreError
+from gateway.keystore.reservations import Held, Reservations
+from gateway.keystore.sealing import KeySealer
+from gateway.keystore.sqlite_rows import KeyRow, Link, Rows
+from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
+from gateway.secret import Secret
+
+BATCH = 2_000
+"""Keys changed in one transaction: the sync costs little a key, and a lock held for
+some 50 ms delays no rotation."""
+
+SCAN = 16
+"""Rows read at a time when looking for free keys: more than one handshake reserves."""
+
+
+class Stock:
+    """The rows on disk, and the reservations in memory that go with them."""
+
+    def __init__(self, rows: Rows, sealer: KeySealer) -> None:
+        self._rows = rows
+        self._sealer = sealer
+        self._held = Reservations()
+        self._next_expiry = rows.next_expiry(NEVER)
+
+    def reserved(self, link: Link) -> int:
+        """How many keys of a link are reserved."""
+        return self._held.count(link.id)
+
+    def held(self, link: Link, key_id: UUID, holder: str) -> Held | None:
+        """Return `holder`'s reservation of a key, if it has one."""
+        held = self._held.find(link.id, key_id)
+        return held if held is not None and held.holder == holder else None
+
+    def holders(self) -> list[str]:
+        """Everyone who holds a key."""
+        return self._held.holders()
+
+    def free(self, link: Link, now: int) -> Iterator[KeyRow]:
+        """Yield keys that nobody holds, oldest first; the caller holds each."""
+        for seq in self._held.take_returned(link.id):
+            row = self._rows.read(seq)
+            if row.state == UNUSED and self.is_free(row, now):
+                yield row
+        while rows := self._rows.unused_after(link, self._held.cursor(link.id), SCAN):
+            for row in rows:
+                self._held.advance(link.id, row.seq)
+                if self.is_free(row, now):
+                    yield row
+
+    def is_free(self, row: KeyRow, now: int, holder: str | None = None) -> bool:
+        """Whether an unused key may be given out now, or is already `holder`'s."""
+        held = self._held.find(row.link_id, row.key_id)
+        if held is not None:
+            return held.holder == holder
+        return not row.expired(now)
+
+    def is_gone(self, row: KeyRow, now: int) -> bool:
+        """Whether a key was used or has expired, swept yet or not."""
+        if row.state != UNUSED:
+            return True
+        held = self._held.find(row.link_id, row.key_id)
+        return held is None and row.expired(now)
+
+    def hold(self, row: KeyRow, holder: str) -> UUID:
+        """Reserve a key that is free for `holder`; return its key_ID."""
+        if self._held.find(row.link_id, row.key_id) is None:
+            self._held.hold(Held(row.link_id, row.key_id, row.seq, row.expires, holder))
+        return row.key_id
+
+    def release(self, holder: str) -> int:
+        """Give back all that `holder` has; return how many."""
+        released = self._held.release(holder)
+        for held in released:
+            self.expect_expiry(held.expires)
+        return len(released)
+
+    def open_or_retire(self, link: Link, row: KeyRow) -> Secret | None:
+        """Return the key; a damaged one is erased, lest it be offered for ever."""
+        try:
+            return self._sealer.open(link.name, row.key_id, row.expires, row.sealed)
+        except KeyStoreError:
+            self.erase([row], CONSUMED)
+            return None
+
+    def erase(self, rows: Sequence[KeyRow], state: int) -> None:
+        """Erase unused keys of one link durably, then forget their reservations."""
+        if rows:
+            with self._rows.transaction():
+                self._rows.erase(rows, state)
+            self._forget(rows)
+
+    def _forget(self, rows: Sequence[KeyRow]) -> None:
+        for row in rows:
+            held = self._held.find(row.link_id, row.key_id)
+            if held is not None:
+                self._held.drop(held)
+
+    def expect_expiry(self, when_ms: int) -> None:
+        """Note that a key expires then, or never."""
+        if when_ms == NEVER:
+            return
+        if self._next_expiry == NEVER or when_ms < self._next_expiry:
+            self._next_expiry = when_ms
+
+    def sweep(self, now: int) -> dict[int, int]:
+        """Erase what has expired and nobody holds; return how many by link."""
+        swept: dict[int, int] = {}
+        if self._next_expiry == NEVER or now < self._next_expiry:
+            return swept
+        after = (0, 0)
+        while rows := self._rows.ageing(after, now, BATCH):
+            after = (rows[-1].expires, rows[-1].seq)
+            for link_id, group in itertools.groupby(rows, lambda row: row.link_id):
+                free = [
+                    row for row in group if not self._held.find(link_id, row.key_id)
+                ]
+                self.erase(free, EXPIRED)
+                swept[link_id] = swept.get(link_id, 0) + len(free)
+        self._next_expiry = self._rows.next_expiry(now)
+        return swept
