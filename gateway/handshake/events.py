@@ -33,8 +33,7 @@ class DatagramDropped:
 
 @dataclass(frozen=True, slots=True)
 class UnknownPeer:
-    """Somebody who knows our identity introduced themselves with a fingerprint not
-    in the configuration.
+    """Somebody who knows our identity came with a fingerprint we do not know.
 
     Attributes:
         fingerprint: 25 bytes.
@@ -130,8 +129,9 @@ class EpochPrepared:
 
 @dataclass(frozen=True, slots=True)
 class CommitReceived:
-    """At the responder: M3 verified. Consume the key, prepare and activate, then
-    `confirm`; or `abort`.
+    """At the responder: M3 verified.
+
+    Consume the QKD key, prepare and activate, then `confirm`; or `abort`.
     """
 
     handshake: HandshakeID
@@ -160,8 +160,8 @@ class HandshakeFailed:
     """A handshake ended without keys at this end.
 
     Attributes:
-        reason: ``timeout``, ``unconfirmed``, ``symmetric``, ``qkd``, ``expired``,
-            ``superseded`` or ``aborted``.
+        reason: ``timeout``, ``unconfirmed``, ``symmetric``, ``policy``, ``qkd``,
+            ``expired``, ``superseded`` or ``aborted``.
         detail: One line for the operator.
     """
 

@@ -126,3 +126,8 @@ class LoadMeter:
             self._until = now + limits.LOAD_HOLD
         else:
             self._tokens -= 1
+
+
+def make_mac2(cookie: bytes, data: bytes) -> bytes:
+    """Return the mac2 of a fragment, up to and including its mac1."""
+    return mac(cookie, data)

@@ -20,8 +20,9 @@ RTO_GROWTH: Final = 1.5
 RTT_FACTOR: Final = 1.5
 """A retransmission waits this many round trips, so that jitter does not trigger it."""
 
-INITIATION_TIMEOUT: Final = 20.0
-"""An M1 not answered by now is made anew, with fresh ephemeral keys."""
+INITIATION_TIMEOUT: Final = 10.0
+"""An M1 not answered by now is made anew, with fresh ephemeral keys: sooner than
+the responder forgets its answer to the old one."""
 
 COMMIT_TIMEOUT: Final = 10.0
 """M3 not answered by now: the responder forgot, start over at a new epoch."""
@@ -33,8 +34,9 @@ HALF_OPEN_TIMEOUT: Final = 15.0
 MAX_HALF_OPEN: Final = 4
 """Pending handshakes a tunnel can have at the responder; replays share them."""
 
-REMEMBERED_INITIATIONS: Final = 64
-"""M1 hashes remembered a tunnel: half an hour of retries at `INITIATION_TIMEOUT`."""
+REMEMBERED_INITIATIONS: Final = 16_384
+"""M1s remembered, 2 MiB: three intervals of a hub with 5,000 tunnels. An older one
+is refused by its epoch."""
 
 LOAD_RATE: Final = 400.0
 """Initiations a second above which a responder asks for cookies: about a third of
@@ -60,6 +62,9 @@ PING_INTERVAL: Final = 10.0
 
 PING_RETRY: Final = 1.0
 """Between unanswered pings."""
+
+SILENCE: Final = 3 * PING_INTERVAL
+"""The responder, which is pinged, calls the peer silent after this long."""
 
 PING_ATTEMPTS: Final = 5
 """Unanswered pings after which the peer counts as gone."""

@@ -5,6 +5,7 @@ from typing import Final
 from gateway.crypto.aead import open_sealed, seal
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
+from gateway.handshake.holder import Holder
 from gateway.handshake.keys import EpochKeys
 from gateway.handshake.limits import MAX_CONTROL_DATAGRAMS
 from gateway.handshake.replay import ReplayWindow
@@ -20,7 +21,7 @@ _COUNTER_END: Final = HEADER_SIZE + COUNTER_SIZE
 _LEAST: Final = _COUNTER_END + MAC_SIZE
 
 
-class Session:
+class Session(Holder):
     """Seals and opens control datagrams under one epoch's keys.
 
     Attributes:
@@ -28,7 +29,8 @@ class Session:
         epoch: Its epoch.
         local_id: Identifier in what we receive.
         remote_id: Identifier in what we send.
-        confirmation: At the responder, the M4 that answers a repeated M3.
+        commit: At the responder, the M3 that was answered.
+        confirmation: At the responder, the M4 that answers it, each time.
     """
 
     __slots__ = (
@@ -36,6 +38,7 @@ class Session:
         "_receive",
         "_send",
         "_window",
+        "commit",
         "confirmation",
         "epoch",
         "local_id",
@@ -57,6 +60,7 @@ class Session:
         self.epoch = epoch
         self.local_id = local_id
         self.remote_id = remote_id
+        self.commit = b""
         self.confirmation = b""
         self._send = keys.control_i2r if initiator else keys.control_r2i
         self._receive = keys.control_r2i if initiator else keys.control_i2r
@@ -97,3 +101,8 @@ class Session:
         newest = counter > self._window.highest
         self._window.accept(counter)
         return decode_control(plaintext), newest
+
+    def wipe(self) -> None:
+        """Forget the keys; the session is of no use afterwards."""
+        self._send.wipe()
+        self._receive.wipe()

@@ -58,7 +58,7 @@ class Status(IntEnum):
     PLANE_MISMATCH = 4
     PSK_MISMATCH = 5
     QKD_UNAVAILABLE = 6
-    QKD_FORBIDDEN = 7
+    POLICY_MISMATCH = 7
     NOT_READY = 8
 
 

@@ -1,0 +1,105 @@
+"""What the two sides of the machine share: tunnels, timers, what goes out."""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from gateway.crypto.identity import PrivateIdentity
+from gateway.handshake import limits
+from gateway.handshake.events import (
+    Address,
+    DatagramDropped,
+    Event,
+    HandshakeID,
+    PeerMoved,
+)
+from gateway.handshake.guard import Seal
+from gateway.handshake.session import Session
+from gateway.handshake.timers import TimerQueue
+from gateway.handshake.tunnel import TunnelState
+from gateway.wire.fragments import Reassembler
+from gateway.wire.header import ID_SIZE
+
+if TYPE_CHECKING:
+    from gateway.handshake.holder import Holder
+
+PING_TIMER: Final = "ping"
+TimerKey = tuple[str, bytes | str]
+"""(what for, which): a handshake's identifier or a tunnel's name."""
+
+
+class LocalIdentity:
+    """One of this gateway's identities, with what datagrams to it must show."""
+
+    __slots__ = ("peers", "private", "seal")
+
+    def __init__(self, private: PrivateIdentity) -> None:
+        self.private = private
+        self.seal = Seal(private.public)
+        self.peers: dict[bytes, dict[str, TunnelState]] = {}
+        """Tunnels by the peer's fingerprint, then by name."""
+
+
+class Core:
+    """Shared state of the machine; no logic of either role."""
+
+    def __init__(self, random: Callable[[int], bytes], mtu: int) -> None:
+        self.random = random
+        self.mtu = mtu
+        self.identities: dict[bytes, LocalIdentity] = {}
+        self.tunnels: dict[str, TunnelState] = {}
+        self.holders: dict[HandshakeID, Holder] = {}
+        self.timers: TimerQueue[TimerKey] = TimerQueue()
+        self.reassembler = Reassembler()
+        self.dropped: Counter[str] = Counter()
+        self.outgoing: list[tuple[bytes, Address]] = []
+        self.events: deque[Event] = deque()
+
+    def new_id(self) -> HandshakeID:
+        """Return an identifier that nothing here has."""
+        while (candidate := self.random(ID_SIZE)) in self.holders:
+            pass
+        return candidate
+
+    def send(self, data: bytes, address: Address) -> None:
+        """Queue a datagram."""
+        self.outgoing.append((data, address))
+
+    def emit(self, event: Event) -> None:
+        """Queue an event."""
+        self.events.append(event)
+
+    def drop(self, reason: str, address: Address) -> None:
+        """Count a dropped datagram; report it while the driver keeps up."""
+        self.dropped[reason] += 1
+        if len(self.events) < limits.MAX_PENDING_EVENTS:
+            self.emit(DatagramDropped(reason, address))
+
+    def heard(self, tunnel: TunnelState, address: Address, *, now: float) -> None:
+        """Note an authentic message that is the newest from this peer."""
+        if tunnel.address != address:
+            known = tunnel.address is not None
+            tunnel.address = address
+            if known:
+                self.emit(PeerMoved(tunnel.name, address))
+        self.alive(tunnel, now=now)
+
+    def alive(self, tunnel: TunnelState, *, now: float) -> None:
+        """Note any authentic message."""
+        tunnel.heard = now
+        tunnel.pings = 0
+        tunnel.silent = False
+
+    def install_session(
+        self, tunnel: TunnelState, session: Session, *, now: float
+    ) -> None:
+        """Make a session the current one, and forget the one before the last."""
+        if tunnel.previous is not None:
+            self.holders.pop(tunnel.previous.local_id, None)
+            tunnel.previous.wipe()
+        tunnel.previous = tunnel.current
+        tunnel.current = session
+        tunnel.committed = session.epoch
+        self.holders[session.local_id] = session
+        wait = limits.PING_INTERVAL if tunnel.parameters.initiator else limits.SILENCE
+        self.timers.set((PING_TIMER, tunnel.name), now + wait)

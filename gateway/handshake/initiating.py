@@ -1,0 +1,467 @@
+"""The machine's initiator side: what it sends, waits for and tries again.
+
+A handshake lives ``sent -> (key ->) verified -> committing``. Only the functions
+below change its state::
+
+    sent        M1 is out; M2 is awaited
+    key         M2's payload verified; the driver fetches the QKD key
+    verified    M2 verified whole; the driver prepares receiving
+    committing  M3 is out; M4 is awaited
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from gateway.crypto.kdf import MAC_SIZE
+from gateway.errors import CryptoError, ProtocolError
+from gateway.handshake import limits
+from gateway.handshake.core import Core
+from gateway.handshake.events import (
+    Address,
+    EpochCommitted,
+    EpochPrepared,
+    HandshakeFailed,
+    HandshakeID,
+    HandshakeRefused,
+    QKDKeyRequested,
+)
+from gateway.handshake.guard import NO_MAC, make_mac2
+from gateway.handshake.holder import Holder
+from gateway.handshake.initiator import (
+    InitiationSent,
+    ResponseRead,
+    consume_committed,
+    consume_response,
+    create_commit,
+    create_initiation,
+    finish_response,
+)
+from gateway.handshake.session import Session
+from gateway.handshake.symmetric import Chain, QKDKey, SymmetricInputs
+from gateway.handshake.tunnel import TunnelState
+from gateway.secret import Secret
+from gateway.wire.fragments import split_message
+from gateway.wire.header import (
+    HEADER_SIZE,
+    INITIATION_OVERHEAD,
+    Header,
+    Type,
+    encode_header,
+)
+from gateway.wire.payloads import InitiationPayload, Policy, ResponsePayload, Status
+
+if TYPE_CHECKING:
+    from gateway.handshake.keys import EpochKeys
+
+RETRY_TIMER: Final = "retry"
+
+
+class _State(Enum):
+    SENT = "sent"
+    KEY = "key"
+    VERIFIED = "verified"
+    COMMITTING = "committing"
+
+
+class InitiatorHandshake(Holder):
+    """One handshake that this end started."""
+
+    __slots__ = (
+        "address",
+        "bodies",
+        "chain",
+        "commit",
+        "deadline",
+        "epoch",
+        "first_mac1",
+        "handshake_id",
+        "keys",
+        "offered",
+        "qkd",
+        "read",
+        "retransmitted",
+        "rto",
+        "sent",
+        "sent_at",
+        "session",
+        "state",
+        "suspicion",
+        "tunnel",
+    )
+
+    def __init__(
+        self,
+        handshake_id: HandshakeID,
+        tunnel: TunnelState,
+        epoch: int,
+        offered: tuple[UUID, ...],
+        address: Address,
+    ) -> None:
+        self.handshake_id = handshake_id
+        self.tunnel = tunnel
+        self.epoch = epoch
+        self.offered = offered
+        self.address = address
+        self.chain: Chain | None = tunnel.chains[0] if tunnel.chains else None
+        self.state = _State.SENT
+        self.bodies: list[bytes] = []
+        self.sent: InitiationSent
+        self.sent_at = 0.0
+        self.retransmitted = False
+        self.rto = limits.INITIAL_RTO
+        self.deadline = 0.0
+        self.first_mac1 = b""
+        self.read: ResponseRead | None = None
+        self.qkd: QKDKey | None = None
+        self.keys: EpochKeys | None = None
+        self.commit = b""
+        self.session: Session | None = None
+        self.suspicion = ""
+
+
+class InitiatorSide:
+    """Runs the handshakes that this gateway starts."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    # -- What the driver calls
+
+    def start(
+        self,
+        tunnel: TunnelState,
+        *,
+        epoch: int,
+        key_ids: Sequence[UUID],
+        plane_offer: bytes,
+        address: Address,
+        now: float,
+    ) -> HandshakeID:
+        """Send M1; whatever handshake was under way is given up."""
+        core = self._core
+        if tunnel.handshake is not None:
+            self.fail(tunnel.handshake, "superseded", "a newer handshake was started")
+        offered = tuple(key_ids)
+        handshake = InitiatorHandshake(core.new_id(), tunnel, epoch, offered, address)
+        parameters = tunnel.parameters
+        payload = InitiationPayload(
+            tunnel.name,
+            epoch,
+            tunnel.terms,
+            handshake.chain.chain_id if handshake.chain else None,
+            offered,
+            plane_offer,
+        )
+        handshake.sent = create_initiation(
+            parameters.local,
+            parameters.peer,
+            tunnel.static_secret,
+            payload,
+            core.random,
+        )
+        handshake.bodies = split_message(
+            handshake.sent.message, core.mtu - INITIATION_OVERHEAD
+        )
+        handshake.deadline = now + limits.INITIATION_TIMEOUT
+        handshake.rto = self._first_rto(tunnel)
+        tunnel.handshake = handshake
+        core.holders[handshake.handshake_id] = handshake
+        handshake.sent_at = now
+        self._transmit(handshake, now=now)
+        self._arm(handshake, now=now)
+        return handshake.handshake_id
+
+    def provide_key(
+        self, handshake: InitiatorHandshake, secret: Secret, *, now: float
+    ) -> None:
+        """Continue with the QKD key that the responder chose."""
+        read = handshake.read
+        if handshake.state is not _State.KEY or read is None:
+            return
+        key_id = read.payload.key_id
+        assert key_id is not None  # noqa: S101  # state KEY is entered with one
+        handshake.qkd = QKDKey(key_id, secret)
+        self._finish(handshake, read, now=now)
+
+    def commit(self, handshake: InitiatorHandshake, *, now: float) -> None:
+        """Send M3: the driver has prepared receiving."""
+        if handshake.state is not _State.VERIFIED:
+            return
+        keys, read = handshake.keys, handshake.read
+        assert keys is not None and read is not None  # noqa: S101, PT018  # VERIFIED
+        remote_id = read.payload.session_id
+        header = encode_header(Type.COMMIT, remote_id)
+        handshake.commit = header + create_commit(keys, header)
+        handshake.session = Session(
+            handshake.tunnel.name,
+            handshake.epoch,
+            keys,
+            initiator=True,
+            local_id=handshake.handshake_id,
+            remote_id=remote_id,
+        )
+        handshake.state = _State.COMMITTING
+        handshake.deadline = now + limits.COMMIT_TIMEOUT
+        handshake.rto = self._first_rto(handshake.tunnel)
+        self._core.send(handshake.commit, handshake.address)
+        self._arm(handshake, now=now)
+
+    def fail(self, handshake: InitiatorHandshake, reason: str, detail: str) -> None:
+        """End a handshake without keys."""
+        self._forget(handshake)
+        self._core.emit(
+            HandshakeFailed(
+                handshake.handshake_id, handshake.tunnel.name, reason, detail
+            )
+        )
+
+    # -- What arrives
+
+    def receive_response(
+        self,
+        handshake: InitiatorHandshake,
+        header: Header,
+        data: bytes,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Take in one fragment of M2."""
+        core, tunnel = self._core, handshake.tunnel
+        local = tunnel.parameters.local
+        start, mac1 = data[:-MAC_SIZE], data[-MAC_SIZE:]
+        identity = core.identities[local.public.fingerprint]
+        if not identity.seal.verify_mac1(start, mac1):
+            raise ProtocolError("mac1")
+        if handshake.state is not _State.SENT:
+            raise ProtocolError("duplicate")
+        message = core.reassembler.add(
+            header.session_id, header.index, header.count, start[HEADER_SIZE:], now=now
+        )
+        if message is None:
+            return
+        read = consume_response(handshake.sent, local, message)
+        core.alive(tunnel, now=now)
+        if not handshake.retransmitted:
+            tunnel.round_trip = now - handshake.sent_at
+        handshake.read = read
+        handshake.address = address
+        self._judge(handshake, read, now=now)
+
+    def receive_committed(
+        self,
+        handshake: InitiatorHandshake,
+        data: bytes,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Take in M4."""
+        if handshake.state is not _State.COMMITTING or handshake.keys is None:
+            raise ProtocolError("unexpected")
+        consume_committed(handshake.keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
+        self._committed(handshake, address, now=now)
+
+    def receive_early_control(
+        self,
+        handshake: InitiatorHandshake,
+        data: bytes,
+        address: Address,
+        *,
+        now: float,
+    ) -> Session:
+        """Take a control message under the new epoch's keys as the M4 that was lost.
+
+        Only a responder that has committed can have sealed it. The message itself
+        is lost; the sender repeats what matters.
+        """
+        if handshake.state is not _State.COMMITTING or handshake.session is None:
+            raise ProtocolError("unexpected")
+        session = handshake.session
+        session.open(data)
+        self._committed(handshake, address, now=now)
+        return session
+
+    def receive_cookie(
+        self, handshake: InitiatorHandshake, data: bytes, *, now: float
+    ) -> None:
+        """Take in a cookie, and send M1 again with it, once."""
+        tunnel = handshake.tunnel
+        if handshake.state is not _State.SENT or not handshake.first_mac1:
+            raise ProtocolError("unexpected")
+        tunnel.cookie = tunnel.seal.open_cookie(data, handshake.first_mac1)
+        tunnel.cookie_expires = now + limits.COOKIE_USE
+        self._transmit(handshake, now=now)
+        handshake.first_mac1 = b""
+
+    def handle_timer(self, handshake: InitiatorHandshake, *, now: float) -> None:
+        """Send again, or give up."""
+        if now >= handshake.deadline:
+            self._give_up(handshake)
+            return
+        handshake.rto = min(handshake.rto * limits.RTO_GROWTH, limits.MAX_RTO)
+        handshake.retransmitted = True
+        if handshake.state is _State.SENT:
+            self._transmit(handshake, now=now)
+        elif handshake.state is _State.COMMITTING:
+            self._core.send(handshake.commit, handshake.address)
+        self._arm(handshake, now=now)
+
+    # -- Steps
+
+    def _judge(
+        self, handshake: InitiatorHandshake, read: ResponseRead, *, now: float
+    ) -> None:
+        """Act on an authentic answer."""
+        payload, tunnel = read.payload, handshake.tunnel
+        used = tuple(
+            handshake.offered[i]
+            for i in sorted(payload.used)
+            if i < len(handshake.offered)
+        )
+        if payload.status is not Status.ACCEPTED:
+            finish_response(read, SymmetricInputs(None, None, None))
+            self._forget(handshake)
+            self._core.emit(
+                HandshakeRefused(
+                    handshake.handshake_id,
+                    tunnel.name,
+                    payload.status,
+                    payload.terms,
+                    payload.epoch,
+                    used,
+                )
+            )
+            return
+        objection = self._objection(handshake, payload)
+        if objection:
+            self.fail(handshake, "policy", objection)
+        elif payload.key_id is None or handshake.qkd is not None:
+            self._finish(handshake, read, now=now)
+        else:
+            handshake.state = _State.KEY
+            self._core.emit(
+                QKDKeyRequested(
+                    handshake.handshake_id, tunnel.name, payload.key_id, used
+                )
+            )
+
+    @staticmethod
+    def _objection(handshake: InitiatorHandshake, payload: ResponsePayload) -> str:
+        """Return why this answer breaks our own policy, whatever the peer says."""
+        terms, ours = payload.terms, handshake.tunnel.terms
+        if payload.key_id is None:
+            if ours.policy is Policy.REQUIRED:
+                return "the peer agreed to no QKD key, and qkd = required here"
+        elif payload.key_id not in handshake.offered:
+            return "the peer chose a QKD key that was not offered"
+        if handshake.qkd is not None and handshake.qkd.key_id != payload.key_id:
+            return "the peer changed its mind about the QKD key"
+        if payload.chained and handshake.chain is None:
+            return "the peer mixed a chain secret that was not offered"
+        if (terms.plane, terms.psk, terms.encap) != (ours.plane, ours.psk, ours.encap):
+            return "the peer accepted terms that are not its own"
+        return ""
+
+    def _finish(
+        self, handshake: InitiatorHandshake, read: ResponseRead, *, now: float
+    ) -> None:
+        """Verify M2 whole; prepare, or wait for an M2 that nobody tampered with."""
+        payload, tunnel = read.payload, handshake.tunnel
+        chain = handshake.chain if payload.chained else None
+        inputs = SymmetricInputs(tunnel.parameters.psk, chain, handshake.qkd)
+        try:
+            handshake.keys = finish_response(read, inputs)
+        except CryptoError:
+            handshake.state = _State.SENT
+            handshake.suspicion = (
+                "the last tag of M2 fails: PSK, or bytes of the QKD key, differ "
+                "between the two ends, or somebody tampers on the path"
+            )
+            self._core.drop("symmetric", handshake.address)
+            self._arm(handshake, now=now)
+            return
+        handshake.state = _State.VERIFIED
+        suite = tunnel.parameters.local.suite
+        sources = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
+        self._core.emit(
+            EpochPrepared(
+                handshake.handshake_id,
+                tunnel.name,
+                handshake.epoch,
+                handshake.keys,
+                tuple(name.lower() for name in sources),
+                payload.key_id,
+                payload.plane_offer,
+                payload.terms,
+                handshake.address,
+            )
+        )
+
+    def _committed(
+        self, handshake: InitiatorHandshake, address: Address, *, now: float
+    ) -> None:
+        core, tunnel = self._core, handshake.tunnel
+        keys, session = handshake.keys, handshake.session
+        assert keys is not None and session is not None  # noqa: S101, PT018  # COMMITTING
+        self._forget(handshake)
+        tunnel.chains = (Chain(keys.chain_id, keys.chain),)
+        core.install_session(tunnel, session, now=now)
+        core.heard(tunnel, address, now=now)
+        core.emit(
+            EpochCommitted(
+                handshake.handshake_id, tunnel.name, handshake.epoch, address
+            )
+        )
+
+    def _give_up(self, handshake: InitiatorHandshake) -> None:
+        match handshake.state:
+            case _State.COMMITTING:
+                reason = "unconfirmed"
+                detail = "the peer did not confirm: it stopped, or the path is cut"
+            case _State.KEY | _State.VERIFIED:
+                reason = "expired"
+                detail = "this gateway was too slow to fetch or install the keys"
+            case _ if handshake.suspicion:
+                reason, detail = "symmetric", handshake.suspicion
+            case _:
+                reason = "timeout"
+                detail = (
+                    "no answer from the peer: it is down, the path is cut, or it does "
+                    "not know our fingerprint, or has another one than we think"
+                )
+        self.fail(handshake, reason, detail)
+
+    def _transmit(self, handshake: InitiatorHandshake, *, now: float) -> None:
+        """Send every fragment of M1, with a cookie if the peer asked for one."""
+        tunnel, bodies = handshake.tunnel, handshake.bodies
+        cookie = tunnel.cookie if now < tunnel.cookie_expires else b""
+        for index, body in enumerate(bodies):
+            header = encode_header(
+                Type.INITIATION, handshake.handshake_id, index, len(bodies)
+            )
+            start = header + body
+            mac1 = tunnel.seal.mac1(start)
+            if index == 0:
+                handshake.first_mac1 = mac1
+            mac2 = make_mac2(cookie, start + mac1) if cookie else NO_MAC
+            self._core.send(start + mac1 + mac2, handshake.address)
+
+    def _first_rto(self, tunnel: TunnelState) -> float:
+        if tunnel.round_trip is None:
+            return limits.INITIAL_RTO
+        wanted = tunnel.round_trip * limits.RTT_FACTOR
+        return min(max(wanted, limits.MIN_RTO), limits.MAX_RTO)
+
+    def _arm(self, handshake: InitiatorHandshake, *, now: float) -> None:
+        when = min(now + handshake.rto, max(handshake.deadline, now))
+        self._core.timers.set((RETRY_TIMER, handshake.handshake_id), when)
+
+    def _forget(self, handshake: InitiatorHandshake) -> None:
+        core = self._core
+        core.timers.cancel((RETRY_TIMER, handshake.handshake_id))
+        core.holders.pop(handshake.handshake_id, None)
+        if handshake.tunnel.handshake is handshake:
+            handshake.tunnel.handshake = None

@@ -1,0 +1,452 @@
+"""The machine's responder side: never first to speak, and slow to believe.
+
+A handshake lives ``asked -> answered -> committing``, or ends ``refused``::
+
+    asked       M1 verified; the driver looks for a QKD key
+    answered    M2 is out; M3 is awaited
+    refused     M2 said no; kept so that a repeated M1 gets the same answer
+    committing  M3 verified; the driver consumes, prepares and activates
+
+Until M3 verifies nothing but the CPU time of one answer has been spent: M1 is only
+weakly authentic (a replay, or whoever breaks the static ECDH, passes for the peer).
+"""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
+from gateway.errors import ProtocolError
+from gateway.handshake import limits
+from gateway.handshake.core import Core, LocalIdentity
+from gateway.handshake.events import (
+    Address,
+    CommitReceived,
+    HandshakeFailed,
+    HandshakeID,
+    InitiationReceived,
+    InitiationRefused,
+    UnknownPeer,
+)
+from gateway.handshake.guard import NO_MAC, CookieJar, LoadMeter
+from gateway.handshake.holder import Holder
+from gateway.handshake.responder import (
+    InitiationRead,
+    consume_commit,
+    consume_identity,
+    consume_initiation,
+    create_committed,
+    create_response,
+)
+from gateway.handshake.session import Session
+from gateway.handshake.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInputs
+from gateway.handshake.tunnel import TunnelState
+from gateway.wire.fragments import split_message
+from gateway.wire.header import (
+    COOKIE_SALT_SIZE,
+    HEADER_SIZE,
+    RESPONSE_OVERHEAD,
+    Header,
+    Type,
+    encode_header,
+)
+from gateway.wire.payloads import Policy, ResponsePayload, Status, Terms
+
+if TYPE_CHECKING:
+    from gateway.handshake.keys import EpochKeys
+
+HALF_OPEN_TIMER: Final = "half-open"
+_MACS_SIZE: Final = 2 * MAC_SIZE
+_NO_OFFER: Final = b"\0"
+
+
+class _State(Enum):
+    ASKED = "asked"
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    COMMITTING = "committing"
+
+
+class ResponderHandshake(Holder):
+    """One handshake that a peer started."""
+
+    __slots__ = (
+        "address",
+        "chain",
+        "commit",
+        "commit_address",
+        "handshake_id",
+        "keys",
+        "qkd",
+        "read",
+        "remote_id",
+        "response",
+        "sources",
+        "state",
+        "tunnel",
+    )
+
+    def __init__(
+        self,
+        handshake_id: HandshakeID,
+        remote_id: bytes,
+        tunnel: TunnelState,
+        read: InitiationRead,
+        address: Address,
+    ) -> None:
+        self.handshake_id = handshake_id
+        self.remote_id = remote_id
+        self.tunnel = tunnel
+        self.read = read
+        self.address = address
+        self.state = _State.ASKED
+        self.response: list[bytes] = []
+        self.keys: EpochKeys | None = None
+        self.chain: Chain | None = None
+        self.qkd: UUID | None = None
+        self.sources: tuple[str, ...] = ()
+        self.commit = b""
+        self.commit_address: Address = None
+
+
+class ResponderSide:
+    """Runs the handshakes that peers start."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._cookies = CookieJar(core.random)
+        self._load = LoadMeter()
+        self._remembered: OrderedDict[bytes, ResponderHandshake | None] = OrderedDict()
+
+    # -- What the driver calls
+
+    def accept(
+        self,
+        handshake: ResponderHandshake,
+        *,
+        plane_offer: bytes,
+        qkd: QKDKey | None,
+        used: Collection[UUID],
+    ) -> None:
+        """Send M2 with a yes, unless the policy of either end forbids it.
+
+        Raises:
+            ValueError: A QKD key that was not offered, or one under policy ``off``.
+        """
+        if handshake.state is not _State.ASKED:
+            return
+        request, tunnel = handshake.read.payload, handshake.tunnel
+        ours, theirs = tunnel.terms.policy, request.terms.policy
+        if qkd is not None and (
+            qkd.key_id not in request.key_ids or ours is Policy.OFF
+        ):
+            raise ValueError("this QKD key was not asked for")
+        if qkd is None and Policy.REQUIRED in (ours, theirs):
+            self.refuse(handshake, Status.QKD_UNAVAILABLE, used=used)
+            return
+        handshake.chain = _matching_chain(tunnel, request.chain_id)
+        inputs = SymmetricInputs(tunnel.parameters.psk, handshake.chain, qkd)
+        handshake.qkd = qkd.key_id if qkd else None
+        suite = tunnel.parameters.local.suite
+        names = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
+        handshake.sources = tuple(name.lower() for name in names)
+        self._respond(handshake, Status.ACCEPTED, plane_offer, inputs, used)
+        handshake.state = _State.ANSWERED
+
+    def refuse(
+        self,
+        handshake: ResponderHandshake,
+        status: Status,
+        *,
+        used: Collection[UUID] = (),
+    ) -> None:
+        """Send M2 with a no."""
+        if handshake.state is not _State.ASKED:
+            return
+        self._respond(handshake, status, _NO_OFFER, NO_INPUTS, used)
+        handshake.state = _State.REFUSED
+        handshake.keys = None
+        tunnel, request = handshake.tunnel, handshake.read.payload
+        self._core.emit(
+            InitiationRefused(
+                request.tunnel,
+                tunnel.parameters.peer.fingerprint,
+                status,
+                request.terms,
+                status is not Status.UNKNOWN_TUNNEL,
+            )
+        )
+
+    def confirm(self, handshake: ResponderHandshake, *, now: float) -> None:
+        """Send M4: keys are consumed, installed and used for sending."""
+        if handshake.state is not _State.COMMITTING or handshake.keys is None:
+            return
+        core, tunnel, keys = self._core, handshake.tunnel, handshake.keys
+        session = Session(
+            tunnel.name,
+            handshake.read.payload.epoch,
+            keys,
+            initiator=False,
+            local_id=handshake.handshake_id,
+            remote_id=handshake.remote_id,
+        )
+        header = encode_header(Type.COMMITTED, handshake.remote_id)
+        session.commit = handshake.commit
+        session.confirmation = header + create_committed(keys, header)
+        # The chain that this epoch mixed is the last that both ends surely hold: it
+        # is kept beside the new one until the initiator shows that it has M4.
+        kept = handshake.chain or (tunnel.chains[0] if tunnel.chains else None)
+        newest = Chain(keys.chain_id, keys.chain)
+        tunnel.chains = (newest,) if kept is None else (newest, kept)
+        self._forget(handshake)
+        for other in list(tunnel.pending.values()):
+            self.fail(other, "superseded", "a newer epoch was committed")
+        core.install_session(tunnel, session, now=now)
+        core.heard(tunnel, handshake.commit_address, now=now)
+        core.send(session.confirmation, handshake.commit_address)
+
+    def fail(self, handshake: ResponderHandshake, reason: str, detail: str) -> None:
+        """End a handshake without keys, and without a word to the peer."""
+        self._forget(handshake)
+        if handshake.state is not _State.REFUSED:
+            self._core.emit(
+                HandshakeFailed(
+                    handshake.handshake_id, handshake.tunnel.name, reason, detail
+                )
+            )
+
+    # -- What arrives
+
+    def receive_initiation(
+        self, header: Header, data: bytes, address: Address, *, now: float
+    ) -> None:
+        """Take in one fragment of M1."""
+        core = self._core
+        start, macs = data[:-_MACS_SIZE], data[-_MACS_SIZE:]
+        mac1, mac2 = macs[:MAC_SIZE], macs[MAC_SIZE:]
+        local = self._addressee(start, mac1)
+        if self._load.under_load(assemblies=len(core.reassembler), now=now):
+            self._demand_cookie(local, header, start + mac1, mac2, address, now=now)
+        message = core.reassembler.add(
+            (address, header.session_id),
+            header.index,
+            header.count,
+            start[HEADER_SIZE:],
+            now=now,
+        )
+        if message is None:
+            return
+        digest = hash_parts(header.session_id, message)[: HASH_SIZE // 2]
+        if digest in self._remembered:
+            self._repeat(self._remembered[digest], address)
+            return
+        self._load.count_initiation(now=now)
+        self._read(local, header.session_id, message, digest, address, now=now)
+
+    def receive_commit(
+        self, handshake: ResponderHandshake, data: bytes, address: Address
+    ) -> None:
+        """Take in M3."""
+        if handshake.state is _State.COMMITTING:
+            raise ProtocolError("duplicate")
+        if handshake.state is not _State.ANSWERED or handshake.keys is None:
+            raise ProtocolError("unexpected")
+        consume_commit(handshake.keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
+        tunnel, payload = handshake.tunnel, handshake.read.payload
+        if payload.epoch <= tunnel.committed:
+            raise ProtocolError("stale")
+        handshake.state = _State.COMMITTING
+        handshake.commit = data
+        handshake.commit_address = address
+        self._core.timers.cancel((HALF_OPEN_TIMER, handshake.handshake_id))
+        self._core.emit(
+            CommitReceived(
+                handshake.handshake_id,
+                tunnel.name,
+                payload.epoch,
+                handshake.keys,
+                handshake.sources,
+                handshake.qkd,
+                payload.plane_offer,
+                payload.terms,
+                address,
+            )
+        )
+
+    def receive_repeated_commit(
+        self, session: Session, data: bytes, address: Address
+    ) -> None:
+        """Answer an M3 that was answered before: M4 may have been lost."""
+        if not session.commit or data != session.commit:
+            raise ProtocolError("unexpected")
+        self._core.send(session.confirmation, address)
+
+    # -- Steps
+
+    def _addressee(self, start: bytes, mac1: bytes) -> LocalIdentity:
+        """Return the identity of ours that a datagram is addressed to."""
+        for local in self._core.identities.values():
+            if local.seal.verify_mac1(start, mac1):
+                return local
+        raise ProtocolError("mac1")
+
+    def _demand_cookie(
+        self,
+        local: LocalIdentity,
+        header: Header,
+        covered: bytes,
+        mac2: bytes,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Let only those pass who receive what is sent to their address."""
+        if mac2 != NO_MAC and self._cookies.verify(address, covered, mac2, now=now):
+            return
+        if header.index == 0:
+            cookie = self._cookies.cookie_for(address, now=now)
+            salt = self._core.random(COOKIE_SALT_SIZE)
+            mac1 = covered[-MAC_SIZE:]
+            reply = local.seal.seal_cookie(header.session_id, mac1, cookie, salt)
+            self._core.send(reply, address)
+        raise ProtocolError("cookie")
+
+    def _repeat(self, handshake: ResponderHandshake | None, address: Address) -> None:
+        """Answer a repeated M1 as before, if the answer still stands."""
+        if handshake is None or not handshake.response:
+            raise ProtocolError("replayed")
+        for datagram in handshake.response:
+            self._core.send(datagram, address)
+
+    def _read(
+        self,
+        local: LocalIdentity,
+        remote_id: bytes,
+        message: bytes,
+        digest: bytes,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Read a whole M1 and ask the driver, or refuse."""
+        core = self._core
+        identity = consume_identity(local.private, message)
+        tunnels = local.peers.get(identity.fingerprint)
+        if not tunnels:
+            core.emit(UnknownPeer(identity.fingerprint, address))
+            raise ProtocolError("unknown peer")
+        # Every tunnel with this peer has the same keys; any serves to read who asks.
+        some = next(iter(tunnels.values()))
+        read = consume_initiation(identity, some.parameters.peer, some.static_secret)
+        tunnel = tunnels.get(read.payload.tunnel)
+        handshake = ResponderHandshake(
+            core.new_id(), remote_id, tunnel or some, read, address
+        )
+        self._remember(digest, handshake)
+        self._admit(handshake, now=now)
+        verdict = _verdict(handshake.tunnel, read, known=tunnel is not None)
+        if verdict is not Status.ACCEPTED:
+            self.refuse(handshake, verdict)
+            return
+        core.emit(
+            InitiationReceived(
+                handshake.handshake_id, handshake.tunnel.name, read.payload, address
+            )
+        )
+
+    def _admit(self, handshake: ResponderHandshake, *, now: float) -> None:
+        """Make the handshake one of the tunnel's few pending ones."""
+        core, pending = self._core, handshake.tunnel.pending
+        waiting = [
+            other for other in pending.values() if other.state is not _State.COMMITTING
+        ]
+        if len(waiting) >= limits.MAX_HALF_OPEN:
+            self.fail(waiting[0], "superseded", "newer initiations arrived")
+        pending[handshake.handshake_id] = handshake
+        core.holders[handshake.handshake_id] = handshake
+        core.timers.set(
+            (HALF_OPEN_TIMER, handshake.handshake_id), now + limits.HALF_OPEN_TIMEOUT
+        )
+
+    def _respond(
+        self,
+        handshake: ResponderHandshake,
+        status: Status,
+        plane_offer: bytes,
+        inputs: SymmetricInputs,
+        used: Collection[UUID],
+    ) -> None:
+        core, tunnel, read = self._core, handshake.tunnel, handshake.read
+        payload = ResponsePayload(
+            status=status,
+            session_id=handshake.handshake_id,
+            epoch=tunnel.committed,
+            terms=tunnel.terms,
+            chained=inputs.chain is not None,
+            key_id=inputs.qkd.key_id if inputs.qkd else None,
+            used=frozenset(
+                position
+                for position, key_id in enumerate(read.payload.key_ids)
+                if key_id in used
+            ),
+            plane_offer=plane_offer,
+        )
+        message, handshake.keys = create_response(
+            read, tunnel.parameters.local.suite, payload, inputs, core.random
+        )
+        bodies = split_message(message, core.mtu - RESPONSE_OVERHEAD)
+        for index, body in enumerate(bodies):
+            header = encode_header(
+                Type.RESPONSE, handshake.remote_id, index, len(bodies)
+            )
+            start = header + body
+            datagram = start + tunnel.seal.mac1(start)
+            handshake.response.append(datagram)
+            core.send(datagram, handshake.address)
+
+    def _remember(self, digest: bytes, handshake: ResponderHandshake) -> None:
+        self._remembered[digest] = handshake
+        if len(self._remembered) > limits.REMEMBERED_INITIATIONS:
+            self._remembered.popitem(last=False)
+
+    def _forget(self, handshake: ResponderHandshake) -> None:
+        core = self._core
+        core.timers.cancel((HALF_OPEN_TIMER, handshake.handshake_id))
+        core.holders.pop(handshake.handshake_id, None)
+        handshake.tunnel.pending.pop(handshake.handshake_id, None)
+        # What the memory of M1s still holds of it must not keep its keys alive.
+        handshake.response = []
+        handshake.keys = None
+        handshake.chain = None
+
+
+def _verdict(tunnel: TunnelState, read: InitiationRead, *, known: bool) -> Status:
+    """Whether this end can serve what M1 asks, before any QKD key is looked for."""
+    request = read.payload
+    if not known:
+        return Status.UNKNOWN_TUNNEL
+    if tunnel.parameters.initiator:
+        return Status.ROLE_CONFLICT
+    return _judge_terms(tunnel.terms, request.terms) or (
+        Status.STALE_EPOCH if request.epoch <= tunnel.committed else Status.ACCEPTED
+    )
+
+
+def _judge_terms(ours: Terms, theirs: Terms) -> Status | None:
+    if (theirs.plane, theirs.encap) != (ours.plane, ours.encap):
+        return Status.PLANE_MISMATCH
+    if theirs.psk != ours.psk:
+        return Status.PSK_MISMATCH
+    if {theirs.policy, ours.policy} == {Policy.OFF, Policy.REQUIRED}:
+        return Status.POLICY_MISMATCH
+    return None
+
+
+def _matching_chain(tunnel: TunnelState, chain_id: bytes | None) -> Chain | None:
+    """Return the chain secret that both ends hold, if any."""
+    for chain in tunnel.chains:
+        if chain.chain_id == chain_id:
+            return chain
+    return None

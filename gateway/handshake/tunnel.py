@@ -1,0 +1,122 @@
+"""What the machine keeps of one tunnel."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.crypto.identity import PrivateIdentity, PublicIdentity
+from gateway.handshake.guard import Seal
+from gateway.secret import Secret
+from gateway.wire.payloads import PlaneKind, Policy, Terms
+
+if TYPE_CHECKING:
+    from gateway.handshake.events import Address
+    from gateway.handshake.initiating import InitiatorHandshake
+    from gateway.handshake.responding import ResponderHandshake
+    from gateway.handshake.session import Session
+    from gateway.handshake.symmetric import Chain
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelParameters:
+    """What the configuration says of a tunnel, as far as the handshake cares.
+
+    Attributes:
+        name: Equal at both ends, 1 to 32 ASCII characters.
+        local: Our identity.
+        peer: The peer's, of the same suite.
+        initiator: Whether this end starts the handshakes.
+        policy: QKD policy.
+        plane: Kind of data plane.
+        encap: Whether ESP travels in UDP.
+        psk: Static 32-byte PSK, or None.
+        interval: Rotation interval, seconds.
+    """
+
+    name: str
+    local: PrivateIdentity
+    peer: PublicIdentity
+    initiator: bool
+    policy: Policy
+    plane: PlaneKind
+    encap: bool
+    psk: Secret | None
+    interval: float
+
+    def terms(self) -> Terms:
+        """What the peer is told of it."""
+        return Terms(
+            self.policy,
+            self.plane,
+            self.psk is not None,
+            self.encap,
+            round(self.interval * 1000),
+        )
+
+
+class TunnelState:
+    """One tunnel's protocol state.
+
+    Attributes:
+        parameters: The configuration.
+        terms: What the peer is told of it.
+        static_secret: ``ss``: ECDH of both static keys, the same in every handshake.
+        seal: The peer's, for mac1 on what we send.
+        address: Where the peer was last heard, authentically.
+        committed: The last epoch committed here.
+        chains: Chain secrets that may be mixed next, newest first, at most two.
+        handshake: The handshake we started, if one is under way.
+        pending: Handshakes the peer started, oldest first.
+        current: Session of the last committed epoch.
+        previous: The one before, while its datagrams may still arrive.
+        cookie: What the peer asked us to show, or empty.
+        cookie_expires: Until when.
+        round_trip: Last measured, seconds, or None.
+        heard: When the peer was last heard, authentically.
+        pings: Pings sent since.
+        silent: Whether the driver was told of the silence.
+    """
+
+    __slots__ = (
+        "address",
+        "chains",
+        "committed",
+        "cookie",
+        "cookie_expires",
+        "current",
+        "handshake",
+        "heard",
+        "parameters",
+        "pending",
+        "pings",
+        "previous",
+        "round_trip",
+        "seal",
+        "silent",
+        "static_secret",
+        "terms",
+    )
+
+    def __init__(self, parameters: TunnelParameters, committed: int) -> None:
+        self.parameters = parameters
+        self.terms = parameters.terms()
+        self.static_secret = parameters.local.ecdh.exchange(parameters.peer.ecdh)
+        self.seal = Seal(parameters.peer)
+        self.address: Address = None
+        self.committed = committed
+        self.chains: tuple[Chain, ...] = ()
+        self.handshake: InitiatorHandshake | None = None
+        self.pending: OrderedDict[bytes, ResponderHandshake] = OrderedDict()
+        self.current: Session | None = None
+        self.previous: Session | None = None
+        self.cookie = b""
+        self.cookie_expires = 0.0
+        self.round_trip: float | None = None
+        self.heard = float("-inf")
+        self.pings = 0
+        self.silent = False
+
+    @property
+    def name(self) -> str:
+        """The tunnel's name."""
+        return self.parameters.name
