@@ -149,8 +149,8 @@ def test_descriptors_come_back_by_name() -> None:
     fds = [os.open("/dev/null", os.O_RDONLY) for _ in range(3)]
     # The numbers matter: systemd passes them from 3 on, as a shell can.
     shell = "exec " + " ".join(f"{3 + n}<&{fd}" for n, fd in enumerate(fds))
-    output = subprocess.run(
-        ["bash", "-c", f'{shell}; exec "$0" -c "$1"', sys.executable, RECEIVER],
+    output = subprocess.run(  # noqa: S603  # fixed text and our own interpreter
+        ["/bin/bash", "-c", f'{shell}; exec "$0" -c "$1"', sys.executable, RECEIVER],
         env={**os.environ, "LISTEN_FDS": "4", "LISTEN_FDNAMES": "udp:esp:udp"},
         pass_fds=fds,
         capture_output=True,
