@@ -66,6 +66,15 @@ class LogFormat(StrEnum):
     CONSOLE = "console"
 
 
+class LogLevel(StrEnum):
+    """The least important lines that are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class LinkSource(StrEnum):
     """Where a link's QKD keys come from."""
 
@@ -177,7 +186,7 @@ class GatewayConfig:
         master_key: File with the store's 32-byte master key; None to take the
             systemd credential ``master-key``.
         log_format: Where log lines go.
-        log_level: ``debug``, ``info``, ``warning`` or ``error``.
+        log_level: The least important lines that are logged.
         wireguard_ports: UDP ports of the two WireGuard devices.
         links: QKD links by name.
         tunnels: Tunnels by name.
@@ -194,7 +203,7 @@ class GatewayConfig:
     keystore: Path
     master_key: Path | None
     log_format: LogFormat
-    log_level: str
+    log_level: LogLevel
     wireguard_ports: tuple[int, int]
     links: dict[str, LinkConfig]
     tunnels: dict[str, TunnelConfig]

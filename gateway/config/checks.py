@@ -1,0 +1,176 @@
+"""What must hold between keys, tunnels and files; each value alone is right by now."""
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Final
+
+from gateway.config.model import (
+    Endpoint,
+    LinkConfig,
+    PlaneName,
+    QKDPolicy,
+    Role,
+    TunnelConfig,
+)
+
+LIFETIME_MARGIN: Final = 2.0
+"""Seconds `max_epoch_lifetime` must leave beyond one interval: a handshake on a bad
+link takes most of them, and an epoch must outlive the making of the next."""
+
+MIN_IPV6_MTU: Final = 1280
+"""Bytes (RFC 8200, 5): Linux takes IPv6 off an interface with less."""
+
+Refuse = Callable[[str, str, str], None]
+"""Notes a problem: key of the tunnel, what was expected, what was found."""
+
+Network = IPv4Network | IPv6Network
+
+
+def check_tunnel(
+    tunnel: TunnelConfig, links: Mapping[str, LinkConfig] | None, refuse: Refuse
+) -> None:
+    """Check the keys of one tunnel against each other and against the links.
+
+    Links are None when they are not known.
+    """
+    _check_link(tunnel, links, refuse)
+    _check_endpoint(tunnel, refuse)
+    _check_inside(tunnel, refuse)
+    if tunnel.encap and tunnel.plane not in (PlaneName.AUTO, PlaneName.ESP):
+        refuse("encap", "encap only with plane esp or auto", f"plane {tunnel.plane}")
+    least = tunnel.rotation_interval + LIFETIME_MARGIN
+    if tunnel.max_epoch_lifetime < least:
+        refuse(
+            "max_epoch_lifetime",
+            f"at least rotation_interval + {LIFETIME_MARGIN:g} = {least:g} seconds",
+            f"{tunnel.max_epoch_lifetime:g}",
+        )
+
+
+def _check_link(
+    tunnel: TunnelConfig, links: Mapping[str, LinkConfig] | None, refuse: Refuse
+) -> None:
+    if tunnel.link is None:
+        if tunnel.qkd is not QKDPolicy.OFF:
+            refuse("link", f'a link, since qkd is "{tunnel.qkd}"', "nothing")
+    elif links is not None and tunnel.link not in links:
+        known = ", ".join(sorted(links)) or "none"
+        refuse("link", f"a configured link ({known})", repr(tunnel.link))
+
+
+def _check_endpoint(tunnel: TunnelConfig, refuse: Refuse) -> None:
+    if tunnel.endpoint is None:
+        if tunnel.role is not Role.RESPONDER:
+            refuse(
+                "endpoint",
+                'an endpoint to call, or role = "responder"',
+                f'nothing, and role "{tunnel.role}"',
+            )
+        return
+    try:
+        host = ip_address(tunnel.endpoint.host)
+    except ValueError:
+        return  # a name: nothing to compare until it is resolved
+    if (
+        tunnel.local_address
+        and ip_address(tunnel.local_address).version != host.version
+    ):
+        refuse(
+            "local_address",
+            f"an IPv{host.version} address, as endpoint is",
+            tunnel.local_address,
+        )
+    for subnet in tunnel.remote_subnets:
+        if host in subnet:
+            refuse(
+                "remote_subnets",
+                "prefixes without the endpoint, which is reached outside the tunnel",
+                f"{subnet} with endpoint {host}",
+            )
+
+
+def _check_inside(tunnel: TunnelConfig, refuse: Refuse) -> None:
+    if not tunnel.remote_subnets and not tunnel.addresses:
+        refuse("remote_subnets", "remote_subnets or addresses", "neither")
+    inside = (*tunnel.addresses, *tunnel.local_subnets, *tunnel.remote_subnets)
+    has_ipv6 = any(each.version == 6 for each in inside)  # noqa: PLR2004 - IPv6
+    if tunnel.mtu is not None and has_ipv6 and tunnel.mtu < MIN_IPV6_MTU:
+        refuse("mtu", f"at least {MIN_IPV6_MTU} for IPv6 inside", f"{tunnel.mtu}")
+    ours = [(subnet, "local_subnets") for subnet in tunnel.local_subnets]
+    theirs = [(subnet, "remote_subnets") for subnet in tunnel.remote_subnets]
+    for (wide, key), (narrow, other) in overlaps([*ours, *theirs]):
+        if key != other:
+            refuse(
+                "remote_subnets",
+                "prefixes that are not local_subnets too",
+                f"{wide} in {key} and {narrow} in {other}",
+            )
+
+
+def check_together(
+    tunnels: Iterable[TunnelConfig], refuse: Callable[[str, str, str, str], None]
+) -> None:
+    """Check tunnels against each other; `refuse` takes the tunnel's name first."""
+    by_interface: dict[str, str] = {}
+    remote: list[tuple[Network, str]] = []
+    for tunnel in tunnels:
+        other = by_interface.setdefault(tunnel.interface, tunnel.name)
+        if other != tunnel.name:
+            refuse(
+                tunnel.name,
+                "interface",
+                "an interface of its own",
+                f"{tunnel.interface}, which tunnel {other} has too",
+            )
+        remote.extend((subnet, tunnel.name) for subnet in tunnel.remote_subnets)
+    for (wide, first), (narrow, second) in overlaps(remote):
+        if first != second:
+            refuse(
+                second,
+                "remote_subnets",
+                "prefixes that lead through one tunnel",
+                f"{narrow} of tunnel {second} and {wide} of tunnel {first}",
+            )
+
+
+def check_ports(
+    listen: Iterable[Endpoint], wireguard: tuple[int, int]
+) -> Iterable[tuple[str, str]]:
+    """Name ports that two sockets would fight for, as (expected, found)."""
+    control = {endpoint.port for endpoint in listen}
+    if wireguard[0] == wireguard[1]:
+        yield "two different ports", f"{wireguard[0]} twice"
+    for port in sorted(control & set(wireguard)):
+        yield "ports that listen does not use", f"{port} in both"
+
+
+def overlaps(
+    owned: Iterable[tuple[Network, str]],
+) -> Iterable[tuple[tuple[Network, str], tuple[Network, str]]]:
+    """Pair each prefix with the narrowest one before it that contains it.
+
+    Two prefixes either nest or are apart, so one pass over them in order, with the
+    prefixes that are still open on a stack, finds every one that overlaps another:
+    n log n, where comparing each with each takes minutes for a hub of thousands.
+    """
+    ordered = sorted(
+        owned,
+        key=lambda pair: (
+            pair[0].version,
+            int(pair[0].network_address),
+            pair[0].prefixlen,
+        ),
+    )
+    is_open: list[tuple[Network, str]] = []
+    for network, owner in ordered:
+        while is_open and not _contains(is_open[-1][0], network):
+            is_open.pop()
+        if is_open:
+            yield is_open[-1], (network, owner)
+        is_open.append((network, owner))
+
+
+def _contains(wide: Network, narrow: Network) -> bool:
+    if wide.version != narrow.version:
+        return False
+    return int(narrow.network_address) <= int(wide.broadcast_address)

@@ -1,0 +1,105 @@
+"""Finds and reads configuration files, bounded and only if nobody else writes them."""
+
+import os
+import re
+import stat
+import tomllib
+from pathlib import Path
+from typing import Final
+
+from gateway.config.section import Problems, Source
+from gateway.config.toml_lines import locate_lines
+
+TUNNELS_FOLDER: Final = "tunnels.d"
+SUFFIX: Final = ".toml"
+
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024
+"""Ten thousand tunnels of some 400 bytes in one file."""
+
+MAX_FILES: Final = 10_000
+"""One file for each tunnel."""
+
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_AT_LINE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
+
+
+def find_files(main: Path, problems: Problems) -> list[Path]:
+    """Name the main file and those of ``tunnels.d`` beside it, in order."""
+    folder = main.parent / TUNNELS_FOLDER
+    try:
+        mode = folder.stat().st_mode
+        names = sorted(entry.name for entry in folder.iterdir())
+    except FileNotFoundError:
+        return [main]
+    except OSError as error:
+        problems.add_at(folder, 0, TUNNELS_FOLDER, "a folder to read", _why(error))
+        return [main]
+    _check_mode(folder, mode, problems)
+    # Editors leave hidden files behind, and package tools other suffixes.
+    names = [n for n in names if n.endswith(SUFFIX) and not n.startswith(".")]
+    if len(names) > MAX_FILES:
+        problems.add_at(
+            folder, 0, TUNNELS_FOLDER, f"at most {MAX_FILES} files", f"{len(names)}"
+        )
+        names = names[:MAX_FILES]
+    return [main, *(folder / name for name in names)]
+
+
+def read_source(file: Path, problems: Problems) -> Source | None:
+    """Read one file; None means a problem was noted."""
+    text = _read_text(file, problems)
+    if text is None:
+        return None
+    try:
+        return Source(file, tomllib.loads(text), dict(locate_lines(text)))
+    except tomllib.TOMLDecodeError as error:
+        at = _AT_LINE.search(str(error))
+        ends = len(text.rstrip().splitlines()) or 1
+        line = int(at[1]) if at and at[1] else ends
+        found = _AT_LINE.sub("", str(error))
+        problems.add_at(file, line, "syntax", "valid TOML", found)
+    except RecursionError:
+        problems.add_at(file, 0, "syntax", "a flat file", "values nested too deeply")
+    return None
+
+
+def _read_text(file: Path, problems: Problems) -> str | None:
+    try:
+        # Non-blocking, or a FIFO in its place would hold the daemon for ever.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        problems.add_at(file, 0, "file", "a file to read", _why(error))
+        return None
+    with open(descriptor, "rb") as opened:  # noqa: PTH123 - a descriptor, not a path
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            problems.add_at(file, 0, "file", "a regular file", "something else")
+            return None
+        _check_mode(file, status.st_mode, problems)
+        data = opened.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        problems.add_at(file, 0, "file", f"at most {MAX_FILE_BYTES} bytes", "more")
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found = f"byte {data[error.start]:#04x}"
+        problems.add_at(file, line, "syntax", "UTF-8 text", found)
+        return None
+
+
+def _check_mode(path: Path, mode: int, problems: Problems) -> None:
+    """Refuse what someone other than its owner can write: it decides who is trusted."""
+    if mode & _OTHERS_WRITE:
+        problems.add_at(
+            path,
+            0,
+            "permissions",
+            f"writable by its owner alone (chmod go-w {path})",
+            f"mode {stat.S_IMODE(mode):04o}",
+        )
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or "an error").lower()
