@@ -29,6 +29,14 @@ TUNNEL_IGNORED: Final = frozenset({"source_file"})
 GATEWAY_IN_PLACE: Final = frozenset({"log_level"})
 """Keys of the gateway that a running daemon takes over; the rest needs a restart."""
 
+TOML_KEYS: Final = {
+    "keystore": "keystore.path",
+    "master_key": "keystore.master_key",
+    "log_format": "log.format",
+    "log_level": "log.level",
+}
+"""How the operator spells a field; the others are keys of ``[gateway]``."""
+
 _COMPARED_APART: Final = frozenset({"links", "tunnels", "files"})
 
 
@@ -45,8 +53,8 @@ class ConfigDiff:
         links_added: Links that are new.
         links_removed: Links that are gone.
         links_changed: Links whose keys come from elsewhere or at another rate.
-        applied: Keys of the gateway that take effect now, such as ``log_level``.
-        restart: Keys of the gateway that take effect with a restart.
+        applied: Dotted keys of the gateway that take effect now: ``log.level``.
+        restart: Dotted keys of the gateway that take effect with a restart.
     """
 
     added: tuple[str, ...]
@@ -79,8 +87,8 @@ def compare_configs(old: GatewayConfig, new: GatewayConfig) -> ConfigDiff:
         links_added=tuple(sorted(new.links.keys() - old.links.keys())),
         links_removed=tuple(sorted(old.links.keys() - new.links.keys())),
         links_changed=tuple(n for n in kept_links if old.links[n] != new.links[n]),
-        applied=tuple(sorted(gateway & GATEWAY_IN_PLACE)),
-        restart=tuple(sorted(gateway - GATEWAY_IN_PLACE)),
+        applied=_as_written(gateway & GATEWAY_IN_PLACE),
+        restart=_as_written(gateway - GATEWAY_IN_PLACE),
     )
 
 
@@ -94,3 +102,7 @@ def changed_keys(old: Configured, new: Configured) -> frozenset[str]:
         for field in fields(old)
         if getattr(old, field.name) != getattr(new, field.name)
     )
+
+
+def _as_written(keys: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(TOML_KEYS.get(key, f"gateway.{key}") for key in keys))
