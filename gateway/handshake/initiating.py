@@ -81,7 +81,6 @@ class InitiatorHandshake(Holder):
         "offered",
         "qkd",
         "read",
-        "retransmitted",
         "rto",
         "sent",
         "sent_at",
@@ -109,7 +108,6 @@ class InitiatorHandshake(Holder):
         self.bodies: list[bytes] = []
         self.sent: InitiationSent
         self.sent_at = 0.0
-        self.retransmitted = False
         self.rto = limits.INITIAL_RTO
         self.deadline = 0.0
         self.first_mac1 = b""
@@ -244,8 +242,8 @@ class InitiatorSide:
             return
         read = consume_response(handshake.sent, local, message)
         core.alive(tunnel, now=now)
-        if not handshake.retransmitted:
-            tunnel.round_trip = now - handshake.sent_at
+        # Of a retransmitted M1 this is an upper bound, which a timer may safely use.
+        tunnel.round_trip = now - handshake.sent_at
         handshake.read = read
         handshake.address = address
         self._judge(handshake, read, now=now)
@@ -302,7 +300,6 @@ class InitiatorSide:
             self._give_up(handshake)
             return
         handshake.rto = min(handshake.rto * limits.RTO_GROWTH, limits.MAX_RTO)
-        handshake.retransmitted = True
         if handshake.state is _State.SENT:
             self._transmit(handshake, now=now)
         elif handshake.state is _State.COMMITTING:

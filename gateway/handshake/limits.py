@@ -5,8 +5,9 @@ Times are seconds.
 
 from typing import Final
 
-INITIAL_RTO: Final = 1.0
-"""First retransmission of M1, when the path is unknown (RFC 6298, 2.1)."""
+INITIAL_RTO: Final = 0.25
+"""First retransmission when the path is unknown: a peer that starts a moment after
+us is found quickly; on a satellite path one or two M1 are sent in vain."""
 
 MIN_RTO: Final = 0.2
 """A faster retransmission finds a busy peer, not a lost datagram."""
@@ -14,8 +15,8 @@ MIN_RTO: Final = 0.2
 MAX_RTO: Final = 3.0
 """Between attempts at a dead peer: how long after its return a tunnel may wait."""
 
-RTO_GROWTH: Final = 1.5
-"""Back-off factor; 1, 1.5, 2.25, 3, 3 ... keeps a lossy satellite path quick."""
+RTO_GROWTH: Final = 2.0
+"""Back-off factor: 0.25, 0.5, 1, 2, 3, 3 ..."""
 
 RTT_FACTOR: Final = 1.5
 """A retransmission waits this many round trips, so that jitter does not trigger it."""

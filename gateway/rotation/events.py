@@ -1,0 +1,86 @@
+"""What happens to tunnels: logged, counted, shown and audited by who listens."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EpochCommittedHere:
+    """Both ends hold the epoch's keys, and this end sends with them."""
+
+    tunnel: str
+    epoch: int
+    sources: tuple[str, ...]
+    key_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochInForce:
+    """Packets under the epoch's keys have arrived at both ends.
+
+    Attributes:
+        after: Seconds since it was committed here.
+    """
+
+    tunnel: str
+    epoch: int
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRetired:
+    """The epoch's keys are gone from the kernel."""
+
+    tunnel: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RotationFailed:
+    """An attempt at a new epoch ended without one.
+
+    Attributes:
+        reason: Short machine-readable reason.
+        detail: One line for the operator.
+        attempts: Failures in a row, this one included.
+    """
+
+    tunnel: str
+    reason: str
+    detail: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelBlocked:
+    """The tunnel fails closed: nothing is sent, neither in clear nor under old keys."""
+
+    tunnel: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelUp:
+    """The tunnel carries traffic after it did not."""
+
+    tunnel: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class QKDMissing:
+    """Policy ``preferred``: an epoch was committed without a fresh QKD key."""
+
+    tunnel: str
+    epoch: int
+
+
+TunnelEvent = (
+    EpochCommittedHere
+    | EpochInForce
+    | EpochRetired
+    | RotationFailed
+    | TunnelBlocked
+    | TunnelUp
+    | QKDMissing
+)

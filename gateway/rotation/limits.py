@@ -1,0 +1,49 @@
+"""Timers of rotation, each with its reason. Times are seconds."""
+
+from typing import Final
+
+FIRST_POLL: Final = 0.02
+"""After activation: the probe of a local link is already back."""
+
+MAX_POLL: Final = 0.5
+"""Between polls while an epoch is not in force."""
+
+POLL_GROWTH: Final = 2.0
+
+COUNTER_POLL: Final = 10.0
+"""Between reads of a tunnel's counters once all is in force."""
+
+FORCE_REPEAT: Final = 0.5
+"""Between notices that an epoch is in force here, until the peer echoes one."""
+
+MAX_FORCE_NOTICES: Final = 20
+"""Notices sent for one epoch: after ten seconds the peer is deaf or gone."""
+
+RETIRE_DELAY: Final = 3.0
+"""The old epoch's receive side outlives the new one's proof by this: far longer
+than any datagram is delayed on the way."""
+
+RETIRE_SHARE: Final = 0.25
+"""... but by no more than this share of the interval, where it is short."""
+
+MIN_SPACING_SHARE: Final = 0.5
+"""A scheduled epoch follows an unscheduled one by at least this share of the
+interval, so that a rotation by hand does not cause two in a row."""
+
+FIRST_RETRY: Final = 0.5
+"""After a refused or failed handshake."""
+
+MAX_RETRY: Final = 4.0
+"""Between attempts: a tunnel comes back this soon after its cause has gone."""
+
+RETRY_GROWTH: Final = 1.6
+
+LATE_FACTOR: Final = 1.5
+"""A responder that saw no new epoch for this many intervals asks for one."""
+
+LATE_REPEAT: Final = 5.0
+"""Between such requests."""
+
+LIFETIME_MARGIN: Final = 1.0
+"""The kernel forgets an epoch this long after we would have: it is the second
+line, for when the daemon is dead."""

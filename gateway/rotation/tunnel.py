@@ -1,0 +1,422 @@
+"""One tunnel's rotation at one end: decides, and does nothing itself.
+
+A driver tells it what happened and what time it is, carries out what `next_action`
+returns, passes on what `next_event` returns, and calls `handle_timer` at
+`get_timer`. Invariants:
+
+* A tunnel that is up holds an epoch younger than `max_epoch_lifetime`; at that age
+  it is blocked, whatever else is going on.
+* Epoch numbers proposed here only grow.
+* An old epoch is retired only once a newer one is in force at both ends, or blocked
+  with all others.
+"""
+
+from collections import deque
+from enum import Enum
+from uuid import UUID
+
+from gateway.rotation import limits
+from gateway.rotation.actions import (
+    Action,
+    AskForRotation,
+    BlockTunnel,
+    PollPlane,
+    ReadPlane,
+    RetireEpoch,
+    SendInForce,
+    StartHandshake,
+)
+from gateway.rotation.epochs import Epoch, EpochPhase
+from gateway.rotation.events import (
+    EpochCommittedHere,
+    EpochInForce,
+    EpochRetired,
+    QKDMissing,
+    RotationFailed,
+    TunnelBlocked,
+    TunnelEvent,
+    TunnelUp,
+)
+from gateway.rotation.schedule import Schedule
+from gateway.wire.control import RotateReason
+
+
+class TunnelPhase(Enum):
+    """What an operator sees of a tunnel."""
+
+    DOWN = "down"
+    CONNECTING = "connecting"
+    UP = "up"
+    BLOCKED = "blocked"
+
+
+ADOPTED = 0
+"""Number under which planes report what they found in the kernel at start."""
+
+
+class TunnelRotation:
+    """Decides when keys change and what an epoch lives through.
+
+    Attributes:
+        name: The tunnel's name.
+        phase: What an operator sees.
+        reason: Why the tunnel is not up, one line, empty when it is.
+        epochs: Epochs that have something in the kernel, by number.
+        current: The epoch that sends, or None.
+        rotations: Epochs committed since start.
+        failures: Attempts that failed since start.
+        failures_in_row: The same since the last success.
+        expires_at: When the tunnel will be blocked, None while it is not up.
+        next_attempt: When the initiator rotates next, None if it does not.
+    """
+
+    __slots__ = (
+        "_actions",
+        "_asked_at",
+        "_attempting",
+        "_events",
+        "_force_notices",
+        "_highest",
+        "_initiator",
+        "_lifetime",
+        "_notice_at",
+        "_poll_at",
+        "_poll_wait",
+        "_qkd_wanted",
+        "_retire_at",
+        "_schedule",
+        "current",
+        "epochs",
+        "expires_at",
+        "failures",
+        "failures_in_row",
+        "name",
+        "next_attempt",
+        "phase",
+        "reason",
+        "rotations",
+    )
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        *,
+        initiator: bool,
+        max_epoch_lifetime: float,
+        qkd_wanted: bool,
+        last_epoch: int = 0,
+    ) -> None:
+        """Make a tunnel that is down.
+
+        Args:
+            schedule: Name and interval.
+            initiator: Whether this end starts the handshakes.
+            max_epoch_lifetime: Seconds.
+            qkd_wanted: Whether an epoch without a QKD key is worth an event.
+            last_epoch: The last epoch proposed or committed before a restart.
+        """
+        self.name = schedule.name
+        self._schedule = schedule
+        self._initiator = initiator
+        self._lifetime = max_epoch_lifetime
+        self._qkd_wanted = qkd_wanted
+        self._highest = last_epoch
+        self._actions: deque[Action] = deque()
+        self._events: deque[TunnelEvent] = deque()
+        self._attempting = False
+        self._poll_at: float | None = None
+        self._poll_wait = limits.FIRST_POLL
+        self._notice_at: float | None = None
+        self._force_notices = 0
+        self._retire_at: float | None = None
+        self._asked_at: float | None = None
+        self.phase = TunnelPhase.DOWN
+        self.reason = "not started"
+        self.epochs: dict[int, Epoch] = {}
+        self.current: Epoch | None = None
+        self.rotations = 0
+        self.failures = 0
+        self.failures_in_row = 0
+        self.expires_at: float | None = None
+        self.next_attempt: float | None = None
+
+    # -- What the operator wants
+
+    def up(self, *, now: float) -> None:
+        """Bring the tunnel up: the initiator starts at once."""
+        if self.phase is not TunnelPhase.DOWN:
+            return
+        self.phase = TunnelPhase.CONNECTING
+        self.reason = "waiting for the first epoch"
+        self.next_attempt = now if self._initiator else None
+
+    def adopt(self, *, expires_at: float, now: float) -> None:
+        """Take over what an earlier run left in the kernel, instead of `up`.
+
+        Args:
+            expires_at: When that epoch reaches its lifetime, monotonic seconds.
+            now: Current time, monotonic seconds.
+        """
+        self.up(now=now)
+        epoch = Epoch(ADOPTED, EpochPhase.IN_FORCE, committed_at=now, in_force_at=now)
+        epoch.local_proof = epoch.peer_proof = epoch.peer_knows = True
+        self.epochs[ADOPTED] = epoch
+        self.current = epoch
+        self.phase = TunnelPhase.UP
+        self.reason = ""
+        self.expires_at = expires_at
+        self._poll_at = now + limits.COUNTER_POLL
+
+    def down(self) -> None:
+        """Take the tunnel down; the driver removes its keys."""
+        self._clear()
+        self._actions.append(BlockTunnel())
+        self.phase = TunnelPhase.DOWN
+        self.reason = "taken down"
+        self.next_attempt = None
+        self._attempting = False
+
+    def rotate(self, reason: RotateReason, *, now: float) -> None:
+        """Rotate now rather than on schedule; a responder asks its peer."""
+        if self.phase is TunnelPhase.DOWN:
+            return
+        if not self._initiator:
+            self._actions.append(AskForRotation(reason))
+        elif not self._attempting:
+            self.next_attempt = now
+
+    # -- What the handshake did
+
+    def prepared(self, number: int) -> None:
+        """Note that an epoch's receive side is in the kernel."""
+        self._highest = max(self._highest, number)
+        self.epochs.setdefault(number, Epoch(number))
+
+    def committed(
+        self,
+        number: int,
+        *,
+        sources: tuple[str, ...],
+        key_id: UUID | None,
+        now: float,
+    ) -> None:
+        """Note that an epoch is committed and sending uses it."""
+        self.prepared(number)
+        epoch = self.epochs[number]
+        epoch.move(EpochPhase.COMMITTED)
+        epoch.sources = sources
+        epoch.key_id = key_id
+        epoch.committed_at = now
+        was_up = self.phase is TunnelPhase.UP
+        self.current = epoch
+        self.phase = TunnelPhase.UP
+        self.reason = ""
+        self.rotations += 1
+        self.failures_in_row = 0
+        self.expires_at = now + self._lifetime
+        self._attempting = False
+        self._asked_at = None
+        self._poll_wait = limits.FIRST_POLL
+        self._poll_at = now + self._poll_wait
+        self._notice_at = None
+        self._force_notices = 0
+        self._retire_at = None
+        if self._initiator:
+            self.next_attempt = self._schedule.next_after(now)
+        self._events.append(EpochCommittedHere(self.name, number, sources, key_id))
+        if not was_up:
+            self._events.append(TunnelUp(self.name, number))
+        if self._qkd_wanted and key_id is None:
+            self._events.append(QKDMissing(self.name, number))
+
+    def failed(self, reason: str, detail: str, *, now: float) -> None:
+        """Note that an attempt ended without an epoch."""
+        self._attempting = False
+        self.failures += 1
+        self.failures_in_row += 1
+        self._events.append(
+            RotationFailed(self.name, reason, detail, self.failures_in_row)
+        )
+        if self.phase in (TunnelPhase.CONNECTING, TunnelPhase.BLOCKED):
+            self.reason = detail
+        if self._initiator and self.phase is not TunnelPhase.DOWN:
+            wait = limits.FIRST_RETRY * limits.RETRY_GROWTH ** min(
+                self.failures_in_row - 1, 10
+            )
+            self.next_attempt = now + min(
+                wait, limits.MAX_RETRY, self._schedule.interval
+            )
+
+    def behind(self, peer_epoch: int, *, now: float) -> None:
+        """Note that the peer has committed later epochs than we know of.
+
+        One of us lost its memory or a message; the next attempt starts above.
+        """
+        self._attempting = False
+        self._highest = max(self._highest, peer_epoch)
+        if self._initiator and self.phase is not TunnelPhase.DOWN:
+            self.next_attempt = now
+
+    def peer_silent(self, *, now: float) -> None:
+        """Note that the peer does not answer: perhaps it lost the session."""
+        if self._initiator and not self._attempting and self.phase is TunnelPhase.UP:
+            self.next_attempt = now
+
+    def peer_closed(self) -> None:
+        """Note that the peer took the tunnel down on purpose: fail closed."""
+        if self.phase is TunnelPhase.UP:
+            self._block("the peer took the tunnel down")
+
+    # -- Proof
+
+    def plane_polled(self, proven: frozenset[int], *, now: float) -> None:
+        """Note which epochs the kernel has received something under."""
+        epoch = self.current
+        if epoch is None:
+            return
+        if epoch.number in proven and not epoch.local_proof:
+            epoch.local_proof = True
+            self._notice_at = now
+            self._check_force(epoch, now=now)
+        if epoch.phase is EpochPhase.COMMITTED and not epoch.local_proof:
+            self._poll_wait = min(self._poll_wait * limits.POLL_GROWTH, limits.MAX_POLL)
+            self._poll_at = now + self._poll_wait
+        else:
+            self._poll_at = now + limits.COUNTER_POLL
+
+    def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
+        """Note that the peer has proof of an epoch."""
+        epoch = self.epochs.get(number)
+        if epoch is None or epoch is not self.current:
+            return
+        epoch.peer_proof = True
+        if echo:
+            epoch.peer_knows = True
+            self._notice_at = None
+        elif epoch.local_proof:
+            self._actions.append(SendInForce(number, echo=True))
+        self._check_force(epoch, now=now)
+
+    def _check_force(self, epoch: Epoch, *, now: float) -> None:
+        if not (epoch.local_proof and epoch.peer_proof):
+            return
+        if epoch.phase is not EpochPhase.COMMITTED or epoch.committed_at is None:
+            return
+        epoch.move(EpochPhase.IN_FORCE)
+        epoch.in_force_at = now
+        self._events.append(
+            EpochInForce(self.name, epoch.number, now - epoch.committed_at)
+        )
+        share = limits.RETIRE_SHARE * self._schedule.interval
+        self._retire_at = now + min(limits.RETIRE_DELAY, share)
+
+    # -- Time
+
+    def get_timer(self) -> float | None:
+        """Return when `handle_timer` is to be called next, or None."""
+        times = [
+            when
+            for when in (
+                self.next_attempt,
+                self.expires_at,
+                self._poll_at,
+                self._notice_at,
+                self._retire_at,
+                self._late_at(),
+            )
+            if when is not None
+        ]
+        return min(times, default=None)
+
+    def handle_timer(self, *, now: float) -> None:
+        """Do what is due."""
+        if self.expires_at is not None and now >= self.expires_at:
+            self._block("no new epoch within max_epoch_lifetime")
+        if self.next_attempt is not None and now >= self.next_attempt:
+            self._attempt()
+        if self._poll_at is not None and now >= self._poll_at:
+            self._poll_at = None
+            self._poll()
+        if self._notice_at is not None and now >= self._notice_at:
+            self._notify(now=now)
+        if self._retire_at is not None and now >= self._retire_at:
+            self._retire_at = None
+            self._retire_old()
+        late = self._late_at()
+        if late is not None and now >= late:
+            self._asked_at = now
+            self._actions.append(AskForRotation(RotateReason.LIFETIME))
+
+    def next_action(self) -> Action | None:
+        """Return the oldest action not yet returned."""
+        return self._actions.popleft() if self._actions else None
+
+    def next_event(self) -> TunnelEvent | None:
+        """Return the oldest event not yet returned."""
+        return self._events.popleft() if self._events else None
+
+    def _attempt(self) -> None:
+        self.next_attempt = None
+        if self._attempting:
+            return
+        self._attempting = True
+        self._highest += 1
+        self._actions.append(StartHandshake(self._highest))
+
+    def _poll(self) -> None:
+        epoch = self.current
+        if epoch is not None and not epoch.local_proof:
+            self._actions.append(PollPlane())
+        else:
+            self._actions.append(ReadPlane())
+
+    def _notify(self, *, now: float) -> None:
+        epoch = self.current
+        self._notice_at = None
+        if epoch is None or not epoch.local_proof or epoch.peer_knows:
+            return
+        self._actions.append(SendInForce(epoch.number, echo=epoch.peer_proof))
+        self._force_notices += 1
+        if self._force_notices < limits.MAX_FORCE_NOTICES:
+            self._notice_at = now + limits.FORCE_REPEAT
+
+    def _late_at(self) -> float | None:
+        """When a responder without a new epoch asks for one."""
+        if self._initiator or self.current is None:
+            return None
+        if self._asked_at is not None:
+            return self._asked_at + limits.LATE_REPEAT
+        committed = self.current.committed_at
+        if committed is None or self.current.number == ADOPTED:
+            return None
+        return committed + limits.LATE_FACTOR * self._schedule.interval
+
+    def _retire_old(self) -> None:
+        if self.current is None:
+            return
+        for number in sorted(self.epochs):
+            if number < self.current.number:
+                self._retire(self.epochs.pop(number))
+
+    def _retire(self, epoch: Epoch) -> None:
+        epoch.move(EpochPhase.RETIRED)
+        self._actions.append(RetireEpoch(epoch.number))
+        self._events.append(EpochRetired(self.name, epoch.number))
+
+    def _block(self, reason: str) -> None:
+        self._clear()
+        self._actions.append(BlockTunnel())
+        self._events.append(TunnelBlocked(self.name, reason))
+        self.phase = TunnelPhase.BLOCKED
+        self.reason = reason
+
+    def _clear(self) -> None:
+        for epoch in self.epochs.values():
+            epoch.move(EpochPhase.RETIRED)
+        self.epochs.clear()
+        self.current = None
+        self.expires_at = None
+        self._poll_at = None
+        self._notice_at = None
+        self._retire_at = None
+        self._asked_at = None
