@@ -99,18 +99,20 @@ def read_secret_file(path: Path, *, loose: int, limit: int) -> bytes:
             f"{path}: {os.strerror(error.errno or 0)}",
             "it must be a plain file that the user of qgwd may read",
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         mode = stat.S_IMODE(found.st_mode)
         if not stat.S_ISREG(found.st_mode):
-            raise KeyStoreError(f"{path} is no plain file")
+            raise KeyStoreError(f"{path} is no plain file", "name the file itself")
         if mode & loose or found.st_uid not in {0, os.geteuid()}:
             raise KeyStoreError(
                 f"{path}: others may read it (owner {found.st_uid}, mode {mode:04o})",
                 f"chmod 0600 {path}, let it belong to the user of qgwd; if anyone"
                 " read it, replace it",
             )
-        content = file.read(limit + 1)
+        content = os.read(descriptor, limit + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > limit:
         raise KeyStoreError(f"{path} is longer than {limit} bytes")
     return content

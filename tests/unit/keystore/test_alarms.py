@@ -1,0 +1,48 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.keystore.alarms import StockAlarm, next_alarm
+from gateway.keystore.base import StockStatus
+
+OK, LOW, EMPTY = StockAlarm.OK, StockAlarm.LOW, StockAlarm.EMPTY
+
+
+def stock(available: int, reserved: int = 0) -> StockStatus:
+    return StockStatus("paris", available, reserved, 0, 0, 0.0, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("previous", "available", "expected"),
+    [
+        (OK, 20, OK),
+        (OK, 19, LOW),
+        (OK, 0, EMPTY),
+        (LOW, 20, LOW),
+        (LOW, 24, LOW),
+        (LOW, 25, OK),
+        (LOW, 1, LOW),
+        (EMPTY, 1, EMPTY),
+        (EMPTY, 4, EMPTY),
+        (EMPTY, 5, LOW),
+        (EMPTY, 24, LOW),
+        (EMPTY, 25, OK),
+    ],
+)
+def test_levels(previous: StockAlarm, available: int, expected: StockAlarm) -> None:
+    assert next_alarm(previous, stock(available), 20) is expected
+
+
+def test_reserved_keys_are_stock() -> None:
+    assert next_alarm(OK, stock(0, reserved=1), 0) is OK
+    assert next_alarm(OK, stock(15, reserved=5), 20) is OK
+
+
+@given(st.sampled_from(StockAlarm), st.integers(0, 300), st.integers(0, 100))
+def test_is_stable_and_empty_means_empty(
+    previous: StockAlarm, available: int, low_water: int
+) -> None:
+    level = next_alarm(previous, stock(available), low_water)
+    assert next_alarm(level, stock(available), low_water) is level
+    assert (level is not OK) or available >= max(1, low_water)
+    assert (level is EMPTY) or available > 0
