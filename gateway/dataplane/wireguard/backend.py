@@ -1,0 +1,147 @@
+"""What both kinds of WireGuard device can do, in plain values."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from gateway.dataplane.links import Links
+from gateway.dataplane.wireguard.shared import SharedLinks
+from gateway.errors import DataPlaneError
+from gateway.secret import Secret
+
+KEY_SIZE = 32
+"""Bytes in a WireGuard private, public or preshared key."""
+
+RESPONSE_SIZE = 92
+"""Bytes of WireGuard's handshake response, which counts as received."""
+
+DEVICE_OWNER = "wireguard"
+"""Owner in our interface's alias: the devices belong to no single tunnel."""
+
+
+class DeviceGoneError(DataPlaneError):
+    """Raised when a device is not there any more: deleted, or its process died."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """A peer to add.
+
+    Attributes:
+        public_key: 32 bytes.
+        psk: 32 bytes; a peer is never added without one.
+        endpoint: Outer address and UDP port.
+        allowed: Prefixes that may come from it and are sent to it.
+        keepalive: Seconds between keepalives; 0 for none, and then adding the
+            peer sends nothing.
+    """
+
+    public_key: bytes
+    psk: Secret
+    endpoint: tuple[str, int]
+    allowed: tuple[str, ...]
+    keepalive: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerReading:
+    """What a device says of a peer; its keys are never read.
+
+    Attributes:
+        handshake: Seconds and nanoseconds of the last completed handshake, by the
+            device's wall clock, (0, 0) before the first. Only compared with
+            others of the same host, never with a clock of ours.
+        received: Bytes, handshakes included.
+        sent: Bytes, handshakes included.
+        allowed: Its prefixes, where details were asked for.
+        host: Its outer address, where details were asked for and it has one.
+    """
+
+    handshake: tuple[int, int]
+    received: int
+    sent: int
+    allowed: tuple[str, ...] = ()
+    host: str = ""
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether a handshake with this peer, and so with its PSK, completed."""
+        return self.handshake != (0, 0)
+
+
+class Backend(Protocol):
+    """Makes and steers WireGuard devices. All calls block.
+
+    Every method that names a device may raise `DeviceGoneError`.
+    """
+
+    name: str
+    """The plane's name: ``wireguard`` or ``wireguard-go``."""
+
+    def open(self, links: Links, shared: SharedLinks) -> None:
+        """Check that this host can do it; nothing else is called before.
+
+        Raises:
+            PlaneUnsupportedError: It cannot; the hint says what to install.
+            PlanePermissionError: CAP_NET_ADMIN is missing.
+        """
+
+    def ensure_device(self, device: str, port: int) -> bytes:
+        """Make a device with a new private key, or adopt ours; return its public key.
+
+        Raises:
+            PlaneConflictError: The name or the port is taken.
+        """
+
+    def is_there(self, device: str) -> bool:
+        """Return whether the device exists and answers."""
+
+    def read_peers(
+        self, device: str, *, with_details: bool = False
+    ) -> dict[bytes, PeerReading]:
+        """Return all peers of a device by public key."""
+
+    def replace_peer(self, device: str, peer: PeerSettings) -> None:
+        """Remove a peer if it is there and add it, its sessions forgotten."""
+
+    def remove_peer(self, device: str, public_key: bytes) -> None:
+        """Remove a peer and its sessions; absence is fine."""
+
+    def set_keepalive(self, device: str, public_key: bytes, seconds: int) -> None:
+        """Set a peer's keepalive; from 0 to more sends one, or a handshake, now."""
+
+    def set_endpoint(
+        self, device: str, public_key: bytes, endpoint: tuple[str, int]
+    ) -> None:
+        """Change a peer's outer address; an absent peer is not made."""
+
+    def set_allowed(
+        self, device: str, public_key: bytes, allowed: tuple[str, ...]
+    ) -> None:
+        """Replace a peer's prefixes; an absent peer is not made."""
+
+    def remove_device(self, device: str) -> None:
+        """Remove a device of ours with all its keys; absence is fine."""
+
+    def close(self) -> None:
+        """Let go of sockets; devices and processes stay."""
+
+
+def new_private_key() -> Secret:
+    """Return a fresh device key; after it is set only the device keeps it."""
+    return Secret(X25519PrivateKey.generate().private_bytes_raw())
+
+
+def public_key_of(private_key: Secret) -> bytes:
+    """Return the public key, 32 bytes, of a device key."""
+    key = X25519PrivateKey.from_private_bytes(private_key.expose())
+    return key.public_key().public_bytes_raw()
+
+
+def port_hint(port: int) -> str:
+    """Return what to do about a UDP port that is taken."""
+    return (
+        "set other wireguard_ports, or stop what listens there "
+        f"(ss -lunp sport = :{port})"
+    )

@@ -1,0 +1,210 @@
+"""WireGuard devices of the kernel, by generic netlink."""
+
+import errno
+import socket
+
+from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST
+from pyroute2.netlink.exceptions import NetlinkError
+from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket
+
+from gateway.dataplane.links import Links
+from gateway.dataplane.refusals import explain_refusal, kernel_call
+from gateway.dataplane.wireguard.backend import (
+    DEVICE_OWNER,
+    DeviceGoneError,
+    PeerReading,
+    PeerSettings,
+    new_private_key,
+    port_hint,
+    public_key_of,
+)
+from gateway.dataplane.wireguard.messages import (
+    CMD_GET_DEVICE,
+    CMD_SET_DEVICE,
+    DEVICE_F_REPLACE_PEERS,
+    FAMILY,
+    FAMILY_VERSION,
+    device_answer,
+    device_request,
+    encode_new_peer,
+    encode_removal,
+    encode_update,
+    read_peers,
+)
+from gateway.dataplane.wireguard.shared import SharedLinks
+from gateway.errors import DataPlaneError, PlaneConflictError, PlaneUnsupportedError
+
+MISSING_HINT = (
+    "load the module (modprobe wireguard; Linux 5.6 or later has it), or "
+    'apt-get install wireguard-go and set plane = "wireguard-go"'
+)
+
+_KIND = "wireguard"
+
+
+class _AsyncWireGuardSocket(AsyncGenericNetlinkSocket):  # type: ignore[misc]  # untyped
+    """Binds to the kernel's WireGuard family."""
+
+    module_err_level = "debug"
+
+    async def setup_endpoint(self) -> None:
+        if getattr(self.local, "transport", None) is not None:
+            return
+        await super().setup_endpoint()
+        await self.bind(FAMILY, device_answer)
+
+
+class _WireGuardSocket(GenericNetlinkSocket):  # type: ignore[misc]  # untyped
+    async_class = _AsyncWireGuardSocket
+
+    def request(self, message: device_request, flags: int) -> list[device_answer]:
+        """Send one message and return the answers."""
+        return list(
+            self._run_sync_cleanup(self.asyncore.nlm_request, message, self.prid, flags)
+        )
+
+
+class KernelBackend:
+    """Implements `Backend` with devices of kind ``wireguard``."""
+
+    name = "wireguard"
+
+    _links: Links
+
+    def __init__(self) -> None:
+        self._socket: _WireGuardSocket | None = None
+
+    def open(self, links: Links, shared: SharedLinks) -> None:
+        """Keep the socket; the module loads itself when the first device is made."""
+        del shared
+        self._links = links
+
+    def ensure_device(self, device: str, port: int) -> bytes:
+        """Make or adopt a device. Raises as `Backend.ensure_device`."""
+        links = self._links
+        is_new = links.find_interface(device) is None
+        links.ensure_interface(device, _KIND, DEVICE_OWNER, needs=MISSING_HINT)
+        try:
+            public_key = self._public_key(device)
+            if public_key is None:
+                private_key = new_private_key()
+                public_key = public_key_of(private_key)
+                self._set(
+                    device,
+                    ("WGDEVICE_A_PRIVATE_KEY", private_key.expose()),
+                    ("WGDEVICE_A_FLAGS", DEVICE_F_REPLACE_PEERS),
+                )
+                private_key.wipe()
+            self._set(device, ("WGDEVICE_A_LISTEN_PORT", port))
+        except DataPlaneError as error:
+            if is_new:
+                links.remove_interface(device, DEVICE_OWNER)
+            if isinstance(error, PlaneConflictError):
+                raise PlaneConflictError(
+                    f"UDP port {port} for {device} is taken",
+                    port_hint(port),
+                ) from None
+            raise
+        return public_key
+
+    def is_there(self, device: str) -> bool:
+        """Return whether the interface exists."""
+        try:
+            return socket.if_nametoindex(device) > 0
+        except OSError:
+            return False
+
+    def read_peers(
+        self, device: str, *, with_details: bool = False
+    ) -> dict[bytes, PeerReading]:
+        """Return all peers of a device by public key."""
+        peers: dict[bytes, PeerReading] = {}
+        for answer in self._get(device):
+            data = answer.get_attr("WGDEVICE_A_PEERS")
+            if data is not None:
+                read_peers(bytes(data), peers, with_details=with_details)
+        return peers
+
+    def replace_peer(self, device: str, peer: PeerSettings) -> None:
+        """Remove and add a peer in one message."""
+        entries = encode_removal(peer.public_key) + encode_new_peer(peer)
+        self._set(device, ("WGDEVICE_A_PEERS", entries))
+
+    def remove_peer(self, device: str, public_key: bytes) -> None:
+        """Remove a peer; the kernel does not mind if it is not there."""
+        self._set(device, ("WGDEVICE_A_PEERS", encode_removal(public_key)))
+
+    def set_keepalive(self, device: str, public_key: bytes, seconds: int) -> None:
+        """Set a peer's keepalive."""
+        update = encode_update(public_key, keepalive=seconds)
+        self._set(device, ("WGDEVICE_A_PEERS", update))
+
+    def set_endpoint(
+        self, device: str, public_key: bytes, endpoint: tuple[str, int]
+    ) -> None:
+        """Change a peer's outer address."""
+        update = encode_update(public_key, endpoint=endpoint)
+        self._set(device, ("WGDEVICE_A_PEERS", update))
+
+    def set_allowed(
+        self, device: str, public_key: bytes, allowed: tuple[str, ...]
+    ) -> None:
+        """Replace a peer's prefixes."""
+        update = encode_update(public_key, allowed=allowed)
+        self._set(device, ("WGDEVICE_A_PEERS", update))
+
+    def remove_device(self, device: str) -> None:
+        """Remove a device of ours."""
+        self._links.remove_interface(device, DEVICE_OWNER)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _public_key(self, device: str) -> bytes | None:
+        for answer in self._get(device):
+            public_key = answer.get_attr("WGDEVICE_A_PUBLIC_KEY")
+            if public_key is not None and any(public_key):
+                return bytes(public_key)
+        return None
+
+    def _get(self, device: str) -> list[device_answer]:
+        message = device_request()
+        message["cmd"] = CMD_GET_DEVICE
+        message["version"] = FAMILY_VERSION
+        message["attrs"].append(("WGDEVICE_A_IFNAME", device))
+        return self._request(device, "read", message, NLM_F_REQUEST | NLM_F_DUMP)
+
+    def _set(self, device: str, *attributes: tuple[str, object]) -> None:
+        message = device_request()
+        message["cmd"] = CMD_SET_DEVICE
+        message["version"] = FAMILY_VERSION
+        message["attrs"] = [("WGDEVICE_A_IFNAME", device), *attributes]
+        self._request(device, "set", message, NLM_F_REQUEST | NLM_F_ACK)
+
+    def _request(
+        self, device: str, verb: str, message: device_request, flags: int
+    ) -> list[device_answer]:
+        action = f"{verb} WireGuard device {device}"
+        try:
+            return self._connected().request(message, flags)
+        except NetlinkError as error:
+            code = abs(error.code)
+        except OSError as error:
+            code = error.errno or errno.EIO
+        if code == errno.ENODEV:
+            raise DeviceGoneError(f"device {device} is gone", retryable=True)
+        raise explain_refusal(action, code) from None
+
+    def _connected(self) -> _WireGuardSocket:
+        if self._socket is None:
+            try:
+                with kernel_call("find WireGuard"):
+                    self._socket = _WireGuardSocket()
+            except DataPlaneError:
+                raise PlaneUnsupportedError(
+                    "this kernel has no WireGuard", MISSING_HINT
+                ) from None
+        return self._socket

@@ -1,0 +1,374 @@
+"""The data planes ``wireguard`` and ``wireguard-go``.
+
+Invariants, beside those of `gateway.dataplane.base`:
+
+* A peer is added only with an epoch's PSK, so no session without it can exist.
+* A tunnel's epochs are on different devices; the device in use is never touched by
+  `prepare`, and its peer goes on receiving until `retire`.
+* A peer is always added afresh. Its first completed handshake is therefore one with
+  this epoch's PSK, and no clock is needed to tell.
+* Routes move only after that handshake, in one step, and only at this end: the other
+  end receives on both devices.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.dataplane.links import Links
+from gateway.dataplane.wireguard.adoption import Adoption
+from gateway.dataplane.wireguard.backend import (
+    RESPONSE_SIZE,
+    Backend,
+    DeviceGoneError,
+    PeerReading,
+    PeerSettings,
+)
+from gateway.dataplane.wireguard.devices import DevicePair
+from gateway.dataplane.wireguard.offer import Offer, decode_offer, encode_offer
+from gateway.dataplane.wireguard.paths import TunnelPaths
+from gateway.dataplane.wireguard.shared import SharedLinks
+from gateway.dataplane.wireguard.tunnel import (
+    KEEPALIVE,
+    PROBE_INTERVAL,
+    Installed,
+    Tunnel,
+    copy_psk,
+    tunnel_prefixes,
+)
+from gateway.errors import DataPlaneError, PlaneConflictError
+
+
+class WireGuardPlane:
+    """Implements `gateway.dataplane.base.DataPlane` over a `Backend`."""
+
+    kind = "wireguard"
+
+    _links: Links
+    _shared: SharedLinks
+    _paths: TunnelPaths
+    _adoption: Adoption
+
+    def __init__(
+        self,
+        backend: Backend,
+        devices: tuple[str, str],
+        ports: tuple[int, int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = backend.name
+        self._backend = backend
+        self._clock = clock
+        self._devices = DevicePair(backend, devices, ports, clock)
+        self._tunnels: dict[str, Tunnel] = {}
+
+    def open(self) -> None:
+        """Make or adopt both devices. Raises as `DataPlane.open`."""
+        self._links = Links()
+        self._shared = SharedLinks()
+        self._backend.open(self._links, self._shared)
+        self._devices.ensure(self._links, self._shared)
+        self._paths = TunnelPaths(self._links, self._shared, self._devices.names)
+        self._adoption = Adoption(
+            self._devices.adoptable(),
+            self._shared.routed_devices(self._devices.names),
+            self._clock(),
+        )
+
+    def add_tunnel(self, spec: TunnelSpec) -> None:
+        """Route a tunnel into nowhere, or adopt its peers and its routes."""
+        if spec.name in self._tunnels:
+            self.update_tunnel(spec)
+            return
+        tunnel = Tunnel(spec, tunnel_prefixes(spec), mtu=spec.mtu)
+        self._refuse_shared_prefixes(tunnel)
+        self._ensure_devices()
+        routed = self._adoption.claim(tunnel, self._devices.names, self._clock())
+        if tunnel.active is not None:
+            tunnel.device = tunnel.active.device
+        self._paths.make(tunnel, routed)
+        self._tunnels[spec.name] = tunnel
+
+    def update_tunnel(self, spec: TunnelSpec) -> None:
+        """Change prefixes, addresses and MTU; sessions go on."""
+        tunnel = self._find(spec.name)
+        changed = replace_spec(tunnel, spec)
+        self._refuse_shared_prefixes(changed)
+        self._paths.change(tunnel, changed, self._addresses_of_others(spec.name))
+        if changed.prefixes != tunnel.prefixes:
+            for one in tunnel.installed:
+                with _unless_gone():
+                    device = self._devices.names[one.device]
+                    self._backend.set_allowed(device, one.key, changed.prefixes)
+        tunnel.spec, tunnel.prefixes = changed.spec, changed.prefixes
+        tunnel.mtu = changed.mtu
+
+    def remove_tunnel(self, name: str) -> None:
+        """Remove a tunnel's peers, then its routes and addresses."""
+        tunnel = self._tunnels.get(name)
+        if tunnel is None:
+            return
+        for one in list(tunnel.installed):
+            self._remove(tunnel, one)
+        self._paths.unmake(tunnel, self._addresses_of_others(name))
+        del self._tunnels[name]
+
+    def offer(self, name: str, epoch: int) -> bytes:
+        """Return the idle device's public key and port (35 bytes)."""
+        del epoch
+        tunnel = self._find(name)
+        self._ensure_devices()
+        self._forget_lost(tunnel)
+        device = tunnel.idle_device()
+        return encode_offer(
+            Offer(self._devices.key(device), self._devices.ports[device])
+        )
+
+    def prepare(self, install: EpochInstall) -> None:
+        """Add the peer to the device that `offer` named; nothing is sent."""
+        tunnel = self._find(install.tunnel)
+        if tunnel.find(install.epoch) is not None:
+            return
+        peer = decode_offer(install.peer_offer)
+        device = self._devices.find(decode_offer(install.local_offer).public_key)
+        if device is None or (tunnel.active and tunnel.active.device == device):
+            raise DataPlaneError(
+                "the device that was offered for this epoch is not idle any more",
+                "the next rotation uses another one",
+                retryable=True,
+            )
+        settings = PeerSettings(
+            public_key=peer.public_key,
+            psk=copy_psk(install.keys.wireguard_psk),
+            endpoint=(install.peer_address[0], peer.port),
+            allowed=tunnel.prefixes,
+        )
+        self._backend.replace_peer(self._devices.names[device], settings)
+        one = Installed(
+            epoch=install.epoch,
+            device=device,
+            key=peer.public_key,
+            since=self._clock(),
+            initiator=install.initiator,
+            settings=settings,
+            port=peer.port,
+        )
+        for old in [old for old in tunnel.installed if old.device == device]:
+            if old.key == one.key:
+                old.forget_psk()
+                tunnel.installed.remove(old)
+            else:
+                self._remove(tunnel, old)
+        tunnel.installed.append(one)
+        if tunnel.spec.mtu is None:
+            tunnel.mtu = self._paths.derive_mtu(install.peer_address[0])
+        self._paths.fit_device(device, tunnel.mtu)
+
+    def activate(self, name: str, epoch: int) -> None:
+        """Start WireGuard's handshake if this end is the initiator; `poll` goes on."""
+        tunnel = self._find(name)
+        one = tunnel.find(epoch)
+        if one is None:
+            raise DataPlaneError(f"epoch {epoch} of tunnel {name} is not prepared")
+        if one.activated:
+            return
+        one.activated = True
+        one.schedule_attempt(self._clock())
+        if one.initiator:
+            self._backend.set_keepalive(
+                self._devices.names[one.device], one.key, KEEPALIVE
+            )
+
+    def poll(self, name: str) -> PlaneState:
+        """Look for the handshake, move the routes after it, try again if it is late."""
+        tunnel = self._find(name)
+        self._remove_unclaimed()
+        self._forget_lost(tunnel)
+        one = tunnel.pending()
+        with _unless_gone():
+            if one is not None:
+                self._push(tunnel, one)
+            elif tunnel.active is not None:
+                self._probe(tunnel.active)
+        return self.read_state(name)
+
+    def read_state(self, name: str) -> PlaneState:
+        """Read what the devices say of a tunnel."""
+        tunnel = self._find(name)
+        states: dict[int, EpochState] = {}
+        blocked = True
+        for one in tunnel.installed:
+            if self._is_lost(one):
+                continue
+            active = one is tunnel.active
+            blocked = blocked and not active
+            peer = self._reading(one)
+            before = states.get(one.epoch, EpochState(one.epoch, False, False))  # noqa: FBT003  # neither yet
+            states[one.epoch] = replace(
+                before,
+                active=before.active or active,
+                received=before.received or one.confirmed or bool(peer.confirmed),
+                bytes_in=before.bytes_in + peer.received,
+                bytes_out=before.bytes_out + peer.sent,
+            )
+        return PlaneState(blocked, tuple(states.values()))
+
+    def move_peer(self, name: str, address: tuple[str, int]) -> None:
+        """Tell WireGuard a new address, unless its own roaming knows it already."""
+        tunnel = self._find(name)
+        host = address[0]
+        for one in tunnel.installed:
+            device = self._devices.names[one.device]
+            with _unless_gone():
+                peers = self._backend.read_peers(device, with_details=True)
+                peer = peers.get(one.key)
+                if peer is None or peer.host == host or not one.port:
+                    continue
+                self._backend.set_endpoint(device, one.key, (host, one.port))
+                if one.settings is not None:
+                    one.settings = replace(one.settings, endpoint=(host, one.port))
+
+    def retire(self, name: str, epoch: int) -> None:
+        """Remove one epoch's peer; 0 stands for what was adopted."""
+        tunnel = self._find(name)
+        for one in [one for one in tunnel.installed if one.epoch == epoch]:
+            self._remove(tunnel, one)
+
+    def block(self, name: str) -> None:
+        """Remove all peers; the routes stay and lead to nobody."""
+        tunnel = self._find(name)
+        for one in list(tunnel.installed):
+            self._remove(tunnel, one)
+
+    def close(self) -> None:
+        """Close sockets; devices, processes, peers and routes stay."""
+        self._backend.close()
+        self._shared.close()
+        self._links.close()
+
+    def remove_devices(self) -> None:
+        """Remove both devices with all keys: for uninstalling, and for tests."""
+        for device in self._devices.names:
+            self._backend.remove_device(device)
+
+    def _push(self, tunnel: Tunnel, one: Installed) -> None:
+        """Bring a pending epoch into use, or its handshake further."""
+        peer = self._reading(one)
+        now = self._clock()
+        if peer.confirmed:
+            self._paths.move(tunnel, one.device)
+            tunnel.active, one.confirmed = one, True
+            one.forget_psk()
+            if not one.initiator:
+                # From 0 to more sends one at once: the initiator's proof.
+                device = self._devices.names[one.device]
+                self._backend.set_keepalive(device, one.key, KEEPALIVE)
+            one.next_probe = now + PROBE_INTERVAL
+        elif one.settings is not None and now >= one.next_attempt:
+            device = self._devices.names[one.device]
+            if one.initiator:
+                again = replace(one.settings, keepalive=KEEPALIVE)
+                self._backend.replace_peer(device, again)
+                one.since = self._clock()
+            elif not peer.received:
+                self._backend.set_keepalive(device, one.key, KEEPALIVE)
+            one.schedule_attempt(now)
+
+    def _probe(self, one: Installed) -> None:
+        """Repeat the keepalive that completes the handshake at the responder.
+
+        Until something besides the handshake's response has arrived: then the
+        responder has switched, and has said so.
+        """
+        now = self._clock()
+        if not one.initiator or now < one.next_probe:
+            return
+        if self._reading(one).received > RESPONSE_SIZE:
+            return
+        one.next_probe = now + PROBE_INTERVAL
+        device = self._devices.names[one.device]
+        self._backend.set_keepalive(device, one.key, 0)
+        self._backend.set_keepalive(device, one.key, KEEPALIVE)
+
+    def _reading(self, one: Installed) -> PeerReading:
+        peers = self._devices.peers(one.device, one.since) or {}
+        return peers.get(one.key, NO_READING)
+
+    def _is_lost(self, one: Installed) -> bool:
+        """Return whether the device surely has no such peer any more."""
+        peers = self._devices.peers(one.device, one.since)
+        return peers is not None and one.key not in peers
+
+    def _forget_lost(self, tunnel: Tunnel) -> None:
+        """Drop epochs whose device was deleted or died; they cannot come back."""
+        for one in [one for one in tunnel.installed if self._is_lost(one)]:
+            self._drop(tunnel, one)
+
+    def _remove(self, tunnel: Tunnel, one: Installed) -> None:
+        with _unless_gone():
+            self._backend.remove_peer(self._devices.names[one.device], one.key)
+        self._drop(tunnel, one)
+
+    def _drop(self, tunnel: Tunnel, one: Installed) -> None:
+        one.forget_psk()
+        tunnel.installed.remove(one)
+        if tunnel.active is one:
+            tunnel.active = None
+
+    def _ensure_devices(self) -> None:
+        """Make devices that vanished anew, with their addresses and routes."""
+        made = self._devices.ensure(self._links, self._shared)
+        for tunnel in self._tunnels.values() if made else ():
+            self._forget_lost(tunnel)
+            self._paths.restore(tunnel, made)
+
+    def _remove_unclaimed(self) -> None:
+        for peer in self._adoption.take_unclaimed(self._clock()):
+            with _unless_gone():
+                self._backend.remove_peer(self._devices.names[peer.device], peer.key)
+
+    def _refuse_shared_prefixes(self, tunnel: Tunnel) -> None:
+        for other in self._tunnels.values():
+            if other.spec.name == tunnel.spec.name:
+                continue
+            for prefix in set(other.prefixes) & set(tunnel.prefixes):
+                raise PlaneConflictError(
+                    f"{prefix} of tunnel {tunnel.spec.name} already belongs to "
+                    f"tunnel {other.spec.name}",
+                    "give each tunnel its own remote_subnets and inside network",
+                )
+
+    def _addresses_of_others(self, name: str) -> frozenset[str]:
+        return frozenset(
+            address
+            for other in self._tunnels.values()
+            if other.spec.name != name
+            for address in other.spec.addresses
+        )
+
+    def _find(self, name: str) -> Tunnel:
+        try:
+            return self._tunnels[name]
+        except KeyError:
+            raise DataPlaneError(f"there is no tunnel {name}") from None
+
+
+NO_READING = PeerReading(handshake=(0, 0), received=0, sent=0)
+"""Stands for a peer that was not read since it was installed."""
+
+
+def replace_spec(tunnel: Tunnel, spec: TunnelSpec) -> Tunnel:
+    """Return a tunnel as it will be with a new spec."""
+    mtu = spec.mtu if spec.mtu is not None else tunnel.mtu
+    return replace(tunnel, spec=spec, prefixes=tunnel_prefixes(spec), mtu=mtu)
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Go on when a device is gone: what was on it is gone as well."""
+    try:
+        yield
+    except DeviceGoneError:
+        return

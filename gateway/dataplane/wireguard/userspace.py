@@ -1,0 +1,156 @@
+"""WireGuard devices of wireguard-go processes, by their Unix sockets."""
+
+import errno
+import socket
+import time
+
+from gateway.dataplane.links import Links
+from gateway.dataplane.refusals import explain_refusal
+from gateway.dataplane.wireguard import uapi
+from gateway.dataplane.wireguard.backend import (
+    DEVICE_OWNER,
+    DeviceGoneError,
+    PeerReading,
+    PeerSettings,
+    new_private_key,
+    port_hint,
+    public_key_of,
+)
+from gateway.dataplane.wireguard.process import ProcessTable, find_program
+from gateway.dataplane.wireguard.shared import SharedLinks
+from gateway.errors import DataPlaneError, PlaneConflictError
+
+END_TIMEOUT = 5.0
+"""Seconds for a process to end after its interface was removed."""
+
+
+class UserspaceBackend:
+    """Implements `Backend` with wireguard-go; one process for each device."""
+
+    name = "wireguard-go"
+
+    _links: Links
+    _shared: SharedLinks
+
+    def __init__(self) -> None:
+        self._program = ""
+        self._processes = ProcessTable()
+
+    def open(self, links: Links, shared: SharedLinks) -> None:
+        """Look for the program, TUN and the capability. Raises as `Backend.open`."""
+        self._program = find_program()
+        self._links, self._shared = links, shared
+
+    def ensure_device(self, device: str, port: int) -> bytes:
+        """Start or adopt a process. Raises as `Backend.ensure_device`."""
+        links = self._links
+        exists = links.find_interface(device) is not None
+        if exists and links.owner_of(device) != DEVICE_OWNER:
+            raise PlaneConflictError(
+                f"interface {device} is there and was not made by this gateway",
+                f"remove it: ip link delete {device}",
+            )
+        is_new = not exists or not self.is_there(device)
+        if is_new:
+            _refuse_taken_port(device, port)
+            self._start(device)
+        answer = self._exchange(device, "get=1\n")
+        private_key = uapi.find_private_key(answer)
+        if private_key is None:
+            private_key = new_private_key()
+            self._exchange(device, uapi.set_device(private_key))
+        public_key = public_key_of(private_key)
+        private_key.wipe()
+        if is_new or f"\nlisten_port={port}\n" not in answer:
+            self._exchange(device, uapi.set_port(port))
+        self._shared.bring_up(device)
+        return public_key
+
+    def is_there(self, device: str) -> bool:
+        """Return whether the process answers and its interface is still there."""
+        try:
+            self._exchange(device, "get=1\n")
+        except DataPlaneError:
+            self._processes.is_running(device)
+            return False
+        return self._links.find_interface(device) is not None
+
+    def read_peers(
+        self, device: str, *, with_details: bool = False
+    ) -> dict[bytes, PeerReading]:
+        """Return all peers of a device by public key; prefixes always come along."""
+        del with_details
+        return uapi.read_peers(self._exchange(device, "get=1\n"))
+
+    def replace_peer(self, device: str, peer: PeerSettings) -> None:
+        """Remove and add a peer in one request."""
+        self._exchange(device, uapi.add_peer(peer))
+
+    def remove_peer(self, device: str, public_key: bytes) -> None:
+        """Remove a peer."""
+        self._exchange(device, uapi.remove_peer(public_key))
+
+    def set_keepalive(self, device: str, public_key: bytes, seconds: int) -> None:
+        """Set a peer's keepalive."""
+        self._exchange(device, uapi.update_peer(public_key, keepalive=seconds))
+
+    def set_endpoint(
+        self, device: str, public_key: bytes, endpoint: tuple[str, int]
+    ) -> None:
+        """Change a peer's outer address."""
+        self._exchange(device, uapi.update_peer(public_key, endpoint=endpoint))
+
+    def set_allowed(
+        self, device: str, public_key: bytes, allowed: tuple[str, ...]
+    ) -> None:
+        """Replace a peer's prefixes."""
+        self._exchange(device, uapi.update_peer(public_key, allowed=allowed))
+
+    def remove_device(self, device: str) -> None:
+        """Remove the interface; the process notices and ends, removing its socket."""
+        self._links.remove_interface(device, DEVICE_OWNER)
+        end = time.monotonic() + END_TIMEOUT
+        while self._processes.is_running(device) and time.monotonic() < end:
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Do nothing: there is a connection for each request, and processes stay."""
+
+    def _start(self, device: str) -> None:
+        path = uapi.SOCKET_FOLDER / f"{device}.sock"
+        self._links.remove_interface(device, DEVICE_OWNER)
+        # A socket without a process behind it makes wireguard-go refuse to start.
+        path.unlink(missing_ok=True)
+        self._processes.start(self._program, device)
+        self._processes.wait_for(device, path)
+        self._shared.mark(device, DEVICE_OWNER)
+
+    def _exchange(self, device: str, request: str) -> str:
+        action = f"configure WireGuard device {device}"
+        try:
+            return uapi.exchange(device, request)
+        except uapi.UAPIRefusal as refusal:
+            number = refusal.number
+        except OSError as error:
+            gone = {errno.ENOENT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EPIPE}
+            if error.errno in gone or isinstance(error, ConnectionError):
+                raise DeviceGoneError(
+                    f"the wireguard-go process of {device} is gone", retryable=True
+                ) from None
+            number = error.errno or errno.ETIMEDOUT
+        raise explain_refusal(action, number) from None
+
+
+def _refuse_taken_port(device: str, port: int) -> None:
+    """Look before starting: wireguard-go binds late and only logs what went wrong."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise explain_refusal(
+                f"bind UDP port {port}", error.errno or errno.EIO
+            ) from None
+        raise PlaneConflictError(
+            f"UDP port {port} for {device} is taken", port_hint(port)
+        ) from None
