@@ -70,13 +70,19 @@ def _read_text(file: Path, problems: Problems) -> str | None:
     except OSError as error:
         problems.add_at(file, 0, "file", "a file to read", _why(error))
         return None
-    with open(descriptor, "rb") as opened:  # noqa: PTH123 - a descriptor, not a path
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             problems.add_at(file, 0, "file", "a regular file", "something else")
             return None
         _check_mode(file, status.st_mode, problems)
-        data = opened.read(MAX_FILE_BYTES + 1)
+        with open(descriptor, "rb", closefd=False) as opened:
+            data = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        problems.add_at(file, 0, "file", "a file to read", _why(error))
+        return None
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_FILE_BYTES:
         problems.add_at(file, 0, "file", f"at most {MAX_FILE_BYTES} bytes", "more")
         return None

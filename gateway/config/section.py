@@ -91,11 +91,13 @@ class Section:
         self._problems = problems
         self._asked: set[str] = set()
         self._unread: set[str] = set()
+        self._is_table = True
         table: object = source.data
         for key in path:
             table = table.get(str(key), {}) if isinstance(table, dict) else {}
         if not isinstance(table, dict):
             self.refuse("", f"a table [{dotted(path)}]", show(table))
+            self._is_table = False
             table = {}
         self._table: Table = table
 
@@ -126,7 +128,8 @@ class Section:
         """Read a key that must be there; None means a problem was noted."""
         if key not in self._table:
             self._asked.add(key)
-            self.refuse(key, f"a value, such as {example}", "nothing")
+            if self._is_table:
+                self.refuse(key, f"a value, such as {example}", "nothing")
             return None
         return self.optional(key, parse, None)
 

@@ -1,0 +1,105 @@
+"""What a reload touches, for every key there is."""
+
+from dataclasses import fields, replace
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from gateway.config.diff import (
+    GATEWAY_IN_PLACE,
+    TUNNEL_IGNORED,
+    TUNNEL_IN_PLACE,
+    compare_configs,
+)
+from gateway.config.load import load_config
+from gateway.config.model import (
+    GatewayConfig,
+    LinkConfig,
+    LinkSource,
+    LogLevel,
+    TunnelConfig,
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> GatewayConfig:
+    path = tmp_path / "gateway.toml"
+    names = ["paris", "rome"]
+    path.write_text(
+        '[gateway]\nidentity="i"\n[links.a]\nsource="file"\n'
+        + "".join(
+            f'[tunnels.{name}]\npeer="p"\nrole="responder"\nlink="a"\n'
+            f'remote_subnets=["10.{place}.0.0/16"]\n'
+            for place, name in enumerate(names)
+        )
+    )
+    path.chmod(0o600)
+    return load_config(path)
+
+
+def with_tunnel(config: GatewayConfig, **changes: object) -> GatewayConfig:
+    paris = replace(config.tunnels["paris"], **changes)  # type: ignore[arg-type] # by name
+    return replace(config, tunnels={**config.tunnels, "paris": paris})
+
+
+def test_nothing_changed(config: GatewayConfig) -> None:
+    diff = compare_configs(config, replace(config))
+    assert diff.unchanged == ("paris", "rome")
+    assert not any(
+        getattr(diff, field.name) for field in fields(diff) if field.name != "unchanged"
+    )
+
+
+def test_added_and_removed(config: GatewayConfig) -> None:
+    only = replace(config, tunnels={"rome": config.tunnels["rome"]})
+    assert compare_configs(config, only).removed == ("paris",)
+    assert compare_configs(only, config).added == ("paris",)
+    assert compare_configs(only, config).unchanged == ("rome",)
+
+
+@pytest.mark.parametrize("key", [field.name for field in fields(TunnelConfig)])
+def test_each_tunnel_key(config: GatewayConfig, key: str) -> None:
+    diff = compare_configs(config, with_tunnel(config, **{key: object()}))
+    if key in TUNNEL_IGNORED:
+        assert diff.unchanged == ("paris", "rome")
+    else:
+        assert diff.unchanged == ("rome",)
+        assert diff.updated == (("paris",) if key in TUNNEL_IN_PLACE else ())
+        assert diff.rebuilt == (() if key in TUNNEL_IN_PLACE else ("paris",))
+
+
+def test_one_key_that_rebuilds_is_enough(config: GatewayConfig) -> None:
+    subnets = (ip_network("10.77.0.0/16"),)
+    new = with_tunnel(config, rotation_interval=9.0, remote_subnets=subnets)
+    diff = compare_configs(config, new)
+    assert (diff.rebuilt, diff.updated) == (("paris",), ())
+
+
+def test_links(config: GatewayConfig) -> None:
+    other = LinkConfig("b", LinkSource.FILE)
+    new = replace(config, links={"b": other})
+    assert compare_configs(config, new).links_added == ("b",)
+    assert compare_configs(config, new).links_removed == ("a",)
+    fewer = replace(config, links={"a": replace(config.links["a"], low_water=1)})
+    assert compare_configs(config, fewer).links_changed == ("a",)
+
+
+def test_gateway_keys_as_the_operator_writes_them(config: GatewayConfig) -> None:
+    new = replace(
+        config,
+        identity=Path("/x"),
+        keystore=Path("/y"),
+        log_level=LogLevel.DEBUG,
+        files=(),
+    )
+    diff = compare_configs(config, new)
+    assert diff.applied == ("log.level",)
+    assert diff.restart == ("gateway.identity", "keystore.path")
+
+
+def test_the_sets_name_fields_that_exist() -> None:
+    tunnel = {field.name for field in fields(TunnelConfig)}
+    gateway = {field.name for field in fields(GatewayConfig)}
+    assert tunnel >= TUNNEL_IN_PLACE | TUNNEL_IGNORED
+    assert gateway >= GATEWAY_IN_PLACE
