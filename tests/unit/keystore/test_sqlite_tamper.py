@@ -77,7 +77,7 @@ def test_a_consumed_row_set_back_yields_no_key(bench: SQLiteBench) -> None:
     for change in (
         "UPDATE key SET state = 0, sealed = zeroblob(60) WHERE seq = 1",
         "UPDATE key SET state = 0, sealed = x'' WHERE seq = 1",
-        "UPDATE key SET state = 0, sealed = (SELECT max(sealed) FROM key) WHERE seq = 1",
+        "UPDATE key SET state = 0, sealed = (SELECT max(sealed) FROM key)",
     ):
         edit(bench, change, "UPDATE link SET unused = unused + 1")
         assert list(bench.store.reserve(LINK, 1, holder="b")) == [key_id]

@@ -1,0 +1,96 @@
+"""Imports, reserves and consumes until killed, telling what it was handed.
+
+Usage: python -m tests.kill.keystore_victim STORE HANDED_OUT SEED ROUNDS
+
+Each round forks a process that works on the store, and kills it with SIGKILL after
+a time drawn from the seed. Forking saves the interpreter's start, so hundreds of
+kills take seconds. A key goes to HANDED_OUT, one line ``key_ID sha256(key)``, right
+after `consume` returned it. The first line each round is ``round N``.
+"""
+
+import hashlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from gateway.errors import KeyStoreError
+from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.secret import Secret
+from tests.keystore_contract import LINK, make_keys
+
+MASTER_KEY = Secret(bytes(range(32)))
+
+MIN_LIFE = 0.001
+MAX_LIFE = 0.030
+"""Seconds: from the middle of opening to some hundred transactions later."""
+
+BATCH = 20
+
+
+def draw(seed: str) -> Iterator[float]:
+    """Yield numbers in [0, 1), the same for the same seed."""
+    counter = 0
+    while True:
+        digest = hashlib.sha256(f"{seed} {counter}".encode()).digest()
+        yield int.from_bytes(digest[:6], "big") / 2**48
+        counter += 1
+
+
+def work(path: Path, output: int, seed: str) -> None:
+    """Use the store in every way, for ever."""
+    numbers = draw(seed)
+    store = SQLiteKeyStore(path, MASTER_KEY)
+    while True:
+        choice = next(numbers)
+        if choice < 0.15 or store.status(LINK).available < BATCH:
+            # Old keys too, as an operator imports a file again after a crash.
+            first = max(0, store.status(LINK).consumed - BATCH)
+            store.add(LINK, make_keys(first, 4 * BATCH))
+        elif choice < 0.2:
+            store.maintain()
+        elif choice < 0.25:
+            store.retire(LINK, store.reserve(LINK, 1, holder="retiring"))
+        elif choice < 0.5:
+            store.reserve(LINK, 3, holder="abandoned")
+            store.release("abandoned")
+        else:
+            for key_id in store.reserve(LINK, 1, holder="a"):
+                key = store.consume(LINK, key_id, holder="a")
+                digest = hashlib.sha256(key.expose()).hexdigest()
+                os.write(output, f"{key_id} {digest}\n".encode())
+
+
+def kill_once(path: Path, output: int, seed: str, life: float) -> int:
+    """Fork a worker, kill it after `life` seconds; return its wait status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work(path, output, seed)
+        except KeyStoreError as error:
+            sys.stderr.write(f"{error.message}\n")
+        finally:
+            os._exit(1)
+    time.sleep(life)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
+
+
+def main() -> int:
+    path, handed_out, seed, rounds = sys.argv[1:]
+    output = os.open(handed_out, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    lives = draw(seed)
+    for number in range(int(rounds)):
+        os.write(output, f"round {number}\n".encode())
+        life = MIN_LIFE + next(lives) * (MAX_LIFE - MIN_LIFE)
+        status = kill_once(Path(path), output, f"{seed} {number}", life)
+        if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
+            return 1
+    os.close(output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""What the store does on real bad disks; run by test_sqlite_disk in processes of their
+own, since mounts and limits hold for a whole process.
+
+Usage: python -m tests.unit.keystore.disk_trials TRIAL DIRECTORY
+"""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from gateway.errors import KeyStoreError, KeyUnavailableError
+from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite_stock import BATCH
+from gateway.secret import Secret
+from tests.keystore_contract import LINK, make_key, make_keys
+
+MASTER_KEY = Secret(bytes(range(32)))
+
+
+def expect_refusal(action: str, store: SQLiteKeyStore, key_id: UUID) -> KeyStoreError:
+    actions: dict[str, Callable[[], object]] = {
+        "consume": lambda: store.consume(LINK, key_id, holder="a"),
+        "retire": lambda: store.retire(LINK, [key_id]),
+    }
+    with pytest.raises(KeyStoreError) as caught:
+        actions[action]()
+    assert not isinstance(caught.value, KeyUnavailableError), "the reservation was lost"
+    return caught.value
+
+
+def check_refuses_then_recovers(
+    store: SQLiteKeyStore, code: str, mend: Callable[[], None]
+) -> None:
+    """While nothing can be written: no key leaves, none is lost; then all is well."""
+    keys = {number: make_key(number) for number in range(10)}
+    for number in (0, 1, 2):
+        for action in ("consume", "retire"):
+            error = expect_refusal(action, store, keys[number].key_id)
+            assert code in error.message, error.message
+            assert error.retryable
+            assert error.hint
+    status = store.status(LINK)
+    assert (status.available, status.reserved, status.consumed) == (7, 3, 0), status
+    assert len(store.reserve(LINK, 2, holder="b")) == 2
+    store.release("b")
+    choice = store.reserve_first(LINK, [keys[5].key_id], holder="c")
+    assert choice.key == keys[5].key
+    mend()
+    for number in (0, 1, 2):
+        taken = store.consume(LINK, keys[number].key_id, holder="a")
+        assert taken == keys[number].key
+    store.consume(LINK, keys[5].key_id, holder="c")
+    assert store.status(LINK).consumed == 4
+
+
+def fill(path: Path) -> None:
+    """Leave not one block of the file system free."""
+    size = 65536
+    with path.open("wb", buffering=0) as ballast:
+        while size:
+            try:
+                ballast.write(bytes(size))
+            except OSError:
+                size //= 2
+
+
+def full(directory: Path) -> None:
+    path = directory / "store" / "keys.db"
+    store = SQLiteKeyStore(path, MASTER_KEY)
+    store.add(LINK, make_keys(0, 10))
+    store.reserve(LINK, 3, holder="a")
+    store.maintain()
+    ballast = directory / "ballast"
+    fill(ballast)
+    check_refuses_then_recovers(store, "SQLITE_FULL", ballast.unlink)
+    with pytest.raises(KeyStoreError, match="SQLITE_FULL"):
+        store.add(LINK, make_keys(10, 100_000))
+    left = store.status(LINK).available
+    # Whole transactions went in, or nothing of one.
+    assert left % BATCH == 6, left
+    store.close()
+    store = SQLiteKeyStore(path, MASTER_KEY)
+    assert store.status(LINK).available == left
+    store.close()
+
+
+def open_on_full(directory: Path) -> None:
+    path = directory / "store" / "keys.db"
+    SQLiteKeyStore(path, MASTER_KEY).close()
+    fill(directory / "ballast")
+    with pytest.raises(KeyStoreError, match="SQLITE_FULL") as caught:
+        SQLiteKeyStore(path, MASTER_KEY)
+    assert caught.value.retryable
+    (directory / "ballast").unlink()
+    SQLiteKeyStore(path, MASTER_KEY).close()
+
+
+def too_large(directory: Path) -> None:
+    store = SQLiteKeyStore(directory / "store" / "keys.db", MASTER_KEY)
+    store.add(LINK, make_keys(0, 10))
+    store.reserve(LINK, 3, holder="a")
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    check_refuses_then_recovers(
+        store,
+        "SQLITE_IOERR",
+        lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard)),
+    )
+    store.close()
+
+
+def read_only(directory: Path) -> None:
+    path = directory / "store" / "keys.db"
+    store = SQLiteKeyStore(path, MASTER_KEY)
+    store.add(LINK, make_keys(0, 10))
+    store.close()
+    remount = ["mount", "-o", "remount,ro", str(directory)]
+    subprocess.run(remount, check=True, timeout=10)  # noqa: S603 -- fixed words
+    for made in (path, directory / "new" / "keys.db"):
+        with pytest.raises(KeyStoreError, match="Read-only file system") as caught:
+            SQLiteKeyStore(made, MASTER_KEY)
+        assert caught.value.hint
+
+
+if __name__ == "__main__":
+    trials = {"full": full, "open_on_full": open_on_full, "read_only": read_only,
+              "too_large": too_large}  # fmt: skip
+    trials[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,199 @@
+"""The store against a dictionary, through restarts, crashes and reboots."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from gateway.errors import KeyUnavailableError
+from gateway.keystore.base import KeyStore
+from tests.keystore_contract import make_key
+from tests.unit.keystore.sqlite_bench import SQLiteBench
+
+LINKS = st.sampled_from(["oslo", "paris"])
+HOLDERS = st.sampled_from(["a", "b", "c"])
+NUMBERS = st.integers(0, 15)
+LINK_BASE = {"oslo": 0, "paris": 1000}
+
+
+@dataclass
+class Model:
+    """A key as it should be."""
+
+    link: str
+    number: int
+    expires: float | None
+    state: str = "available"
+    holder: str = ""
+
+
+class StoreMachine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        self.directory = Path(tempfile.mkdtemp())
+        self.bench = SQLiteBench(self.directory / "store")
+        self.now = 0.0
+        self.keys: dict[tuple[str, int], Model] = {}
+        self.handed_out: set[tuple[str, int]] = set()
+
+    def teardown(self) -> None:
+        if hasattr(self, "bench"):
+            self.bench.close()
+            shutil.rmtree(self.directory)
+
+    @property
+    def store(self) -> KeyStore:
+        return self.bench.store
+
+    def expire(self) -> None:
+        for key in self.keys.values():
+            over = key.expires is not None and key.expires <= self.now
+            if over and key.state == "available":
+                key.state = "expired"
+
+    def oldest(self, link: str) -> list[Model]:
+        return [
+            key
+            for key in self.keys.values()
+            if key.link == link and key.state == "available"
+        ]
+
+    @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=6), lifetime=st.sampled_from(
+        [None, 30.0, 90.0]))  # fmt: skip
+    def add(self, link: str, numbers: list[int], lifetime: float | None) -> None:
+        reasons = {"consumed": "used", "expired": "expired"}
+        expected = []
+        for number in numbers:
+            known = self.keys.get((link, number))
+            if known:
+                expected.append(reasons.get(known.state, "duplicate"))
+            else:
+                expires = None if lifetime is None else self.now + lifetime
+                self.keys[link, number] = Model(link, number, expires)
+        offered = [make_key(LINK_BASE[link] + number) for number in numbers]
+        report = self.store.add(link, offered, lifetime=lifetime)
+        assert [refusal.reason for refusal in report.refused] == expected
+        assert report.added == len(numbers) - len(expected)
+
+    @rule(link=LINKS, count=st.integers(0, 4), holder=HOLDERS)
+    def reserve(self, link: str, count: int, holder: str) -> None:
+        expected = self.oldest(link)[:count]
+        for key in expected:
+            key.state, key.holder = "reserved", holder
+        assert list(self.store.reserve(link, count, holder=holder)) == [
+            make_key(LINK_BASE[link] + key.number).key_id for key in expected
+        ]
+
+    @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=4), holder=HOLDERS)
+    def reserve_first(self, link: str, numbers: list[int], holder: str) -> None:
+        chosen = None
+        used = set()
+        for number in numbers:
+            key = self.keys.get((link, number))
+            if key is None:
+                continue
+            if key.state in {"consumed", "expired"}:
+                used.add(make_key(LINK_BASE[link] + number).key_id)
+            elif chosen is None and (key.state == "available" or key.holder == holder):
+                chosen = key
+                key.state, key.holder = "reserved", holder
+        offered = [make_key(LINK_BASE[link] + number).key_id for number in numbers]
+        choice = self.store.reserve_first(link, offered, holder=holder)
+        assert choice.used == used
+        if chosen is None:
+            assert choice.key_id is None
+            assert choice.key is None
+        else:
+            expected = make_key(LINK_BASE[link] + chosen.number)
+            assert (choice.key_id, choice.key) == (expected.key_id, expected.key)
+
+    @rule(link=LINKS, number=NUMBERS, holder=HOLDERS)
+    def consume(self, link: str, number: int, holder: str) -> None:
+        key = self.keys.get((link, number))
+        expected = make_key(LINK_BASE[link] + number)
+        if key and key.state == "reserved" and key.holder == holder:
+            taken = self.store.consume(link, expected.key_id, holder=holder)
+            assert taken == expected.key
+            assert (link, number) not in self.handed_out
+            self.handed_out.add((link, number))
+            key.state, key.holder = "consumed", ""
+        else:
+            with pytest.raises(KeyUnavailableError):
+                self.store.consume(link, expected.key_id, holder=holder)
+
+    def forget_reservations(self, holder: str | None = None) -> int:
+        released = 0
+        for key in self.keys.values():
+            if key.state == "reserved" and holder in {None, key.holder}:
+                key.state, key.holder = "available", ""
+                released += 1
+        self.expire()
+        return released
+
+    @rule(holder=HOLDERS)
+    def release(self, holder: str) -> None:
+        self.store.release(holder)
+        self.forget_reservations(holder)
+
+    @rule()
+    def release_all(self) -> None:
+        assert self.store.release_all() == self.forget_reservations()
+
+    @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=4))
+    def retire(self, link: str, numbers: list[int]) -> None:
+        retired = 0
+        for number in set(numbers):
+            key = self.keys.get((link, number))
+            if key and key.state in {"available", "reserved"}:
+                key.state, key.holder = "consumed", ""
+                retired += 1
+        key_ids = [make_key(LINK_BASE[link] + number).key_id for number in numbers]
+        assert self.store.retire(link, key_ids) == retired
+
+    @rule(link=LINKS)
+    def purge_all(self, link: str) -> None:
+        self.store.maintain()
+        unused = [
+            key
+            for key in self.keys.values()
+            if key.link == link and key.state in {"available", "reserved"}
+        ]
+        for key in unused:
+            key.state, key.holder = "expired", ""
+        assert self.store.purge(link, all_keys=True) == len(unused)
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, 40.0]))
+    def advance(self, seconds: float) -> None:
+        self.bench.advance(seconds)
+        self.now += seconds
+        self.expire()
+
+    @rule(how=st.sampled_from(["restart", "crash", "reboot"]))
+    def start_again(self, how: str) -> None:
+        self.store.maintain()
+        getattr(self.bench, how)()
+        self.forget_reservations()
+
+    @invariant()
+    def counts_agree(self) -> None:
+        for link in LINK_BASE:
+            states = [key.state for key in self.keys.values() if key.link == link]
+            status = self.store.status(link)
+            assert (
+                status.available,
+                status.reserved,
+                status.consumed,
+                status.expired,
+            ) == tuple(
+                states.count(state)
+                for state in ("available", "reserved", "consumed", "expired")
+            )
+
+
+TestStoreMachine = pytest.mark.timeout(120)(StoreMachine.TestCase)
+TestStoreMachine.settings = settings(max_examples=60, stateful_step_count=40)
