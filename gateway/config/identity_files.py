@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ PSK_SIZE = 32
 
 MAX_PSK_FILE = 256
 """Bytes read at most: the line has 44, and editors add little."""
+
+_PRIVATE_START = b"-----BEGIN QGW PRIVATE"
 
 
 def write_private_identity(path: Path, text: str) -> None:
@@ -89,6 +92,17 @@ def load_public_identity(path: Path) -> PublicIdentity:
         raise _at(path, error) from error
 
 
+def load_identity(path: Path) -> tuple[str, PublicIdentity]:
+    """Read an identity file of either kind; return the kind and the public part.
+
+    Raises:
+        IdentityError: As `load_private_identity` or `load_public_identity`.
+    """
+    if read_trusted_file(path, MAX_TEXT_SIZE).startswith(_PRIVATE_START):
+        return "private", load_private_identity(path).public
+    return "public", load_public_identity(path)
+
+
 def load_psk(path: Path, *, environ: Mapping[str, str] = os.environ) -> Secret:
     """Read a static PSK: one line, 32 bytes in base64, as ``wg genpsk`` writes it.
 
@@ -101,10 +115,9 @@ def load_psk(path: Path, *, environ: Mapping[str, str] = os.environ) -> Secret:
     """
     line = read_private_file(path, MAX_PSK_FILE, environ=environ)
     psk = b""
-    try:
+    # Refused below, outside of any `except`: no traceback may drag the line along.
+    with contextlib.suppress(binascii.Error, ValueError):
         psk = base64.b64decode(line.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        pass  # psk stays empty, which is refused below, outside of `except`
     if len(psk) != PSK_SIZE:
         raise IdentityError(
             f"{path} does not hold {PSK_SIZE} bytes in base64",

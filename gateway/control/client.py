@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -60,7 +61,7 @@ class ControlClient:
         self._socket = None
         self._buffer.clear()
 
-    def call(self, method: str, params: dict[str, object] | None = None) -> object:
+    def call(self, method: str, params: Mapping[str, object] | None = None) -> object:
         """Ask the daemon and return the result as JSON values.
 
         Raises:

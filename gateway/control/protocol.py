@@ -6,6 +6,7 @@ one line; the answer repeats the id and holds either ``result`` or ``error``.
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -65,9 +66,9 @@ def decode_request(line: bytes) -> Request:
     return Request(request_id, method, params)
 
 
-def encode_request(request_id: int, method: str, params: dict[str, object]) -> bytes:
+def encode_request(request_id: int, method: str, params: Mapping[str, object]) -> bytes:
     """Make one request line."""
-    message = {"id": request_id, "method": method, "params": params}
+    message = {"id": request_id, "method": method, "params": dict(params)}
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 

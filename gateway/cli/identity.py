@@ -1,0 +1,121 @@
+"""``qgw identity``: making and reading identities; only ``show`` asks the daemon."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.render import suite_name
+from gateway.cli.session import Session, expect, json_option, pass_session, print_json
+from gateway.cli.text import listing
+from gateway.config.identity_files import (
+    load_identity,
+    load_private_identity,
+    write_private_identity,
+    write_public_identity,
+)
+from gateway.control.schema import IdentityStatus, Method
+from gateway.crypto.identity import (
+    encode_private,
+    encode_public,
+    format_fingerprint,
+    generate_identity,
+)
+from gateway.crypto.suite import DEFAULT_SUITE_ID, SUITE_IDS
+from gateway.errors import IdentityError
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group()
+def identity() -> None:
+    """Make, show and compare identities."""
+
+
+@identity.command("new")
+@click.option(
+    "--private",
+    "private_path",
+    type=_FILE,
+    required=True,
+    help="File to keep here, mode 0600; must not be there yet.",
+)
+@click.option(
+    "--public",
+    "public_path",
+    type=_FILE,
+    required=True,
+    help="File to hand to the peer; must not be there yet.",
+)
+@click.option(
+    "--suite",
+    type=click.Choice([str(number) for number in SUITE_IDS]),
+    default=str(DEFAULT_SUITE_ID),
+    show_default=True,
+    help="1: X25519 and ML-KEM-768; 2: P-384 and ML-KEM-1024 (CNSA 2.0 strengths). "
+    "Both ends of a tunnel use the same.",
+)
+@click.option("--comment", default="", help="Written into the public file.")
+def new(private_path: Path, public_path: Path, suite: str, comment: str) -> None:
+    """Make a new identity: a private file and a public one."""
+    if public_path.exists() or public_path.is_symlink():
+        raise IdentityError(
+            f"{public_path} is there already",
+            "nothing is overwritten: choose another name, or move the old file away",
+        )
+    made = generate_identity(int(suite))
+    write_private_identity(private_path, encode_private(made))
+    try:
+        write_public_identity(public_path, encode_public(made.public, comment))
+    except IdentityError:
+        # Made a moment ago and known to nobody: removing it loses nothing.
+        private_path.unlink()
+        raise
+    click.echo(
+        f"private identity: {private_path} (stays on this gateway)\n"
+        f"public identity:  {public_path} (hand it to the peer)\n"
+        f"fingerprint:      {format_fingerprint(made.public.fingerprint)}"
+    )
+
+
+@identity.command()
+@click.argument("file", type=_FILE, required=False)
+@json_option
+@pass_session
+def show(session: Session, file: Path | None, *, as_json: bool) -> None:
+    """Show an identity FILE, private or public; without FILE, the daemon's own."""
+    if file is None:
+        status = expect(session.call(Method.IDENTITY_SHOW), IdentityStatus)
+        shown: dict[str, object] = {**status}
+        name = "of the running qgwd"
+    else:
+        kind, public = load_identity(file)
+        shown = {
+            "kind": kind,
+            "suite": public.suite_id,
+            "fingerprint": format_fingerprint(public.fingerprint),
+        }
+        name = str(file)
+    if as_json:
+        print_json(shown)
+        return
+    values = [("kind", str(shown.get("kind", "")))]
+    values += [("suite", suite_name(int(str(shown["suite"]))))]
+    values += [("fingerprint", str(shown["fingerprint"]))]
+    click.echo(listing("identity", name, values))
+
+
+@identity.command()
+@click.argument("file", type=_FILE)
+def fingerprint(file: Path) -> None:
+    """Print the fingerprint of an identity FILE, to read to the peer over a phone."""
+    _, public = load_identity(file)
+    click.echo(format_fingerprint(public.fingerprint))
+
+
+@identity.command("public")
+@click.argument("private_file", type=_FILE)
+@click.option("--comment", default="", help="Written into the public identity.")
+def public_of(private_file: Path, comment: str) -> None:
+    """Print the public identity that belongs to a PRIVATE_FILE."""
+    private = load_private_identity(private_file)
+    click.echo(encode_public(private.public, comment), nl=False)

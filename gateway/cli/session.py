@@ -1,0 +1,144 @@
+"""What every command shares: where the daemon is, and how a result is printed."""
+
+import json
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+import click
+
+from gateway.config.load import DEFAULT_PATH
+from gateway.config.tables import DEFAULT_CONTROL_SOCKET
+from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
+from gateway.control.schema import Method
+from gateway.errors import ControlError
+
+T = TypeVar("T")
+
+_COMPLETION_TIMEOUT = 1.0
+"""Seconds a shell may hang on the tab key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The global options.
+
+    Attributes:
+        socket: ``--socket``, or None to find it in the configuration.
+        config: ``--config``, or None for the default one.
+    """
+
+    socket: Path | None
+    config: Path | None
+
+    @property
+    def config_path(self) -> Path:
+        """The main configuration file."""
+        return self.config or DEFAULT_PATH
+
+    def client(self, timeout: float = DEFAULT_TIMEOUT) -> ControlClient:
+        """Return a client of the daemon, not yet connected."""
+        return ControlClient(self._find_socket(), timeout=timeout)
+
+    def call(self, method: str, **params: object) -> object:
+        """Ask the daemon once.
+
+        Raises:
+            ControlError: It is not there, refuses, or fails.
+        """
+        with self.client() as client:
+            return client.call(method, params)
+
+    def _find_socket(self) -> Path:
+        if self.socket is not None:
+            return self.socket
+        # Only this one key is read: a configuration that has become wrong must not
+        # keep its operator from the daemon that still runs with the old one.
+        try:
+            document = tomllib.loads(self.config_path.read_text())
+            named = document["gateway"]["control_socket"]
+        except OSError as error:
+            if self.config is not None:
+                raise ControlError(
+                    f"cannot read {self.config}: {(error.strerror or '').lower()}",
+                    "name the socket itself: qgw --socket PATH",
+                ) from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            pass
+        else:
+            if isinstance(named, str) and named:
+                return self.config_path.parent / named
+        return DEFAULT_CONTROL_SOCKET
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def json_option(command: Callable[..., T]) -> Callable[..., T]:
+    """Add ``--json`` to a command that reads."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, for scripts."
+    )(command)
+
+
+def print_json(value: object, *, compact: bool = False) -> None:
+    """Print a result as JSON: indented, or on one line."""
+    text = json.dumps(value) if compact else json.dumps(value, indent=2)
+    click.echo(text)
+
+
+def expect(value: object, shape: Callable[..., T]) -> T:
+    """Return a daemon's result as the `TypedDict` it should be.
+
+    Raises:
+        ControlError: A member is missing, as from a daemon of another version.
+    """
+    required: frozenset[str] = getattr(shape, "__required_keys__", frozenset())
+    if not isinstance(value, dict) or not required <= value.keys():
+        raise ControlError(
+            "the daemon's answer is not what was asked for",
+            "qgw and qgwd may be of different versions: restart qgwd after an update",
+        )
+    return cast("T", value)
+
+
+def expect_list(value: object, shape: Callable[..., T]) -> list[T]:
+    """Return a daemon's result as a list of the `TypedDict` they should be.
+
+    Raises:
+        ControlError: It is no list, or one of them is not.
+    """
+    items = value if isinstance(value, list) else [None]
+    return [expect(item, shape) for item in items]
+
+
+def complete_tunnel(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Offer the names of tunnels to the shell, if the daemon can be asked."""
+    return _complete(context, "tunnels", "name", incomplete)
+
+
+def complete_link(
+    context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Offer the names of links to the shell, if the daemon can be asked."""
+    return _complete(context, "links", "link", incomplete)
+
+
+def _complete(
+    context: click.Context, kind: str, field: str, incomplete: str
+) -> list[str]:
+    # While a shell completes, the root command does not run and makes no Session.
+    options = context.find_root().params
+    session = Session(options.get("socket"), options.get("config_path"))
+    try:
+        with session.client(_COMPLETION_TIMEOUT) as client:
+            status = client.call(Method.STATUS)
+        items = status.get(kind, []) if isinstance(status, dict) else []
+        names = [str(item[field]) for item in items]
+    except (ControlError, KeyError, TypeError):
+        return []  # a tab key is no place for an error
+    return [name for name in names if name.startswith(incomplete)]
