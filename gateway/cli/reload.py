@@ -13,7 +13,8 @@ from gateway.control.schema import Method, ReloadResult
 def reload(session: Session, *, as_json: bool) -> None:
     """Make the daemon read its configuration again.
 
-    Only what changed is touched. When something is wrong in it, the daemon keeps what it has.
+    Only what changed is touched. When something is wrong in it, the daemon keeps
+    what it has.
     """
     result = expect(session.call(Method.RELOAD), ReloadResult)
     if as_json:

@@ -109,10 +109,11 @@ def _read(path: Path, limit: int, refused: int, problem: str, hint: str) -> byte
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _cannot("read", path, error) from None
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise IdentityError(f"{path} is not a plain file", "name a file")
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise IdentityError(f"{path} is not a plain file", "name a file")
         if found.st_mode & refused:
             mode = stat.S_IMODE(found.st_mode)
             raise IdentityError(f"{path} {problem} (mode {mode:04o})", hint)

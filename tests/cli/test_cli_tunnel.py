@@ -1,0 +1,154 @@
+import json
+
+from gateway.errors import ControlError, DataPlaneError
+from tests.cli.conftest import StartDaemon, a_tunnel
+
+NOT_FOUND = ControlError(
+    "there is no tunnel rome", "see qgw tunnel list", code="not-found"
+)
+
+
+def test_list_is_a_table(start_daemon: StartDaemon) -> None:
+    tunnels = [
+        a_tunnel(),
+        a_tunnel(
+            "lyon-backup",
+            state="connecting",
+            endpoint=None,
+            epoch=None,
+            sources=[],
+            in_force={"local": False, "peer": False, "since_s": None},
+            next_rotation_s=None,
+        ),
+    ]
+    result = start_daemon({"tunnel.list": tunnels}).qgw("tunnel", "list")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "NAME         STATE       PLANE  EPOCH  SOURCES                      "
+        "IN FORCE  NEXT   PEER\n"
+        "paris        up          esp    42     x25519+ml-kem-768+qkd+chain  "
+        "both 31s  1m29s  192.0.2.1:51810\n"
+        "lyon-backup  connecting  esp    -      -                            "
+        "no        -      abcde-fghij\n"
+    )
+
+
+def test_list_says_why_a_tunnel_is_blocked_and_what_to_do(
+    start_daemon: StartDaemon,
+) -> None:
+    blocked = a_tunnel(
+        state="blocked",
+        reason="no QKD key: link alpha is empty",
+        hint="import keys: qgw keystore import --link alpha FILE",
+        faults=["the peer's qkd policy is preferred, ours is required"],
+    )
+    result = start_daemon({"tunnel.list": [blocked]}).qgw("tunnel", "list")
+    assert result.out.splitlines()[2:] == [
+        "",
+        "paris: no QKD key: link alpha is empty",
+        "  hint: import keys: qgw keystore import --link alpha FILE",
+        "paris: fault: the peer's qkd policy is preferred, ours is required",
+    ]
+
+
+def test_an_empty_list_says_so(start_daemon: StartDaemon) -> None:
+    result = start_daemon({"tunnel.list": []}).qgw("tunnel", "list")
+    assert (result.code, result.out) == (0, "no tunnels\n")
+
+
+def test_show_reads_like_wg_show(start_daemon: StartDaemon) -> None:
+    failure = {"reason": "timeout", "detail": "no answer to M1", "ago_s": 300.0}
+    daemon = start_daemon(
+        {
+            "tunnel.show": a_tunnel(
+                last_failure=failure, peer_qkd="preferred", faults=["policies differ"]
+            )
+        }
+    )
+    result = daemon.qgw("tunnel", "show", "paris")
+    assert daemon.calls == [("tunnel.show", {"name": "paris"})]
+    assert (result.code, result.err) == (0, "")
+    assert result.out == (
+        "tunnel: paris\n"
+        "  state: up\n"
+        "  role: initiator\n"
+        "  peer: abcde-fghij-klmno-pqrst-uvwxy-z2345-67abc-defgh\n"
+        "  endpoint: 192.0.2.1:51810\n"
+        "  plane: esp\n"
+        "  interface: qgw-paris\n"
+        "  suite: 1 (X25519, ML-KEM-768, AES-256-GCM, SHA-384)\n"
+        "  qkd: required (peer: preferred)\n"
+        "  link: alpha\n"
+        "  epoch: 42, 31s old\n"
+        "  in force: at both ends, for 31s\n"
+        "  sources: x25519, ml-kem-768, qkd, chain\n"
+        "  qkd key: f81d4fae-7dec-11d0-a765-00a0c91e6bf6\n"
+        "  next rotation: in 1m29s\n"
+        "  expires: in 5m28s\n"
+        "  rotations: 41 done, 0 failed\n"
+        "  transfer: 1.21 MiB received, 148 B sent\n"
+        "  packets: 1000 received, 2 sent\n"
+        "  last failure: timeout (no answer to M1), 5m00s ago\n"
+        "  fault: policies differ\n"
+    )
+
+
+def test_json_is_what_the_daemon_said(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon({"tunnel.show": a_tunnel(), "tunnel.list": [a_tunnel()]})
+    assert json.loads(daemon.qgw("tunnel", "show", "paris", "--json").out) == a_tunnel()
+    assert json.loads(daemon.qgw("tunnel", "list", "--json").out) == [a_tunnel()]
+
+
+def test_steering_is_silent_when_it_works(start_daemon: StartDaemon) -> None:
+    methods = ["tunnel.up", "tunnel.down", "tunnel.rotate"]
+    daemon = start_daemon(dict.fromkeys(methods, None))
+    for method in methods:
+        result = daemon.qgw("tunnel", method.removeprefix("tunnel."), "paris")
+        assert (result.code, result.out, result.err) == (0, "", "")
+    assert daemon.calls == [(method, {"name": "paris"}) for method in methods]
+
+
+def test_an_unknown_tunnel_exits_5(start_daemon: StartDaemon) -> None:
+    result = start_daemon({"tunnel.down": NOT_FOUND}).qgw("tunnel", "down", "rome")
+    assert (result.code, result.out) == (5, "")
+    assert result.err == "qgw: there is no tunnel rome\nhint: see qgw tunnel list\n"
+
+
+def test_a_failure_exits_1(start_daemon: StartDaemon) -> None:
+    error = DataPlaneError("the kernel has no xfrm", "load the module esp4")
+    result = start_daemon({"tunnel.up": error}).qgw("tunnel", "up", "paris")
+    assert result.code == 1
+    assert result.err == "qgw: the kernel has no xfrm\nhint: load the module esp4\n"
+
+
+def test_a_fault_of_the_daemon_exits_1_without_details(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start_daemon({"tunnel.up": RuntimeError("secret detail")})
+    result = daemon.qgw("tunnel", "up", "paris")
+    assert result.code == 1
+    assert result.err == (
+        "qgw: qgwd could not do that because of a fault of its own\n"
+        "hint: look for the details in its log: journalctl -u qgwd\n"
+    )
+
+
+def test_a_daemon_of_another_version_is_named(start_daemon: StartDaemon) -> None:
+    result = start_daemon({"tunnel.show": {"name": "x"}}).qgw("tunnel", "show", "x")
+    assert result.code == 1
+    assert result.err.startswith("qgw: the daemon's answer is not what was asked for\n")
+    result = start_daemon({"status": {}}).qgw("tunnel", "list")
+    assert result.code == 1
+    assert "of different versions" in result.err
+
+
+def test_what_a_peer_writes_cannot_steer_the_terminal(
+    start_daemon: StartDaemon,
+) -> None:
+    hostile = a_tunnel(reason="\x1b[2Jgone\r\nx", faults=["\x1b]0;t\x07"])
+    daemon = start_daemon({"tunnel.show": hostile, "tunnel.list": [hostile]})
+    for command in (["show", "paris"], ["list"]):
+        out = daemon.qgw("tunnel", *command).out
+        assert "\x1b" not in out
+        assert "\r" not in out
+        assert "\x07" not in out
