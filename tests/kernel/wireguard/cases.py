@@ -1,0 +1,361 @@
+"""What every WireGuard plane must do; the two lanes run these over their kind."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import DataPlaneError, PlaneConflictError
+from tests.kernel.wireguard.sites import (
+    IN_FORCE_LIMIT,
+    MARKER,
+    POLL_INTERVAL,
+    Pair,
+    Tap,
+    Traffic,
+    make_pair,
+    make_plane,
+    restart,
+    run,
+    send_once,
+)
+
+IN_VM = os.environ.get("QGW_IN_VM") == "1"
+
+ROTATIONS = 6
+BETWEEN_ROTATIONS = 0.3
+
+PACKET_INTERVAL = 0.01 if IN_VM else 0.001
+"""Seconds; an emulated processor cannot send and receive four packets each
+millisecond, and a queue that overflows would look like a lost packet."""
+
+OUTAGE = 0.5
+
+
+class PlaneCases:
+    """Sets up the pair; subclasses name the plane."""
+
+    kind = ""
+
+    @pytest.fixture
+    def pair(self) -> Iterator[Pair]:
+        with make_pair(self.kind) as pair:
+            yield pair
+
+
+class RotationCases(PlaneCases):
+    def test_rotations_lose_nothing_and_show_nothing(self, pair: Pair) -> None:
+        pair.rotate()
+        with Tap(pair.near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+            for _ in range(ROTATIONS):
+                time.sleep(BETWEEN_ROTATIONS)
+                pair.rotate()
+            time.sleep(BETWEEN_ROTATIONS)
+        assert min(traffic.sent) > ROTATIONS * BETWEEN_ROTATIONS / PACKET_INTERVAL / 4
+        assert traffic.lost == 0
+        assert traffic.refused == [0, 0]
+        assert tap.frames >= sum(traffic.sent)
+        assert tap.leaks == 0
+
+    def test_ipv6_outside_and_inside(self) -> None:
+        with make_pair(self.kind, v6=True) as pair:
+            pair.rotate()
+            with Tap(pair.near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+                pair.rotate()
+                pair.rotate()
+            assert traffic.sent[0] > 0
+            assert (traffic.lost, tap.leaks) == (0, 0)
+            assert "mtu 1420" in pair.near.ip("-6", "route")
+
+    def test_prepare_sends_nothing(self, pair: Pair) -> None:
+        pair.prepare()
+        with Tap(pair.near) as tap:
+            time.sleep(OUTAGE)
+        assert tap.udp == 0
+        pair.wait_in_force(pair.activate())
+
+    def test_prepare_and_activate_twice_change_nothing(self, pair: Pair) -> None:
+        pair.rotate()
+        pair.prepare()
+        pair.wait_in_force(pair.activate())
+        pair.activate()
+        assert pair.is_in_force()
+
+    def test_epochs_beyond_a_failed_one(self, pair: Pair) -> None:
+        pair.rotate()
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            pair.prepare(far_psk=secrets.token_bytes(32))
+            committed = pair.activate()
+            while time.monotonic() < committed + 2.2:
+                assert not pair.is_in_force()
+                for site in pair.sites:
+                    wrong = {e.epoch: e for e in site.poll().epochs}[pair.epoch]
+                    assert not wrong.received
+                    assert not wrong.active
+                time.sleep(POLL_INTERVAL)
+            pair.retire(pair.epoch)
+            pair.rotate()
+            pair.retire(1)
+        assert traffic.lost == 0
+
+    def test_wrong_psk_at_first_lets_nothing_through(self, pair: Pair) -> None:
+        pair.prepare(far_psk=secrets.token_bytes(32))
+        committed = pair.activate()
+        with Traffic(pair, 0.05) as traffic:
+            while time.monotonic() < committed + 2.2:
+                assert not pair.is_in_force()
+                assert all(site.poll().blocked for site in pair.sites)
+                time.sleep(POLL_INTERVAL)
+        assert traffic.lost == sum(traffic.sent) > 0
+
+
+class LossCases(PlaneCases):
+    @pytest.mark.parametrize("end", ["near", "far"])
+    def test_lost_handshake_packet(self, pair: Pair, end: str) -> None:
+        """The initiation is lost at the near end, the response at the far end."""
+        pair.rotate()
+        # A queue without room drops all that this end sends.
+        queue = ("dev", "cable", "root", "pfifo", "limit", "0")
+        site = getattr(pair, end)
+        pair.prepare()
+        run("tc", "-n", site.namespace, "qdisc", "add", *queue)
+        committed = pair.activate()
+        while time.monotonic() < committed + OUTAGE:
+            assert not pair.is_in_force()
+            time.sleep(POLL_INTERVAL)
+        run("tc", "-n", site.namespace, "qdisc", "delete", *queue[:3])
+        assert OUTAGE < pair.wait_in_force(committed) < IN_FORCE_LIMIT
+
+    def test_lost_last_keepalive(self, pair: Pair) -> None:
+        """The initiator has its session; the responder must hear of it."""
+        pair.rotate()
+        pair.prepare()
+        committed = pair.activate()
+        # Not polled, the near end sends no more than its first packets.
+        time.sleep(0.2)
+        state = pair.near.poll()
+        assert state.epochs[-1].received
+        pair.wait_in_force(committed)
+
+    def test_responder_helps_itself(self, pair: Pair) -> None:
+        """The initiator does not start: its own firewall, or a lost M4."""
+        pair.rotate()
+        pair.prepare()
+        committed = pair.activate(pair.far)
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            while not pair.far.poll().epochs[-1].active:
+                assert time.monotonic() < committed + IN_FORCE_LIMIT
+                time.sleep(POLL_INTERVAL)
+            pair.wait_in_force(pair.activate(pair.near), 1.0)
+        assert traffic.lost == 0
+
+    def test_initiator_behind_an_address_translator(self, pair: Pair) -> None:
+        """The responder knows no address at which the initiator can be reached."""
+        for _ in range(2):
+            pair.prepare(near_seen_at="192.0.2.99")
+            pair.wait_in_force(pair.activate())
+
+    def test_peer_moves(self, pair: Pair) -> None:
+        pair.rotate()
+        pair.far.ip("address", "delete", "192.0.2.2/24", "dev", "cable")
+        pair.far.ip("address", "add", "192.0.2.3/24", "dev", "cable")
+        pair.near.call(pair.near.plane.move_peer, "paris", ("192.0.2.3", 51810))
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            time.sleep(OUTAGE)
+        assert traffic.lost == 0
+
+
+class FailClosedCases(PlaneCases):
+    def expect_closed(self, pair: Pair) -> None:
+        with Tap(pair.near) as tap, Traffic(pair, 0.02) as traffic:
+            send_once(pair.near, pair.far.inner)
+            time.sleep(OUTAGE)
+        assert tap.leaks == 0
+        assert not traffic.seen[1]
+        assert traffic.sent[0] > 0
+
+    def test_before_the_first_epoch(self, pair: Pair) -> None:
+        assert pair.near.poll().blocked
+        self.expect_closed(pair)
+
+    def test_blocked_and_back(self, pair: Pair) -> None:
+        pair.rotate()
+        pair.near.call(pair.near.plane.block, "paris")
+        state = pair.near.poll()
+        assert state.blocked
+        assert state.epochs == ()
+        self.expect_closed(pair)
+        pair.rotate()
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            time.sleep(OUTAGE)
+        assert traffic.lost == 0
+
+    def test_device_vanishes_and_comes_back(self, pair: Pair) -> None:
+        pair.rotate()
+        for device in pair.near.plane._devices.names:
+            pair.near.ip("link", "delete", device)
+        time.sleep(POLL_INTERVAL)
+        assert pair.near.poll().blocked
+        assert not send_once(pair.near, pair.far.inner, MARKER)
+        self.expect_closed(pair)
+        pair.rotate()
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            time.sleep(OUTAGE)
+        assert traffic.lost == 0
+
+
+class AdoptionCases(PlaneCases):
+    def test_restart_interrupts_nothing(self, pair: Pair) -> None:
+        pair.rotate()
+        with Tap(pair.near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+            for site in pair.sites:
+                restart(site)
+                (adopted,) = site.poll().epochs
+                assert (adopted.epoch, adopted.active, adopted.received) == (
+                    0,
+                    True,
+                    True,
+                )
+            pair.rotate()
+            pair.retire(0)
+            pair.rotate()
+        assert (traffic.lost, tap.leaks) == (0, 0)
+        assert [e.epoch for e in pair.near.poll().epochs] == [pair.epoch]
+
+    def test_restart_in_the_middle_of_a_rotation(self, pair: Pair) -> None:
+        pair.rotate()
+        pair.prepare()
+        pair.activate()
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            while not pair.far.poll().epochs[-1].active:
+                time.sleep(POLL_INTERVAL)
+            restart(pair.near)
+            assert not pair.near.poll().blocked
+            pair.rotate()
+            pair.retire(0)
+            pair.rotate()
+        assert traffic.lost == 0
+
+    def test_what_no_tunnel_claims_is_removed(self, pair: Pair) -> None:
+        pair.rotate()
+        near = pair.near
+        old, near.plane = (
+            near.plane,
+            type(near.plane)(
+                type(near.plane._backend)(),
+                near.plane._devices.names,
+                near.plane._devices.ports,
+                lambda: time.monotonic() + skip[0],
+            ),
+        )
+        skip = [0.0]
+        near.call(old.close)
+        near.call(near.plane.open)
+        other = replace(near.spec, name="rome", remote_subnets=(), addresses=())
+        near.call(near.plane.add_tunnel, other)
+        device = near.plane._devices.names[0]
+        near.call(near.plane.poll, "rome")
+        assert near.call(near.plane._backend.read_peers, device)
+        skip[0] = 31.0
+        near.call(near.plane.poll, "rome")
+        assert not near.call(near.plane._backend.read_peers, device)
+
+
+class OwnershipCases(PlaneCases):
+    def test_removal_leaves_nothing(self, pair: Pair) -> None:
+        before = pair.near.ip("address"), pair.near.ip("route")
+        near = pair.near
+        near.call(near.plane.remove_tunnel, "paris")
+        near.call(near.plane.remove_tunnel, "paris")
+        routes = near.ip("route")
+        assert "10.2.0.0/24" in before[1]
+        assert "10.2.0.0/24" not in routes
+        assert "10.9.0." in before[0]
+        assert "10.9.0." not in near.ip("address")
+        with pytest.raises(DataPlaneError):
+            near.poll()
+
+    def test_port_taken(self, pair: Pair) -> None:
+        near = pair.near
+        plane = make_plane(self.kind, "tother")
+        with pytest.raises(PlaneConflictError, match="UDP port 51811") as caught:
+            near.call(plane.open)
+        assert "wireguard_ports" in caught.value.hint
+        assert "tother" not in near.ip("link")
+        near.call(plane.close)
+
+    def test_second_port_taken(self, pair: Pair) -> None:
+        near = pair.near
+        plane = make_plane(self.kind, "tother")
+        plane._devices.ports = (51911, 51811)
+        with pytest.raises(PlaneConflictError, match="UDP port 51811"):
+            near.call(plane.open)
+        assert "tother" not in near.ip("link")
+        near.call(plane.close)
+
+    def test_name_taken(self, pair: Pair) -> None:
+        near = pair.near
+        near.ip("link", "add", "tother-0", "type", "veth", "peer", "name", "x")
+        plane = make_plane(self.kind, "tother")
+        plane._devices.ports = (51911, 51912)
+        with pytest.raises(PlaneConflictError, match="tother-0"):
+            near.call(plane.open)
+        assert "tother-0" in near.ip("link")
+        near.call(plane.close)
+
+    def test_route_of_somebody_else(self, pair: Pair) -> None:
+        near = pair.near
+        near.ip("route", "add", "10.7.0.0/24", "via", "192.0.2.2")
+        spec = replace(
+            near.spec,
+            name="rome",
+            remote_subnets=("10.6.0.0/24", "10.7.0.0/24"),
+            addresses=(),
+        )
+        with pytest.raises(PlaneConflictError, match=r"10\.7\.0\.0/24"):
+            near.call(near.plane.add_tunnel, spec)
+        routes = near.ip("route")
+        assert "10.6.0.0/24" not in routes
+        assert "10.7.0.0/24 via 192.0.2.2" in routes
+
+    def test_prefix_of_another_tunnel(self, pair: Pair) -> None:
+        near = pair.near
+        with pytest.raises(PlaneConflictError, match="belongs to tunnel paris"):
+            near.call(near.plane.add_tunnel, replace(near.spec, name="rome"))
+
+    def test_update_keeps_sessions(self, pair: Pair) -> None:
+        pair.rotate()
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            for site, net in ((pair.near, "10.22.0.0/24"), (pair.far, "10.11.0.0/24")):
+                wider = (*site.spec.remote_subnets, net)
+                site.spec = replace(site.spec, remote_subnets=wider, mtu=1300)
+                site.call(site.plane.update_tunnel, site.spec)
+            time.sleep(OUTAGE)
+        assert traffic.lost == 0
+        assert "mtu 1300" in pair.near.ip("route", "show", "10.22.0.0/24")
+
+    def test_without_the_capability(self) -> None:
+        setpriv = shutil.which("setpriv")
+        assert setpriv is not None
+        code = (
+            "from gateway.errors import PlanePermissionError\n"
+            "from tests.kernel.wireguard.sites import make_plane\n"
+            "try:\n"
+            f"    make_plane({self.kind!r}, 'tother').open()\n"
+            "except PlanePermissionError as error:\n"
+            "    print(error.hint)\n"
+        )
+        done = subprocess.run(  # noqa: S603  # commands of this file
+            (setpriv, "--bounding-set=-net_admin", sys.executable, "-c", code),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "CAP_NET_ADMIN" in done.stdout, done.stderr

@@ -1,0 +1,29 @@
+"""The plane ``wireguard-go``; the cases are in tests/kernel/wireguard/cases.py."""
+
+import pytest
+
+from tests.kernel.wireguard import cases
+
+pytestmark = pytest.mark.timeout(120)
+
+KIND = "wireguard-go"
+
+
+class TestRotation(cases.RotationCases):
+    kind = KIND
+
+
+class TestLoss(cases.LossCases):
+    kind = KIND
+
+
+class TestFailClosed(cases.FailClosedCases):
+    kind = KIND
+
+
+class TestAdoption(cases.AdoptionCases):
+    kind = KIND
+
+
+class TestOwnership(cases.OwnershipCases):
+    kind = KIND
