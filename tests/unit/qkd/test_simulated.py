@@ -103,6 +103,7 @@ def test_says_that_it_is_simulated(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_starts_with_some_stock_then_fills_at_the_rate(bench: SQLiteBench) -> None:
     link = simulated(rate=0.5)
+    assert link.link == LINK
     assert link.fill(bench.store, 100.0) == 20
     added = [link.fill(bench.store, 100.0 + second) for second in range(1, 9)]
     assert added == [0, 1, 0, 1, 0, 1, 0, 1]
