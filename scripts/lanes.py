@@ -32,6 +32,9 @@ BUDGET_SECONDS = 900
 PYTEST = (str(BIN / "python"), "-m", "pytest", "-p", "no:cacheprovider")
 OWN_KERNEL = ("tests/kernel", "tests/faults")
 
+KILLING = "tests/kill"
+"""Tests that race a child against a kill: measuring coverage would slow the child."""
+
 SUMMARY = re.compile(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)\b")
 COUNTED = {
     "passed": "passed",
@@ -92,11 +95,11 @@ def lint() -> list[tuple[str, ...]]:
     files = (
         path for folder in ("scripts", ".ci") for path in (ROOT / folder).iterdir()
     )
-    shell = (b"#!/bin/bash", b"#!/bin/sh")
+    shell = re.compile(rb"#!/[^\n]*\b(?:ba)?sh\n")
     scripts = sorted(
         str(path.relative_to(ROOT))
         for path in files
-        if path.is_file() and path.read_bytes().startswith(shell)
+        if path.is_file() and shell.match(path.read_bytes())
     )
     return [
         (str(BIN / "ruff"), "check", "."),
@@ -109,9 +112,12 @@ def lint() -> list[tuple[str, ...]]:
 
 def unit() -> list[tuple[str, ...]]:
     """All tests that need neither root nor a kernel of their own."""
-    ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, "tests/netns")]
+    ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, "tests/netns", KILLING)]
     coverage = (str(BIN / "coverage"), "run", "-m", *PYTEST[2:])
-    return [(*coverage, "-n", "2", "-m", "not netns", *ignored, "tests")]
+    commands = [(*coverage, "-n", "2", "-m", "not netns", *ignored, "tests")]
+    if (ROOT / KILLING).exists():
+        commands.append((*PYTEST, KILLING))
+    return commands
 
 
 def netns() -> list[tuple[str, ...]]:
