@@ -73,7 +73,10 @@ class _PrivateKey:
     def decapsulate(self, ciphertext: bytes) -> bytes:
         if len(ciphertext) != self._size:
             raise CryptoError("KEM ciphertext of wrong size")
-        secret: bytes = self._key.decap_secret(ciphertext)
+        try:
+            secret: bytes = self._key.decap_secret(ciphertext)
+        except RuntimeError as error:
+            raise CryptoError("KEM decapsulation failed") from error
         return secret
 
     def __del__(self) -> None:

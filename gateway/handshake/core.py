@@ -50,7 +50,9 @@ class Core:
         self.tunnels: dict[str, TunnelState] = {}
         self.holders: dict[HandshakeID, Holder] = {}
         self.timers: TimerQueue[TimerKey] = TimerQueue()
-        self.reassembler = Reassembler()
+        self.initiations = Reassembler()
+        self.responses = Reassembler()
+        """Apart, so that a flood of initiations cannot push our responses out."""
         self.dropped: Counter[str] = Counter()
         self.outgoing: list[tuple[bytes, Address]] = []
         self.events: deque[Event] = deque()
@@ -72,8 +74,12 @@ class Core:
     def drop(self, reason: str, address: Address) -> None:
         """Count a dropped datagram; report it while the driver keeps up."""
         self.dropped[reason] += 1
+        self.report(DatagramDropped(reason, address))
+
+    def report(self, event: Event) -> None:
+        """Queue an event that strangers can cause, while the driver keeps up."""
         if len(self.events) < limits.MAX_PENDING_EVENTS:
-            self.emit(DatagramDropped(reason, address))
+            self.emit(event)
 
     def heard(self, tunnel: TunnelState, address: Address, *, now: float) -> None:
         """Note an authentic message that is the newest from this peer."""

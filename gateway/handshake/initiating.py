@@ -50,7 +50,13 @@ from gateway.wire.header import (
     Type,
     encode_header,
 )
-from gateway.wire.payloads import InitiationPayload, Policy, ResponsePayload, Status
+from gateway.wire.payloads import (
+    MAX_OFFERED_KEYS,
+    InitiationPayload,
+    Policy,
+    ResponsePayload,
+    Status,
+)
 
 if TYPE_CHECKING:
     from gateway.handshake.keys import EpochKeys
@@ -137,11 +143,17 @@ class InitiatorSide:
         address: Address,
         now: float,
     ) -> HandshakeID:
-        """Send M1; whatever handshake was under way is given up."""
+        """Send M1; whatever handshake was under way is given up.
+
+        Raises:
+            ValueError: Too many QKD keys, or one of them twice.
+        """
         core = self._core
+        offered = tuple(key_ids)
+        if len(offered) > MAX_OFFERED_KEYS or len(set(offered)) != len(offered):
+            raise ValueError(f"more than {MAX_OFFERED_KEYS} QKD keys, or one twice")
         if tunnel.handshake is not None:
             self.fail(tunnel.handshake, "superseded", "a newer handshake was started")
-        offered = tuple(key_ids)
         handshake = InitiatorHandshake(core.new_id(), tunnel, epoch, offered, address)
         parameters = tunnel.parameters
         payload = InitiationPayload(
@@ -157,7 +169,8 @@ class InitiatorSide:
             parameters.peer,
             tunnel.static_secret,
             payload,
-            core.random,
+            session_id=handshake.handshake_id,
+            random=core.random,
         )
         handshake.bodies = split_message(
             handshake.sent.message, core.mtu - INITIATION_OVERHEAD
@@ -235,7 +248,7 @@ class InitiatorSide:
             raise ProtocolError("mac1")
         if handshake.state is not _State.SENT:
             raise ProtocolError("duplicate")
-        message = core.reassembler.add(
+        message = core.responses.add(
             header.session_id, header.index, header.count, start[HEADER_SIZE:], now=now
         )
         if message is None:

@@ -77,6 +77,8 @@ def create_initiation(
     peer: PublicIdentity,
     static_secret: bytes,
     payload: InitiationPayload,
+    *,
+    session_id: bytes,
     random: Random,
 ) -> InitiationSent:
     """Make M1.
@@ -86,6 +88,8 @@ def create_initiation(
         peer: The responder's, of the same suite.
         static_secret: ``ss``, the ECDH of both static keys.
         payload: What the second encrypted part says.
+        session_id: Ours, 8 bytes, as the headers of M1 carry it: bound, or a replay
+            under another one would pass for a new M1.
         random: Source of randomness.
     """
     suite = local.suite
@@ -93,7 +97,7 @@ def create_initiation(
     transcript.mix_hash(peer.ecdh + peer.kem)  # I1
     ephemeral = suite.ecdh.load_private(random(suite.ecdh.seed_size))  # I2
     kem = suite.kem.load_private(random(SEED_SIZE))
-    transcript.mix_hash(ephemeral.public + kem.public)  # I3
+    transcript.mix_hash(session_id + ephemeral.public + kem.public)  # I3
     transcript.mix_key(labels.MIX_ES, ephemeral.exchange(peer.ecdh))  # I4
     ciphertext, secret = suite.kem.encapsulate(peer.kem)  # I5
     transcript.mix_hash(ciphertext)

@@ -27,7 +27,14 @@ from gateway.handshake.symmetric import QKDKey
 from gateway.handshake.tunnel import TunnelParameters, TunnelState
 from gateway.secret import Secret
 from gateway.wire.control import ControlMessage, Ping, Pong
-from gateway.wire.header import DEFAULT_MTU, Header, Type, decode_header
+from gateway.wire.header import (
+    DEFAULT_MTU,
+    MAX_MTU,
+    MIN_MTU,
+    Header,
+    Type,
+    decode_header,
+)
 from gateway.wire.payloads import Status
 
 
@@ -42,7 +49,12 @@ class Machine:
         Args:
             random: Source of randomness: takes a size, returns that many bytes.
             mtu: Largest datagram to send, bytes.
+
+        Raises:
+            ValueError: `mtu` is below `MIN_MTU` or above `MAX_MTU`.
         """
+        if not MIN_MTU <= mtu <= MAX_MTU:
+            raise ValueError(f"mtu {mtu} is not within {MIN_MTU} to {MAX_MTU}")
         self._core = Core(random, mtu)
         self._initiator = InitiatorSide(self._core)
         self._responder = ResponderSide(self._core)

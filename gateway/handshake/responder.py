@@ -74,8 +74,15 @@ def initiation_size(suite: Suite) -> int:
     )
 
 
-def consume_identity(local: PrivateIdentity, message: bytes) -> IdentityRead:
+def consume_identity(
+    local: PrivateIdentity, session_id: bytes, message: bytes
+) -> IdentityRead:
     """Read M1 up to and including the initiator's fingerprint.
+
+    Args:
+        local: Our identity.
+        session_id: The initiator's, 8 bytes, from the headers of M1.
+        message: M1.
 
     Raises:
         CryptoError: It is not addressed to this identity, or was tampered with.
@@ -87,7 +94,7 @@ def consume_identity(local: PrivateIdentity, message: bytes) -> IdentityRead:
     transcript.mix_hash(local.public.ecdh + local.public.kem)  # I1
     ephemeral = cursor.take(suite.ecdh.public_size)
     kem = cursor.take(suite.kem.parameters.public_size)
-    transcript.mix_hash(ephemeral + kem)  # I3
+    transcript.mix_hash(session_id + ephemeral + kem)  # I3
     transcript.mix_key(labels.MIX_ES, local.ecdh.exchange(ephemeral))  # I4
     ciphertext = cursor.take(suite.kem.parameters.ciphertext_size)  # I5
     transcript.mix_hash(ciphertext)

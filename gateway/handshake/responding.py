@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
-from gateway.errors import ProtocolError
+from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
 from gateway.handshake.core import Core, LocalIdentity
 from gateway.handshake.events import (
@@ -45,6 +45,7 @@ from gateway.handshake.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInput
 from gateway.handshake.tunnel import TunnelState
 from gateway.wire.fragments import split_message
 from gateway.wire.header import (
+    COOKIE_REPLY_SIZE,
     COOKIE_SALT_SIZE,
     HEADER_SIZE,
     RESPONSE_OVERHEAD,
@@ -77,6 +78,7 @@ class ResponderHandshake(Holder):
         "chain",
         "commit",
         "commit_address",
+        "digest",
         "handshake_id",
         "keys",
         "qkd",
@@ -91,16 +93,19 @@ class ResponderHandshake(Holder):
     def __init__(
         self,
         handshake_id: HandshakeID,
+        *,
         remote_id: bytes,
         tunnel: TunnelState,
         read: InitiationRead,
         address: Address,
+        digest: bytes,
     ) -> None:
         self.handshake_id = handshake_id
         self.remote_id = remote_id
         self.tunnel = tunnel
         self.read = read
         self.address = address
+        self.digest = digest
         self.state = _State.ASKED
         self.response: list[bytes] = []
         self.keys: EpochKeys | None = None
@@ -152,8 +157,8 @@ class ResponderSide:
         suite = tunnel.parameters.local.suite
         names = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
         handshake.sources = tuple(name.lower() for name in names)
-        self._respond(handshake, Status.ACCEPTED, plane_offer, inputs, used)
-        handshake.state = _State.ANSWERED
+        if self._respond(handshake, Status.ACCEPTED, plane_offer, inputs, used):
+            handshake.state = _State.ANSWERED
 
     def refuse(
         self,
@@ -165,7 +170,9 @@ class ResponderSide:
         """Send M2 with a no."""
         if handshake.state is not _State.ASKED:
             return
-        self._respond(handshake, status, _NO_OFFER, NO_INPUTS, used)
+        if not self._respond(handshake, status, _NO_OFFER, NO_INPUTS, used):
+            return
+        self._make_room(handshake.tunnel, _State.REFUSED)
         handshake.state = _State.REFUSED
         handshake.keys = None
         tunnel, request = handshake.tunnel, handshake.read.payload
@@ -227,9 +234,9 @@ class ResponderSide:
         start, macs = data[:-_MACS_SIZE], data[-_MACS_SIZE:]
         mac1, mac2 = macs[:MAC_SIZE], macs[MAC_SIZE:]
         local = self._addressee(start, mac1)
-        if self._load.under_load(assemblies=len(core.reassembler), now=now):
+        if self._load.under_load(assemblies=len(core.initiations), now=now):
             self._demand_cookie(local, header, start + mac1, mac2, address, now=now)
-        message = core.reassembler.add(
+        message = core.initiations.add(
             (address, header.session_id),
             header.index,
             header.count,
@@ -305,7 +312,7 @@ class ResponderSide:
         """Let only those pass who receive what is sent to their address."""
         if mac2 != NO_MAC and self._cookies.verify(address, covered, mac2, now=now):
             return
-        if header.index == 0:
+        if header.index == 0 and len(covered) + MAC_SIZE >= COOKIE_REPLY_SIZE:
             cookie = self._cookies.cookie_for(address, now=now)
             salt = self._core.random(COOKIE_SALT_SIZE)
             mac1 = covered[-MAC_SIZE:]
@@ -332,38 +339,50 @@ class ResponderSide:
     ) -> None:
         """Read a whole M1 and ask the driver, or refuse."""
         core = self._core
-        identity = consume_identity(local.private, message)
+        identity = consume_identity(local.private, remote_id, message)
         tunnels = local.peers.get(identity.fingerprint)
         if not tunnels:
-            core.emit(UnknownPeer(identity.fingerprint, address))
+            core.report(UnknownPeer(identity.fingerprint, address))
             raise ProtocolError("unknown peer")
         # Every tunnel with this peer has the same keys; any serves to read who asks.
         some = next(iter(tunnels.values()))
         read = consume_initiation(identity, some.parameters.peer, some.static_secret)
         tunnel = tunnels.get(read.payload.tunnel)
         handshake = ResponderHandshake(
-            core.new_id(), remote_id, tunnel or some, read, address
+            core.new_id(),
+            remote_id=remote_id,
+            tunnel=tunnel or some,
+            read=read,
+            address=address,
+            digest=digest,
         )
-        self._remember(digest, handshake)
-        self._admit(handshake, now=now)
         verdict = _verdict(handshake.tunnel, read, known=tunnel is not None)
+        self._remember(handshake)
         if verdict is not Status.ACCEPTED:
+            self._admit(handshake, now=now)
             self.refuse(handshake, verdict)
             return
+        self._make_room(handshake.tunnel, _State.ASKED, _State.ANSWERED)
+        self._admit(handshake, now=now)
         core.emit(
             InitiationReceived(
                 handshake.handshake_id, handshake.tunnel.name, read.payload, address
             )
         )
 
+    def _make_room(self, tunnel: TunnelState, *rivals: _State) -> None:
+        """Give up the oldest handshake in one of these states, if they are many.
+
+        Those refused have places of their own: an old M1 replayed, which its epoch
+        refuses, must not push out one that waits for its M3.
+        """
+        waiting = [other for other in tunnel.pending.values() if other.state in rivals]
+        if len(waiting) >= limits.MAX_HALF_OPEN:
+            self.fail(waiting[0], "superseded", "newer initiations arrived")
+
     def _admit(self, handshake: ResponderHandshake, *, now: float) -> None:
         """Make the handshake one of the tunnel's few pending ones."""
         core, pending = self._core, handshake.tunnel.pending
-        waiting = [
-            other for other in pending.values() if other.state is not _State.COMMITTING
-        ]
-        if len(waiting) >= limits.MAX_HALF_OPEN:
-            self.fail(waiting[0], "superseded", "newer initiations arrived")
         pending[handshake.handshake_id] = handshake
         core.holders[handshake.handshake_id] = handshake
         core.timers.set(
@@ -377,7 +396,8 @@ class ResponderSide:
         plane_offer: bytes,
         inputs: SymmetricInputs,
         used: Collection[UUID],
-    ) -> None:
+    ) -> bool:
+        """Send M2; False, and the end of the handshake, where M1 allows none."""
         core, tunnel, read = self._core, handshake.tunnel, handshake.read
         payload = ResponsePayload(
             status=status,
@@ -393,9 +413,17 @@ class ResponderSide:
             ),
             plane_offer=plane_offer,
         )
-        message, handshake.keys = create_response(
-            read, tunnel.parameters.local.suite, payload, inputs, core.random
-        )
+        suite = tunnel.parameters.local.suite
+        try:
+            message, handshake.keys = create_response(
+                read, suite, payload, inputs, core.random
+            )
+        except CryptoError:
+            # The peer's ephemeral KEM key is not one (FIPS 203, 7.2). The driver is
+            # who called, and must not see a peer's fault as an exception.
+            core.drop("ephemeral", handshake.address)
+            self.fail(handshake, "aborted", "the ephemeral KEM key in M1 is invalid")
+            return False
         bodies = split_message(message, core.mtu - RESPONSE_OVERHEAD)
         for index, body in enumerate(bodies):
             header = encode_header(
@@ -405,9 +433,10 @@ class ResponderSide:
             datagram = start + tunnel.seal.mac1(start)
             handshake.response.append(datagram)
             core.send(datagram, handshake.address)
+        return True
 
-    def _remember(self, digest: bytes, handshake: ResponderHandshake) -> None:
-        self._remembered[digest] = handshake
+    def _remember(self, handshake: ResponderHandshake) -> None:
+        self._remembered[handshake.digest] = handshake
         if len(self._remembered) > limits.REMEMBERED_INITIATIONS:
             self._remembered.popitem(last=False)
 
@@ -416,10 +445,9 @@ class ResponderSide:
         core.timers.cancel((HALF_OPEN_TIMER, handshake.handshake_id))
         core.holders.pop(handshake.handshake_id, None)
         handshake.tunnel.pending.pop(handshake.handshake_id, None)
-        # What the memory of M1s still holds of it must not keep its keys alive.
-        handshake.response = []
-        handshake.keys = None
-        handshake.chain = None
+        # That M1 came is remembered; what it said, and what followed from it, is not.
+        if handshake.digest in self._remembered:
+            self._remembered[handshake.digest] = None
 
 
 def _verdict(tunnel: TunnelState, read: InitiationRead, *, known: bool) -> Status:

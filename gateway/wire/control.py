@@ -112,6 +112,8 @@ def _decode(data: bytes) -> ControlMessage | None:
         return Ping(number) if kind == _PING else Pong(number)
     if kind == _FORCE:
         _, epoch, echo = _IN_FORCE.unpack(data)
+        if echo > 1:
+            raise ProtocolError("control")
         return InForce(epoch, bool(echo))
     if kind in (_ROTATE, _CLOSE):
         reason = _REASON.unpack(data)[1]

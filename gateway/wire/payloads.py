@@ -32,6 +32,9 @@ _FLAG_ENCAP: Final = 2
 _FLAG_CHAIN: Final = 4
 _FLAG_KEY: Final = 8
 
+_FIRST_PRINTABLE: Final = 0x21
+_LAST_PRINTABLE: Final = 0x7E
+
 
 class Policy(IntEnum):
     """QKD policy on the wire."""
@@ -154,12 +157,11 @@ def decode_initiation(data: bytes) -> InitiationPayload:
         ProtocolError: ``payload``.
     """
     reader = _Reader(data, INITIATION_PAYLOAD_SIZE)
-    terms, flags = _decode_terms(reader)
+    terms, flags = _decode_terms(reader, _FLAG_CHAIN)
     epoch, chain_id = _INITIATION.unpack(reader.take(_INITIATION.size))
-    try:
-        name = reader.prefixed(MAX_NAME_SIZE).decode("ascii")
-    except UnicodeDecodeError as error:
-        raise ProtocolError("payload") from error
+    if not flags & _FLAG_CHAIN and any(chain_id):
+        raise ProtocolError("payload")
+    name = _decode_name(reader.prefixed(MAX_NAME_SIZE))
     plane_offer = reader.prefixed(MAX_PLANE_OFFER_SIZE)
     count = reader.take(1)[0]
     if count > MAX_OFFERED_KEYS or not epoch:
@@ -201,12 +203,14 @@ def decode_response(data: bytes) -> ResponsePayload:
         ProtocolError: ``payload``.
     """
     reader = _Reader(data, RESPONSE_PAYLOAD_SIZE)
-    terms, flags = _decode_terms(reader)
+    terms, flags = _decode_terms(reader, _FLAG_CHAIN | _FLAG_KEY)
     status, session_id, epoch, key_id, used = _RESPONSE.unpack(
         reader.take(_RESPONSE.size)
     )
     plane_offer = reader.prefixed(MAX_PLANE_OFFER_SIZE)
     reader.finish()
+    if not flags & _FLAG_KEY and any(key_id):
+        raise ProtocolError("payload")
     try:
         verdict = Status(status)
     except ValueError as error:
@@ -266,8 +270,18 @@ def _encode_terms(terms: Terms, flags: int) -> bytes:
     return _TERMS.pack(terms.policy, terms.plane, flags, terms.interval_ms)
 
 
-def _decode_terms(reader: _Reader) -> tuple[Terms, int]:
+def _decode_name(data: bytes) -> str:
+    """Insist on printable ASCII: a peer's words go to logs and terminals."""
+    if not all(_FIRST_PRINTABLE <= byte <= _LAST_PRINTABLE for byte in data):
+        raise ProtocolError("payload")
+    return data.decode("ascii")
+
+
+def _decode_terms(reader: _Reader, more: int) -> tuple[Terms, int]:
+    """Read the terms; `more` are the flags that may be set beside theirs."""
     policy, plane, flags, interval = _TERMS.unpack(reader.take(_TERMS.size))
+    if flags & ~(_FLAG_PSK | _FLAG_ENCAP | more):
+        raise ProtocolError("payload")
     try:
         terms = Terms(
             Policy(policy),
