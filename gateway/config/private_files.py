@@ -117,7 +117,8 @@ def _read(path: Path, limit: int, refused: int, problem: str, hint: str) -> byte
         if found.st_mode & refused:
             mode = stat.S_IMODE(found.st_mode)
             raise IdentityError(f"{path} {problem} (mode {mode:04o})", hint)
-        if found.st_uid not in (0, os.geteuid()):
+        # Root also looks after the files of the daemon's own user.
+        if os.geteuid() not in (0, found.st_uid) and found.st_uid != 0:
             raise IdentityError(
                 f"{path} belongs to another user (uid {found.st_uid})",
                 "it must belong to root or to the user who reads it",

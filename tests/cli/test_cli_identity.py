@@ -160,11 +160,20 @@ def test_a_credentials_group_bits_are_systemds_acl(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
-def test_a_private_file_of_another_user_is_refused(tmp_path: Path) -> None:
+def test_another_users_identity_is_refused_unless_root_reads_it(tmp_path: Path) -> None:
     new(tmp_path)
-    os.chown(tmp_path / "id.key", 65534, 65534)
-    with pytest.raises(IdentityError, match="belongs to another user"):
-        load_private_identity(tmp_path / "id.key")
+    public = tmp_path / "id.pub"
+    os.chown(public, 65533, 65533)
+    load_public_identity(public)
+    descriptor = os.open(public, os.O_RDONLY)
+    os.seteuid(65534)
+    try:
+        # By its descriptor, since the folders above are closed to this user.
+        with pytest.raises(IdentityError, match="belongs to another user"):
+            load_public_identity(Path(f"/dev/fd/{descriptor}"))
+    finally:
+        os.seteuid(0)
+        os.close(descriptor)
 
 
 def test_every_truncation_is_refused_and_named(tmp_path: Path) -> None:
