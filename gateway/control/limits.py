@@ -4,7 +4,7 @@ MAX_MESSAGE = 1 << 20
 """Bytes of one request line: an import batch of 4,000 keys is half of it."""
 
 MAX_ANSWER = 16 << 20
-"""Bytes of one answer line: the status of 5,000 tunnels is about 5 MiB."""
+"""Bytes of one answer line: the status of 5,000 tunnels is about 3 MiB."""
 
 MAX_DEPTH = 16
 """Nesting of a request; the deepest real one is 4 (params, keys, key)."""

@@ -1,5 +1,6 @@
 """How `qgw` ends: exit code and stderr, to the letter."""
 
+import json
 import os
 import socket
 import subprocess
@@ -136,6 +137,8 @@ def test_reload_says_what_changed(start_daemon: StartDaemon) -> None:
         "not applied before a restart: gateway.listen\n"
         "  hint: systemctl restart qgwd (traffic goes on meanwhile)\n"
     )
+    shown = start_daemon({"reload": answer}).qgw("reload", "--json")
+    assert json.loads(shown.out) == answer
     nothing: dict[str, list[str]] = {key: [] for key in answer}
     assert start_daemon({"reload": nothing}).qgw("reload").out == "nothing changed\n"
 

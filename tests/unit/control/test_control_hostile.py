@@ -170,6 +170,11 @@ async def test_only_root_and_the_group_are_served(
         assert await connect_as(socket_path, STRANGER, STRANGER, []) == "not-permitted"
         assert await connect_as(socket_path, STRANGER, GROUP, []) == "ok"
         assert await connect_as(socket_path, STRANGER, STRANGER, [7, GROUP]) == "ok"
+        # More groups than the kernel's answer has room for: the database is asked,
+        # in which nobody is a member of this one.
+        many = [*range(70_000, 70_300), GROUP]
+        refused = await connect_as(socket_path, STRANGER, STRANGER, many)
+        assert refused == "not-permitted"
         assert await connect_as(socket_path, 0, 0, []) == "ok"
     finally:
         await server.stop()
