@@ -86,6 +86,24 @@ class Machine:
         )
         identity.peers.setdefault(peer.fingerprint, {})[parameters.name] = tunnel
 
+    def update_tunnel(self, parameters: TunnelParameters) -> None:
+        """Change a tunnel's policy, PSK, interval or plane; its keys stay.
+
+        Raises:
+            ValueError: It would be another tunnel: identities or role differ.
+        """
+        tunnel = self._core.tunnels[parameters.name]
+        old = tunnel.parameters
+        same = (
+            old.local is parameters.local
+            and old.peer == parameters.peer
+            and old.initiator == parameters.initiator
+        )
+        if not same:
+            raise ValueError("identities and role of a tunnel cannot change")
+        tunnel.parameters = parameters
+        tunnel.terms = parameters.terms()
+
     def remove_tunnel(self, name: str) -> None:
         """Forget a tunnel, its handshakes and its keys."""
         core = self._core

@@ -176,6 +176,18 @@ class TunnelRotation:
         self.next_attempt = None
         self._attempting = False
 
+    def reconfigure(
+        self, schedule: Schedule, *, max_epoch_lifetime: float, qkd_wanted: bool
+    ) -> None:
+        """Take over a new schedule; the present epoch keeps its time of expiry."""
+        self._lifetime = max_epoch_lifetime
+        self._qkd_wanted = qkd_wanted
+        changed = schedule != self._schedule
+        self._schedule = schedule
+        current = self.current
+        if changed and self._initiator and self.next_attempt is not None and current:
+            self.next_attempt = schedule.next_after(current.committed_at or 0.0)
+
     def rotate(self, reason: RotateReason, *, now: float) -> None:
         """Rotate now rather than on schedule; a responder asks its peer."""
         if self.phase is TunnelPhase.DOWN:

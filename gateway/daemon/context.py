@@ -1,0 +1,44 @@
+"""What every tunnel's driver works with: made once by the service."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.daemon.resolver import Resolver
+from gateway.daemon.sockets import ControlSockets
+from gateway.daemon.state import StateDirectory
+from gateway.daemon.workers import Worker
+from gateway.handshake.machine import Machine
+from gateway.keystore.base import KeyStore
+from gateway.qkd.base import KeySource
+from gateway.rotation.events import TunnelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Shared parts of one daemon.
+
+    Attributes:
+        machine: The protocol machine.
+        sockets: Where its datagrams go.
+        store: The key store; call it only through `store_worker`.
+        store_worker: Its thread.
+        plane_worker: The data planes' thread.
+        resolver: Finds peers.
+        state: What survives a restart.
+        sources: Key sources by link.
+        publish: Takes every event of a tunnel's rotation.
+        flush: Sends what the machine has queued and handles its events.
+        clock: Monotonic seconds, the same for all.
+    """
+
+    machine: Machine
+    sockets: ControlSockets
+    store: KeyStore
+    store_worker: Worker
+    plane_worker: Worker
+    resolver: Resolver
+    state: StateDirectory
+    sources: dict[str, KeySource]
+    publish: Callable[[TunnelEvent], None]
+    flush: Callable[[], None]
+    clock: Callable[[], float]

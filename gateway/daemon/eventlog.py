@@ -1,0 +1,71 @@
+"""Tunnel events as log lines."""
+
+import logging
+
+from gateway.rotation.events import (
+    EpochCommittedHere,
+    EpochInForce,
+    EpochRetired,
+    QKDMissing,
+    RotationFailed,
+    TunnelBlocked,
+    TunnelEvent,
+    TunnelUp,
+)
+
+logger = logging.getLogger(__name__)
+
+QUIET_AFTER = 3
+"""Failures in a row that are logged one by one; then every power of two is."""
+
+
+def log_event(event: TunnelEvent) -> None:
+    """Write one line for an event, at a level that says whether to worry."""
+    match event:
+        case EpochCommittedHere(tunnel, epoch, sources, key_id):
+            logger.info(
+                "epoch %d committed from %s%s",
+                epoch,
+                " + ".join(sources),
+                f", QKD key {key_id}" if key_id else "",
+                extra={"tunnel": tunnel, "event": "committed", "epoch": epoch},
+            )
+        case EpochInForce(tunnel, epoch, after):
+            logger.info(
+                "epoch %d in force at both ends after %.3f s",
+                epoch,
+                after,
+                extra={"tunnel": tunnel, "event": "in-force", "epoch": epoch},
+            )
+        case EpochRetired(tunnel, epoch):
+            logger.debug(
+                "epoch %d retired",
+                epoch,
+                extra={"tunnel": tunnel, "event": "retired", "epoch": epoch},
+            )
+        case RotationFailed(tunnel, reason, detail, attempts):
+            loud = attempts <= QUIET_AFTER or not attempts & (attempts - 1)
+            logger.log(
+                logging.WARNING if loud else logging.DEBUG,
+                "no new epoch (attempt %d): %s",
+                attempts,
+                detail,
+                extra={"tunnel": tunnel, "event": "failed", "reason": reason},
+            )
+        case TunnelBlocked(tunnel, reason):
+            logger.error(
+                "blocked, nothing is sent: %s",
+                reason,
+                extra={"tunnel": tunnel, "event": "blocked", "reason": reason},
+            )
+        case TunnelUp(tunnel, epoch):
+            logger.info(
+                "up",
+                extra={"tunnel": tunnel, "event": "up", "epoch": epoch},
+            )
+        case QKDMissing(tunnel, epoch):
+            logger.warning(
+                "epoch %d has no fresh QKD key (qkd = preferred)",
+                epoch,
+                extra={"tunnel": tunnel, "event": "qkd-missing", "epoch": epoch},
+            )

@@ -1,0 +1,34 @@
+"""Keeping key material out of swap, core dumps and other processes' sight."""
+
+import ctypes
+import logging
+import os
+import resource
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+_PR_SET_DUMPABLE: Final = 4
+_MCL_CURRENT: Final = 1
+_MCL_FUTURE: Final = 2
+
+
+def protect_memory() -> None:
+    """Lock all memory, now and later; forbid core dumps and tracing by our own user.
+
+    What the system refuses (no CAP_IPC_LOCK, no LimitMEMLOCK) is logged and gone
+    without: keys are then as safe as the swap is.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+        logger.warning("cannot forbid core dumps: %s", os.strerror(ctypes.get_errno()))
+    soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if soft != resource.RLIM_INFINITY and os.geteuid():
+        logger.warning(
+            "memory is not locked: set LimitMEMLOCK=infinity, or encrypt the swap"
+        )
+        return
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+        reason = os.strerror(ctypes.get_errno())
+        logger.warning("memory is not locked: %s", reason)

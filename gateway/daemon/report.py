@@ -1,0 +1,114 @@
+"""The daemon's state as the control socket shows it."""
+
+from gateway.config.model import LinkConfig, LinkSource
+from gateway.control.schema import (
+    FailureStatus,
+    InForce,
+    LinkStatus,
+    TunnelStatus,
+)
+from gateway.crypto.identity import format_fingerprint
+from gateway.daemon.refusals import policy_name
+from gateway.daemon.tunnel import TunnelDriver
+from gateway.keystore.alarms import StockAlarm
+from gateway.keystore.base import StockStatus
+from gateway.rotation.tunnel import ADOPTED, TunnelPhase
+
+_HINTS = {
+    "timeout": "check that the peer runs, its endpoint, and the fingerprints",
+    "unconfirmed": "check the path between the gateways for loss",
+    "symmetric": "compare the PSK files, and purge and refill the QKD link's stock",
+    "qkd": "import keys, or check the QKD link: qgw keystore status",
+    "qkd-unavailable": "import keys at both ends: qgw keystore status",
+    "plane": "see the fault below, and: journalctl -u qgwd",
+    "endpoint": "check the endpoint's name and the routes to it",
+    "install": "see: journalctl -u qgwd",
+}
+
+
+def report_tunnel(driver: TunnelDriver, address: object, *, now: float) -> TunnelStatus:
+    """Describe one tunnel."""
+    config, rotation = driver.config, driver.rotation
+    current, parameters = rotation.current, driver.parameters
+    up = rotation.phase is TunnelPhase.UP
+    committed_at = current.committed_at if current else None
+    in_force_at = current.in_force_at if current else None
+    adopted = current is not None and current.number == ADOPTED
+    epoch = None
+    if current is not None:
+        epoch = driver.last_epoch() if adopted else current.number
+    traffic = driver.traffic.epochs
+    return TunnelStatus(
+        name=config.name,
+        state=rotation.phase.value,
+        reason=rotation.reason,
+        hint="" if up else _HINTS.get(driver.failure_reason(), ""),
+        role="initiator" if parameters.initiator else "responder",
+        peer=format_fingerprint(parameters.peer.fingerprint),
+        endpoint=_endpoint(driver, address),
+        plane=driver.plane.name,
+        interface=config.interface,
+        suite=parameters.peer.suite_id,
+        qkd=config.qkd.value,
+        peer_qkd=policy_name(driver.peer_terms.policy) if driver.peer_terms else None,
+        link=config.link,
+        epoch=epoch,
+        in_force=InForce(
+            local=bool(current and current.local_proof),
+            peer=bool(current and current.peer_proof),
+            since_s=None if in_force_at is None else now - in_force_at,
+        ),
+        sources=list(current.sources) if current else [],
+        key_id=str(current.key_id) if current and current.key_id else None,
+        epoch_age_s=None if committed_at is None or adopted else now - committed_at,
+        next_rotation_s=_left(rotation.next_attempt, now) if up else None,
+        lifetime_left_s=_left(rotation.expires_at, now),
+        rotations=rotation.rotations,
+        failed_rotations=rotation.failures,
+        rx_bytes=sum(epoch.bytes_in for epoch in traffic),
+        tx_bytes=sum(epoch.bytes_out for epoch in traffic),
+        rx_packets=sum(epoch.packets_in for epoch in traffic),
+        tx_packets=sum(epoch.packets_out for epoch in traffic),
+        last_failure=_failure(driver, now),
+        faults=driver.faults(),
+    )
+
+
+def report_link(
+    config: LinkConfig | None, status: StockStatus, alarm: StockAlarm
+) -> LinkStatus:
+    """Describe one link; `config` is None for one that only has leftover stock."""
+    return LinkStatus(
+        link=status.link,
+        source=config.source.value if config else "none",
+        simulated=config is not None and config.source is LinkSource.SIMULATED,
+        available=status.available,
+        reserved=status.reserved,
+        consumed=status.consumed,
+        expired=status.expired,
+        rate_in=status.rate_in,
+        rate_out=status.rate_out,
+        seconds_to_empty=status.seconds_to_empty,
+        low_water=config.low_water if config else 0,
+        alarm=alarm.value,
+    )
+
+
+def _endpoint(driver: TunnelDriver, address: object) -> str | None:
+    if isinstance(address, tuple):
+        host, port = address
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(driver.config.endpoint) if driver.config.endpoint else None
+
+
+def _failure(driver: TunnelDriver, now: float) -> FailureStatus | None:
+    failure = driver.failure
+    if failure is None:
+        return None
+    return FailureStatus(
+        reason=failure.reason, detail=failure.detail, ago_s=now - failure.at
+    )
+
+
+def _left(when: float | None, now: float) -> float | None:
+    return None if when is None else max(0.0, when - now)

@@ -1,0 +1,410 @@
+"""The daemon: wires everything together, starts it, reloads it, stops it.
+
+Start-up order: identity, store, planes, tunnels, sockets, control socket; READY is
+said last. A tunnel that cannot start does not keep the others from starting: it is
+tried again, and shown as a fault.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from gateway.config.diff import ConfigDiff, compare_configs
+from gateway.config.identity_files import load_private_identity
+from gateway.config.load import load_config
+from gateway.config.model import GatewayConfig, TunnelConfig
+from gateway.control.schema import ReloadResult
+from gateway.control.server import ControlServer
+from gateway.crypto.identity import format_fingerprint
+from gateway.crypto.suite import choose_provider
+from gateway.daemon.context import Context
+from gateway.daemon.eventlog import log_event
+from gateway.daemon.handlers import Handlers
+from gateway.daemon.links import Links
+from gateway.daemon.logging import configure_logging
+from gateway.daemon.notify import Notifier, receive_fds
+from gateway.daemon.peers import load_parameters
+from gateway.daemon.planes import Planes
+from gateway.daemon.resolver import Resolver
+from gateway.daemon.sockets import ControlSockets
+from gateway.daemon.state import StateDirectory
+from gateway.daemon.tunnel import TunnelDriver
+from gateway.daemon.workers import Worker
+from gateway.errors import GatewayError
+from gateway.handshake.events import (
+    DatagramDropped,
+    Event,
+    InitiationRefused,
+    UnknownPeer,
+)
+from gateway.handshake.machine import Machine
+from gateway.keystore.master_key import load_master_key
+from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.rotation.events import TunnelEvent
+from gateway.rotation.tunnel import TunnelPhase
+
+logger = logging.getLogger(__name__)
+
+SOCKET_NAME: Final = "control-udp"
+"""Name under which systemd keeps our sockets while we restart."""
+
+STATUS_INTERVAL: Final = 5.0
+"""Seconds between looks at what ``systemctl status`` should show."""
+
+RETRY_TUNNEL: Final = 10.0
+"""Seconds until a tunnel that the kernel refused at start is tried again."""
+
+UNKNOWN_PEER_LOGS: Final = 20
+"""Unknown fingerprints logged between two status updates: a scanner must not fill
+the disk."""
+
+
+class Service:
+    """One gateway.
+
+    Attributes:
+        config: The configuration in force.
+        drivers: Tunnels by name.
+        failed: Tunnels that could not start, and why.
+        links: The QKD links.
+        planes: The data planes.
+        machine: The protocol machine.
+        sockets: The UDP sockets.
+        provider: The KEM provider in use.
+        identity: Our own identity.
+        store: The key store; call it only through `store_worker`.
+        store_worker: Its thread.
+        notifier: Tells systemd how we stand.
+        started_at: When `start` was called, monotonic seconds.
+    """
+
+    def __init__(
+        self, config: GatewayConfig, config_path: Path, environ: Mapping[str, str]
+    ) -> None:
+        """Open what needs no event loop: identity and key store.
+
+        Raises:
+            GatewayError: Identity, master key or key store cannot be used.
+        """
+        self.config = config
+        self._config_path = config_path
+        self.provider = choose_provider(config.kem_provider.value)
+        self.identity = load_private_identity(
+            config.identity, self.provider, environ=environ
+        )
+        logger.info(
+            "identity %s, suite %d, ML-KEM from %s",
+            format_fingerprint(self.identity.public.fingerprint),
+            self.identity.suite.id,
+            self.provider,
+        )
+        master_key = load_master_key(config.master_key, environ)
+        self.store = SQLiteKeyStore(config.keystore, master_key)
+        self.store.release_all()
+        self.store_worker = Worker("key-store")
+        plane_worker = Worker("data-plane")
+        self.planes = Planes(plane_worker, config.wireguard_ports)
+        self.links = Links(self.store, self.store_worker)
+        self.links.configure(config.links)
+        self.machine = Machine(random=os.urandom, mtu=config.control_mtu)
+        self.sockets = ControlSockets(config.listen, self._receive, self._flush)
+        self._plane_worker = plane_worker
+        self.drivers: dict[str, TunnelDriver] = {}
+        self.failed: dict[str, GatewayError] = {}
+        self.notifier = Notifier(environ)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
+        self._unknown_peers = 0
+        self.started_at = 0.0
+        self._context: Context
+        self._control: ControlServer
+        self._reloading = asyncio.Lock()
+
+    # -- Life
+
+    async def start(self) -> None:
+        """Bring everything up and say READY.
+
+        Raises:
+            GatewayError: A socket, the control socket or every plane is refused.
+        """
+        loop = asyncio.get_running_loop()
+        self.started_at = loop.time()
+        kept = receive_fds(os.environ)
+        self.sockets.open(kept.get(SOCKET_NAME, ()))
+        self._context = Context(
+            machine=self.machine,
+            sockets=self.sockets,
+            store=self.store,
+            store_worker=self.store_worker,
+            plane_worker=self._plane_worker,
+            resolver=Resolver(self.sockets.families),
+            state=StateDirectory(self.config.state_dir),
+            sources=self.links.sources,
+            publish=log_event_of(self),
+            flush=self._flush,
+            clock=loop.time,
+        )
+        self._control = ControlServer(
+            self.config.control_socket,
+            self.config.control_group,
+            Handlers(self).table(),
+        )
+        await self._control.start()
+        await self.planes.probe()
+        await self.links.start(loop.time)
+        self._enable_encap()
+        for name in sorted(self.config.tunnels):
+            await self._add_tunnel(self.config.tunnels[name])
+        self.sockets.start()
+        self._flush()
+        self.notifier.store_fds(
+            SOCKET_NAME, [sock.fileno() for sock in self.sockets.sockets]
+        )
+        self._tasks.append(loop.create_task(self._watch()))
+        if self.notifier.watchdog_interval is not None:
+            self._tasks.append(loop.create_task(self._watchdog()))
+        self.notifier.ready(self.summary())
+        logger.info("ready: %s", self.summary())
+
+    async def run(self) -> None:
+        """Return once `request_stop` was called."""
+        await self._stopped.wait()
+
+    def request_stop(self) -> None:
+        """Ask `run` to return."""
+        self._stopped.set()
+
+    async def stop(self) -> None:
+        """Stop; tunnels stay in the kernel, so that a restart drops nothing."""
+        self.notifier.stopping()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._control.stop()
+        for driver in self.drivers.values():
+            await driver.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        self.sockets.close()
+        await self.links.stop()
+        await self.planes.close()
+        self._plane_worker.stop()
+        self.store_worker.stop()
+        self.store.close()
+        logger.info("stopped; tunnels stay in the kernel until their keys expire")
+
+    # -- Reload
+
+    async def reload(self) -> ReloadResult:
+        """Read the configuration again and touch only what changed.
+
+        Raises:
+            GatewayError: It has problems; nothing was changed.
+        """
+        async with self._reloading:
+            new = await asyncio.to_thread(load_config, self._config_path)
+            self.notifier.reloading()
+            try:
+                return await self._apply(new, compare_configs(self.config, new))
+            finally:
+                self.notifier.ready(self.summary())
+
+    async def _apply(self, new: GatewayConfig, diff: ConfigDiff) -> ReloadResult:
+        self.links.configure(new.links)
+        self.config = new
+        if "log.level" in diff.applied:
+            configure_logging(new.log_format, new.log_level)
+        for name in (*diff.removed, *diff.rebuilt):
+            await self._remove_tunnel(name)
+        for name in (*diff.added, *diff.rebuilt):
+            await self._add_tunnel(new.tunnels[name])
+        for name in diff.updated:
+            await self._update_tunnel(new.tunnels[name])
+        for name in diff.unchanged:
+            if name in self.failed:
+                await self._add_tunnel(new.tunnels[name])
+        self._enable_encap()
+        self._flush()
+        logger.info(
+            "reloaded: %d added, %d removed, %d changed, %d unchanged",
+            len(diff.added),
+            len(diff.removed),
+            len(diff.rebuilt) + len(diff.updated),
+            len(diff.unchanged),
+        )
+        return ReloadResult(
+            added=[*diff.added, *diff.links_added],
+            removed=[*diff.removed, *diff.links_removed],
+            changed=[*diff.rebuilt, *diff.updated, *diff.links_changed],
+            unchanged=list(diff.unchanged),
+            restart_needed=list(diff.restart),
+        )
+
+    async def _add_tunnel(self, config: TunnelConfig) -> None:
+        """Start one tunnel; what keeps it from starting is logged and shown."""
+        self.failed.pop(config.name, None)
+        try:
+            plane = await self.planes.get(config.plane)
+            parameters = load_parameters(config, self.identity, plane)
+            driver = TunnelDriver(self._context, config, parameters, plane)
+            await driver.start()
+        except GatewayError as error:
+            self.failed[config.name] = error
+            logger.error(  # noqa: TRY400  # what an operator can act on has no traceback
+                "cannot start: %s%s",
+                error.message,
+                f"; {error.hint}" if error.hint else "",
+                extra={"tunnel": config.name, "event": "start-failed"},
+            )
+            return
+        self.drivers[config.name] = driver
+
+    async def _remove_tunnel(self, name: str) -> None:
+        self.failed.pop(name, None)
+        driver = self.drivers.pop(name, None)
+        if driver is None:
+            return
+        try:
+            await driver.remove()
+        except GatewayError as error:
+            logger.warning(
+                "not all of it could be removed: %s",
+                error.message,
+                extra={"tunnel": name, "event": "remove-failed"},
+            )
+
+    async def _update_tunnel(self, config: TunnelConfig) -> None:
+        driver = self.drivers.get(config.name)
+        if driver is None:
+            await self._add_tunnel(config)
+            return
+        try:
+            parameters = load_parameters(config, self.identity, driver.plane)
+            await driver.update(config, parameters)
+        except (GatewayError, ValueError):
+            # The role follows from what changed: that takes a new start.
+            await self._remove_tunnel(config.name)
+            await self._add_tunnel(config)
+
+    def _enable_encap(self) -> None:
+        """Let the kernel take ESP in UDP from our port, where a tunnel needs it."""
+        if not any(tunnel.encap for tunnel in self.config.tunnels.values()):
+            return
+        from gateway.dataplane.esp import enable_udp_encap  # noqa: PLC0415  # on demand
+
+        for sock in self.sockets.sockets:
+            enable_udp_encap(sock)
+
+    # -- Datagrams and events
+
+    def _receive(self, data: bytes, address: tuple[str, int]) -> None:
+        now = asyncio.get_running_loop().time()
+        self.machine.receive_datagram(data, address, now=now)
+
+    def _flush(self) -> None:
+        """Hand on the machine's events, send its datagrams, set its timer."""
+        while (event := self.machine.next_event()) is not None:
+            self._dispatch(event)
+        for data, address in self.machine.datagrams_to_send():
+            if isinstance(address, tuple):
+                self.sockets.send(data, (str(address[0]), int(address[1])))
+        self._set_timer()
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case DatagramDropped(reason, address):
+                logger.debug(
+                    "dropped a datagram from %s: %s",
+                    address,
+                    reason,
+                    extra={"event": "dropped", "reason": reason},
+                )
+            case UnknownPeer(fingerprint, address):
+                self._note_unknown(format_fingerprint(fingerprint), address)
+            case InitiationRefused(known=False):
+                logger.warning(
+                    "peer %s asks for tunnel %s, which is not configured with it",
+                    format_fingerprint(event.fingerprint),
+                    event.tunnel,
+                    extra={"event": "unknown-tunnel"},
+                )
+            case _:
+                driver = self.drivers.get(event.tunnel)
+                if driver is not None:
+                    driver.post(event)
+
+    def _note_unknown(self, fingerprint: str, address: object) -> None:
+        self._unknown_peers += 1
+        if self._unknown_peers <= UNKNOWN_PEER_LOGS:
+            logger.warning(
+                "unknown peer %s at %s: no tunnel has this fingerprint",
+                fingerprint,
+                address,
+                extra={"event": "unknown-peer", "peer": fingerprint},
+            )
+
+    def _set_timer(self) -> None:
+        when = self.machine.get_timer()
+        if when == self._timer_at and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = when
+        if when is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(when, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_at = None
+        self.machine.handle_timer(now=asyncio.get_running_loop().time())
+        self._flush()
+
+    # -- Watching
+
+    def summary(self) -> str:
+        """Return the line that ``systemctl status`` shows."""
+        phases = [driver.rotation.phase for driver in self.drivers.values()]
+        up = phases.count(TunnelPhase.UP)
+        blocked = phases.count(TunnelPhase.BLOCKED)
+        text = f"{up} of {len(self.config.tunnels)} tunnels up"
+        if blocked:
+            text += f", {blocked} blocked"
+        if self.failed:
+            text += f", {len(self.failed)} cannot start"
+        return text
+
+    async def _watch(self) -> None:
+        turns = 0
+        while True:
+            await asyncio.sleep(STATUS_INTERVAL)
+            turns += 1
+            self._unknown_peers = 0
+            self.notifier.status(self.summary())
+            if turns * STATUS_INTERVAL % RETRY_TUNNEL == 0:
+                for name in tuple(self.failed):
+                    if name in self.config.tunnels:
+                        await self._add_tunnel(self.config.tunnels[name])
+                self._flush()
+
+    async def _watchdog(self) -> None:
+        interval = self.notifier.watchdog_interval
+        while interval is not None:
+            self.notifier.watchdog()
+            await asyncio.sleep(interval)
+
+
+def log_event_of(service: Service) -> Callable[[TunnelEvent], None]:
+    """Return what publishes tunnel events: to the log, and to systemd's status."""
+
+    def publish(event: TunnelEvent) -> None:
+        log_event(event)
+        service.notifier.status(service.summary())
+
+    return publish

@@ -1,0 +1,124 @@
+"""What must be remembered of tunnels across restarts: nothing secret.
+
+One small JSON file a tunnel, replaced atomically. Losing one costs nothing but an
+interruption: the peer says which epoch comes next. Times are monotonic seconds,
+which mean something only within one boot.
+"""
+
+import contextlib
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from gateway.keystore.clock import load_boot_id
+
+logger = logging.getLogger(__name__)
+
+_MAX_FILE: Final = 4096
+"""Bytes; a state file has about 150."""
+
+_MAX_EPOCH: Final = 2**64 - 1
+_MAX_INDEX: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelRecord:
+    """One tunnel's record.
+
+    Attributes:
+        index: Small number that planes derive identifiers from, 1 to 65535.
+        epoch: Last epoch committed, 0 for none.
+        expires_at: When that epoch reaches its lifetime, monotonic seconds.
+        boot_id: The boot in which `expires_at` means something.
+    """
+
+    index: int
+    epoch: int = 0
+    expires_at: float = 0.0
+    boot_id: str = ""
+
+
+class StateDirectory:
+    """Reads and writes the records under ``state_dir/tunnels``."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "tunnels"
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._boot_id = load_boot_id()
+        self._records = dict(self._load_all())
+
+    def record(self, tunnel: str) -> TunnelRecord:
+        """Return a tunnel's record; a new one gets an index nobody has."""
+        if tunnel not in self._records:
+            taken = {record.index for record in self._records.values()}
+            free = next(i for i in range(1, _MAX_INDEX + 1) if i not in taken)
+            self._write(tunnel, TunnelRecord(free))
+        return self._records[tunnel]
+
+    def committed(self, tunnel: str, epoch: int, expires_at: float) -> None:
+        """Remember a tunnel's newest epoch."""
+        index = self.record(tunnel).index
+        self._write(tunnel, TunnelRecord(index, epoch, expires_at, self._boot_id))
+
+    def is_current(self, record: TunnelRecord, *, now: float) -> bool:
+        """Whether the epoch recorded may still be in this kernel and in its time."""
+        return (
+            record.epoch > 0
+            and bool(self._boot_id)
+            and record.boot_id == self._boot_id
+            and now < record.expires_at
+        )
+
+    def forget(self, tunnel: str) -> None:
+        """Drop a tunnel's record."""
+        self._records.pop(tunnel, None)
+        with contextlib.suppress(OSError):
+            self._path(tunnel).unlink(missing_ok=True)
+
+    def _path(self, tunnel: str) -> Path:
+        return self._directory / f"{tunnel}.json"
+
+    def _write(self, tunnel: str, record: TunnelRecord) -> None:
+        self._records[tunnel] = record
+        path = self._path(tunnel)
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(json.dumps(asdict(record)), encoding="ascii")
+            os.replace(fresh, path)  # noqa: PTH105  # the atomic one, by its own name
+        except OSError as error:
+            logger.warning(
+                "cannot remember epoch %d: %s; after a restart the peer will say",
+                record.epoch,
+                os.strerror(error.errno or 0),
+                extra={"tunnel": tunnel, "event": "state-unwritten"},
+            )
+
+    def _load_all(self) -> list[tuple[str, TunnelRecord]]:
+        found: list[tuple[str, TunnelRecord]] = []
+        taken: set[int] = set()
+        for path in sorted(self._directory.glob("*.json")):
+            record = _load(path)
+            if record is not None and record.index not in taken:
+                taken.add(record.index)
+                found.append((path.stem, record))
+        return found
+
+
+def _load(path: Path) -> TunnelRecord | None:
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(_MAX_FILE))
+        record = TunnelRecord(
+            int(value["index"]),
+            int(value["epoch"]),
+            float(value["expires_at"]),
+            str(value["boot_id"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        logger.warning("state file %s is unreadable and ignored", path)
+        return None
+    sane = 1 <= record.index <= _MAX_INDEX and 0 <= record.epoch <= _MAX_EPOCH
+    return record if sane else None
