@@ -22,7 +22,6 @@ def split_message(message: bytes, size: int) -> list[bytes]:
 @dataclass(slots=True)
 class _Assembly:
     deadline: float
-    count: int
     size: int = 0
     parts: dict[int, bytes] = field(default_factory=dict)
 
@@ -54,18 +53,19 @@ class Reassembler:
             now: Current time, seconds.
 
         Raises:
-            ProtocolError: ``fragment`` or ``oversized``.
+            ProtocolError: ``oversized``.
         """
         if count == 1:
             return body
+        # A fragment with another count is of another message: one that is forged
+        # must not hold up the honest ones until the deadline.
+        key = (key, count)
         assembly = self._assemblies.get(key)
         if assembly is None or assembly.deadline <= now:
             self._make_room(now)
             self._assemblies.pop(key, None)
-            assembly = _Assembly(now + ASSEMBLY_TIMEOUT, count)
+            assembly = _Assembly(now + ASSEMBLY_TIMEOUT)
             self._assemblies[key] = assembly
-        if assembly.count != count:
-            raise ProtocolError("fragment")
         if index in assembly.parts:
             return None
         if assembly.size + len(body) > MAX_MESSAGE_SIZE:

@@ -165,7 +165,7 @@ class Pair:
         self,
         suite_id: int = 1,
         *,
-        policy: Policy = Policy.OFF,
+        policy: Policy | None = None,
         responder_policy: Policy | None = None,
         psk: bytes | None = None,
         responder_psk: bytes | None = None,
@@ -176,6 +176,8 @@ class Pair:
         seed: str = "",
         responder: TunnelParameters | None = None,
     ) -> None:
+        if policy is None:
+            policy = Policy.PREFERRED if keys else Policy.OFF
         self.paris = identity("initiator", suite_id, provider)
         self.london = identity("responder", suite_id, provider)
         self.a = End(
