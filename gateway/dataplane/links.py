@@ -126,6 +126,15 @@ class Links:
             ]
         return tuple(a for a in found if not ip_interface(a).is_link_local)
 
+    def all_addresses(self) -> tuple[str, ...]:
+        """Return every address of this host as ``ADDRESS/LENGTH``."""
+        with kernel_call("read this host's addresses"):
+            return tuple(
+                f"{entry.get_attr('IFA_LOCAL') or entry.get_attr('IFA_ADDRESS')}"
+                f"/{entry['prefixlen']}"
+                for entry in self._route.get_addr()
+            )
+
     def set_addresses(self, name: str, wanted: Iterable[str]) -> None:
         """Give an interface of ours exactly these addresses.
 

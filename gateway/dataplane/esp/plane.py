@@ -1,0 +1,292 @@
+"""The ESP data plane. How it works is said in this folder's `__init__`."""
+
+import os
+
+from gateway.dataplane.base import EpochInstall, PlaneState, TunnelSpec
+from gateway.dataplane.esp.associations import (
+    MIN_SPI,
+    SPI_SIZE,
+    Pair,
+    pair_of,
+)
+from gateway.dataplane.esp.database import Database, Inventory
+from gateway.dataplane.esp.devices import Devices
+from gateway.dataplane.esp.probe import Prober, probe_target
+from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
+from gateway.dataplane.esp.tunnel import Tunnel
+from gateway.errors import DataPlaneError, GatewayError
+
+MAX_OFFERS = 16
+"""Offers kept for each tunnel: handshakes that may be under way at once, and more
+than a peer can have pending. The oldest is forgotten."""
+
+
+class EspPlane:
+    """ESP tunnels through XFRM netlink, for one thread.
+
+    `move_peer` only takes note: an SA's addresses are part of it, and the epoch
+    that the daemon starts when a peer has moved brings SAs for the new address.
+    """
+
+    name = "esp"
+    kind = "esp"
+
+    def __init__(self) -> None:
+        self._tunnels: dict[str, Tunnel] = {}
+        self._spis: set[int] = set()
+        self._inventory = Inventory()
+
+    def open(self) -> None:
+        """See `DataPlane.open`."""
+        self._database = Database()
+        try:
+            self._database.try_esp()
+            self._inventory = self._database.take_inventory()
+            self._devices = Devices()
+        except GatewayError:
+            self._database.close()
+            raise
+        self._prober = Prober()
+
+    def close(self) -> None:
+        """See `DataPlane.close`."""
+        self._prober.close()
+        self._devices.close()
+        self._database.close()
+
+    def add_tunnel(self, spec: TunnelSpec) -> None:
+        """See `DataPlane.add_tunnel`."""
+        if spec.name in self._tunnels:
+            self.update_tunnel(spec)
+            return
+        self._check_index(spec)
+        tunnel = Tunnel(spec, self._rules(spec))
+        found = self._inventory.associations.pop(tunnel.reqid, [])
+        policies = self._inventory.policies.pop(tunnel.reqid, [])
+        tunnel.adopt(found, policies)
+        self._spis.update(sa.spi for sa in tunnel.all_associations())
+        there = {_key(policy.rule) for policy in policies}
+        try:
+            self._settle_policies(tunnel, there)
+            self._devices.settle(spec)
+        except GatewayError:
+            if not policies:
+                self._dismantle(tunnel)
+            raise
+        wanted = {_key(rule) for rule in tunnel.rules}
+        self._database.delete_policies(
+            policy.rule for policy in policies if _key(policy.rule) not in wanted
+        )
+        self._tunnels[spec.name] = tunnel
+
+    def update_tunnel(self, spec: TunnelSpec) -> None:
+        """See `DataPlane.update_tunnel`; another index or interface starts afresh."""
+        tunnel = self._tunnel(spec.name)
+        old = tunnel.spec
+        if spec == old:
+            return
+        if (spec.index, spec.interface) != (old.index, old.interface):
+            self.remove_tunnel(spec.name)
+            self.add_tunnel(spec)
+            return
+        before = tunnel.rules
+        tunnel.spec, tunnel.rules = spec, self._rules(spec)
+        try:
+            self._settle_policies(tunnel, {_key(rule) for rule in before})
+        except GatewayError:
+            tunnel.spec, tunnel.rules = old, before
+            raise
+        self._devices.settle(spec)
+        tunnel.path = None
+        wanted = {_key(rule) for rule in tunnel.rules}
+        self._database.delete_policies(r for r in before if _key(r) not in wanted)
+
+    def remove_tunnel(self, name: str) -> None:
+        """See `DataPlane.remove_tunnel`."""
+        tunnel = self._tunnels.pop(name, None)
+        if tunnel is not None:
+            self._dismantle(tunnel)
+
+    def offer(self, name: str, epoch: int) -> bytes:  # noqa: ARG002  # an SPI is as good for any epoch
+        """Return an inbound SPI that is not in use here, 4 bytes."""
+        tunnel = self._tunnel(name)
+        while True:
+            spi = int.from_bytes(os.urandom(SPI_SIZE))
+            if spi >= MIN_SPI and spi not in self._spis:
+                break
+        self._spis.add(spi)
+        tunnel.offers.append(spi)
+        if len(tunnel.offers) > MAX_OFFERS:
+            self._spis.discard(tunnel.offers.pop(0))
+        return spi.to_bytes(SPI_SIZE)
+
+    def prepare(self, install: EpochInstall) -> None:
+        """Add both SAs of an epoch; no policy names the one for sending yet."""
+        tunnel = self._tunnel(install.tunnel)
+        pair = pair_of(install)
+        known = tunnel.pairs.get(install.epoch)
+        if known is not None and known.associations() == pair.associations():
+            return
+        self._database.install(
+            pair,
+            install,
+            reqid=tunnel.reqid,
+            if_id=self._if_id(tunnel),
+            encap=tunnel.spec.encap,
+        )
+        if known is not None:
+            self._replace(tunnel, known)
+        tunnel.pairs[install.epoch] = pair
+        for association in pair.associations():
+            self._spis.add(association.spi)
+            if association.spi in tunnel.offers:
+                tunnel.offers.remove(association.spi)
+        self._follow_path(tunnel, install)
+
+    def activate(self, name: str, epoch: int) -> None:
+        """Point the sending policies at the epoch's SA, and send a probe."""
+        tunnel = self._tunnel(name)
+        pair = tunnel.pairs.get(epoch)
+        if pair is None or pair.outbound is None:
+            raise DataPlaneError(f"epoch {epoch} of tunnel {name} is not prepared")
+        if tunnel.sending != pair.outbound:
+            self._database.update_policies(
+                tunnel.sending_rules(), tunnel.reqid, pair.outbound
+            )
+            tunnel.active, tunnel.sending = epoch, pair.outbound
+        self._probe(tunnel)
+
+    def poll(self, name: str) -> PlaneState:
+        """Read the state; send a probe unless traffic flows anyway."""
+        tunnel = self._tunnel(name)
+        state = self.read_state(name)
+        for epoch in state.epochs:
+            if epoch.active:
+                pair = tunnel.pairs[epoch.epoch]
+                # One more than last time is our own probe.
+                if epoch.packets_out <= pair.sent + 1:
+                    self._probe(tunnel)
+                pair.sent = epoch.packets_out
+        return state
+
+    def read_state(self, name: str) -> PlaneState:
+        """Ask the kernel for the SAs' counters; an expired SA is a missing one."""
+        tunnel = self._tunnel(name)
+        associations = [
+            sa for pair in tunnel.pairs.values() for sa in pair.associations()
+        ]
+        answers = self._database.ask(associations)
+        return tunnel.report(dict(zip(associations, answers, strict=True)))
+
+    def move_peer(self, name: str, address: tuple[str, int]) -> None:
+        """Do nothing: the next epoch's SAs bring the new address."""
+
+    def retire(self, name: str, epoch: int) -> None:
+        """Delete an epoch's SAs; if it is the active one, refuse to send first."""
+        tunnel = self._tunnel(name)
+        pair = tunnel.pairs.get(epoch)
+        if pair is None and not tunnel.leftovers:
+            return
+        if epoch == tunnel.active:
+            self._refuse(tunnel)
+        going = list(tunnel.leftovers)
+        if pair is not None:
+            going += pair.associations()
+        self._database.delete(going)
+        tunnel.pairs.pop(epoch, None)
+        tunnel.leftovers.clear()
+        self._spis.difference_update(sa.spi for sa in going)
+
+    def block(self, name: str) -> None:
+        """Refuse to send, then delete every SA of the tunnel."""
+        tunnel = self._tunnel(name)
+        self._refuse(tunnel)
+        self._drop_associations(tunnel)
+
+    def _tunnel(self, name: str) -> Tunnel:
+        try:
+            return self._tunnels[name]
+        except KeyError:
+            raise DataPlaneError(f"there is no tunnel {name}") from None
+
+    def _rules(self, spec: TunnelSpec) -> tuple[Rule, ...]:
+        return rules_of(spec, interface=self._devices.has_xfrm)
+
+    def _if_id(self, tunnel: Tunnel) -> int:
+        return tunnel.reqid if self._devices.has_xfrm else 0
+
+    def _check_index(self, spec: TunnelSpec) -> None:
+        if not 1 <= spec.index <= MAX_INDEX:
+            raise DataPlaneError(f"tunnel index {spec.index} is not 1 to {MAX_INDEX}")
+        for other in self._tunnels.values():
+            if other.spec.index == spec.index:
+                raise DataPlaneError(
+                    f"tunnels {spec.name} and {other.spec.name} have one index"
+                )
+
+    def _settle_policies(
+        self, tunnel: Tunnel, there: set[tuple[int, str, str, int]]
+    ) -> None:
+        """Add policies that are missing, and bring those that are there up to date."""
+        active = tunnel.sending
+        added: list[Rule] = []
+        try:
+            for rule in tunnel.rules:
+                if _key(rule) not in there:
+                    self._database.add_policy(rule, tunnel.reqid, active)
+                    added.append(rule)
+        except GatewayError:
+            self._database.delete_policies(added)
+            raise
+        self._database.update_policies(
+            [rule for rule in tunnel.rules if _key(rule) in there],
+            tunnel.reqid,
+            active,
+        )
+
+    def _replace(self, tunnel: Tunnel, known: Pair) -> None:
+        """Put aside the SAs of an epoch that is being installed a second time.
+
+        An active epoch stays in force, and its packets on the way welcome, until
+        the new SAs are activated and something is retired.
+        """
+        if tunnel.active == known.epoch:
+            tunnel.leftovers += known.associations()
+        else:
+            self._database.delete(known.associations())
+            self._spis.difference_update(sa.spi for sa in known.associations())
+
+    def _refuse(self, tunnel: Tunnel) -> None:
+        self._database.update_policies(tunnel.sending_rules(), tunnel.reqid, None)
+        tunnel.active = tunnel.sending = None
+
+    def _drop_associations(self, tunnel: Tunnel) -> None:
+        going = tunnel.all_associations()
+        self._database.delete(going)
+        self._spis.difference_update(sa.spi for sa in going)
+        tunnel.pairs.clear()
+        tunnel.leftovers.clear()
+        tunnel.active = tunnel.sending = None
+
+    def _dismantle(self, tunnel: Tunnel) -> None:
+        """Remove all that was made for a tunnel; the policies go last."""
+        self._devices.remove(tunnel.spec)
+        self._drop_associations(tunnel)
+        self._database.delete_policies(tunnel.rules)
+        self._spis.difference_update(tunnel.offers)
+
+    def _follow_path(self, tunnel: Tunnel, install: EpochInstall) -> None:
+        path = (install.local_address[0], install.peer_address[0])
+        if tunnel.path != path:
+            self._devices.follow_path(tunnel.spec, path[1])
+            tunnel.path = path
+
+    def _probe(self, tunnel: Tunnel) -> None:
+        target = probe_target(tunnel.spec)
+        if target is not None:
+            self._prober.send(target)
+
+
+def _key(rule: Rule) -> tuple[int, str, str, int]:
+    """Return what makes two policies the same one for the kernel."""
+    return rule.direction, rule.source, rule.destination, rule.if_id
