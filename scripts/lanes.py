@@ -29,7 +29,11 @@ LANE_SECONDS = 600
 BUDGET_SECONDS = 900
 """What a whole run may take on two processors; over it, the end says so."""
 
-PYTEST = (str(BIN / "python"), "-m", "pytest", "-p", "no:cacheprovider")
+PYTEST = (
+    *(str(BIN / "python"), "-m", "pytest"),
+    # A kernel's console counts as a terminal; colours would hide the closing line.
+    *("-p", "no:cacheprovider", "--color=no"),
+)
 OWN_KERNEL = ("tests/kernel", "tests/faults")
 
 STRICT = "QGW_LANE_STRICT"
