@@ -123,7 +123,9 @@ class PlaneState:
     Attributes:
         blocked: Whether nothing can be sent, neither in clear nor under a key.
         epochs: Installed epochs, oldest first. After a restart of the daemon a
-            plane reports what it can recognise in the kernel.
+            plane reports what it can recognise in the kernel. One whose number it
+            cannot know (WireGuard keeps none) is reported as epoch 0, and
+            ``retire(name, 0)`` removes all of those.
     """
 
     blocked: bool
