@@ -1,0 +1,124 @@
+"""Which data planes this host can run, and the best of them."""
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.dataplane.links import Links
+from gateway.dataplane.wireguard.backend import DEVICE_OWNER
+from gateway.dataplane.wireguard.kernel import MISSING_HINT
+from gateway.dataplane.wireguard.process import find_program
+from gateway.errors import DataPlaneError, PlaneUnsupportedError
+
+if TYPE_CHECKING:
+    from gateway.dataplane.base import DataPlane
+
+PREFERENCE = ("esp", "wireguard", "wireguard-go")
+"""Best first: ESP carries our own session keys and the kernel expires them even if
+the daemon is dead; wireguard-go copies every packet through user space."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneOption:
+    """Whether this host can run a plane.
+
+    Attributes:
+        name: ``esp``, ``wireguard`` or ``wireguard-go``.
+        reason: Why it cannot; empty if it can.
+        hint: What to do about it.
+    """
+
+    name: str
+    reason: str = ""
+    hint: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether it can."""
+        return not self.reason
+
+
+def available_planes() -> tuple[PlaneOption, ...]:
+    """Try every plane, best first, and leave nothing behind.
+
+    Takes some 20 ms; needs CAP_NET_ADMIN to find any.
+    """
+    return tuple(_try(name) for name in PREFERENCE)
+
+
+def best_plane() -> str:
+    """Return the name of the best plane this host can run.
+
+    Raises:
+        PlaneUnsupportedError: It can run none; the hint has each one's reason.
+    """
+    failed = []
+    for name in PREFERENCE:
+        option = _try(name)
+        if option.works:
+            return name
+        failed.append(f"{name}: {option.reason} ({option.hint})")
+    raise PlaneUnsupportedError("this host can run no data plane", "; ".join(failed))
+
+
+def make_plane(name: str, wireguard_ports: tuple[int, int]) -> "DataPlane":
+    """Return a plane by name, not yet open.
+
+    Args:
+        name: One of `PREFERENCE`.
+        wireguard_ports: UDP ports of the two WireGuard devices.
+    """
+    # Imported here: a gateway uses one plane and need not load the others.
+    if name == "esp":
+        from gateway.dataplane.esp import EspPlane  # noqa: PLC0415  # see above
+
+        return EspPlane()
+    from gateway.dataplane.wireguard import (  # noqa: PLC0415  # see above
+        kernel_wireguard,
+        userspace_wireguard,
+    )
+
+    if name == "wireguard":
+        return kernel_wireguard(ports=wireguard_ports)
+    if name == "wireguard-go":
+        return userspace_wireguard(ports=wireguard_ports)
+    raise PlaneUnsupportedError(
+        f"there is no data plane {name!r}", f"use one of: {', '.join(PREFERENCE)}"
+    )
+
+
+def _try(name: str) -> PlaneOption:
+    try:
+        _PROBES[name]()
+    except DataPlaneError as error:
+        return PlaneOption(name, error.message, error.hint)
+    return PlaneOption(name)
+
+
+def _try_esp() -> None:
+    from gateway.dataplane.esp import EspPlane  # noqa: PLC0415  # see make_plane
+
+    plane = EspPlane()
+    plane.open()
+    plane.close()
+
+
+def _try_wireguard() -> None:
+    links = Links()
+    device = f"qgw-try-{secrets.token_hex(3)}"
+    try:
+        links.ensure_interface(device, "wireguard", DEVICE_OWNER, needs=MISSING_HINT)
+        links.remove_interface(device, DEVICE_OWNER)
+    finally:
+        links.close()
+
+
+def _try_wireguard_go() -> None:
+    find_program()
+
+
+_PROBES = {
+    "esp": _try_esp,
+    "wireguard": _try_wireguard,
+    "wireguard-go": _try_wireguard_go,
+}
