@@ -68,14 +68,18 @@ class WireGuardPlane:
         """Make or adopt both devices. Raises as `DataPlane.open`."""
         self._links = Links()
         self._shared = SharedLinks()
-        self._backend.open(self._links, self._shared)
-        self._devices.ensure(self._links, self._shared)
+        try:
+            self._backend.open(self._links, self._shared)
+            self._devices.ensure(self._links, self._shared)
+            self._adoption = Adoption(
+                self._devices.adoptable(),
+                self._shared.routed_devices(self._devices.names),
+                self._clock(),
+            )
+        except DataPlaneError:
+            self.close()
+            raise
         self._paths = TunnelPaths(self._links, self._shared, self._devices.names)
-        self._adoption = Adoption(
-            self._devices.adoptable(),
-            self._shared.routed_devices(self._devices.names),
-            self._clock(),
-        )
 
     def add_tunnel(self, spec: TunnelSpec) -> None:
         """Route a tunnel into nowhere, or adopt its peers and its routes."""

@@ -288,7 +288,6 @@ class OwnershipCases(PlaneCases):
             near.call(plane.open)
         assert "wireguard_ports" in caught.value.hint
         assert "tother" not in near.ip("link")
-        near.call(plane.close)
 
     def test_second_port_taken(self, pair: Pair) -> None:
         near = pair.near
@@ -297,7 +296,6 @@ class OwnershipCases(PlaneCases):
         with pytest.raises(PlaneConflictError, match="UDP port 51811"):
             near.call(plane.open)
         assert "tother" not in near.ip("link")
-        near.call(plane.close)
 
     def test_name_taken(self, pair: Pair) -> None:
         near = pair.near
@@ -307,7 +305,6 @@ class OwnershipCases(PlaneCases):
         with pytest.raises(PlaneConflictError, match="tother-0"):
             near.call(plane.open)
         assert "tother-0" in near.ip("link")
-        near.call(plane.close)
 
     def test_route_of_somebody_else(self, pair: Pair) -> None:
         near = pair.near

@@ -33,6 +33,10 @@ SO_RCVBUFFORCE = 33  # linux/asm-generic/socket.h; not in Python's socket module
 
 POLL_INTERVAL = 0.05
 IN_FORCE_LIMIT = 5.0
+
+GRACE = 0.2
+"""Seconds an old epoch goes on receiving what is under way; the daemon waits longer."""
+
 DRAIN = 0.5
 
 
@@ -141,6 +145,7 @@ class Pair:
         before = self.epoch
         self.prepare()
         took = self.wait_in_force(self.activate())
+        time.sleep(GRACE)
         self.retire(before)
         return took
 
@@ -191,8 +196,8 @@ def make_pair(kind: str, *, v6: bool = False, mtu: int = 1500) -> Iterator[Pair]
             )
             plane = make_plane(kind, f"t{tag}{'ab'[i]}")
             site = Site(name, outer[i], inner[i], plane, spec, i == 0, thread)
-            stack.callback(site.call, dispose, site)
             site.call(plane.open)
+            stack.callback(site.call, dispose, site)
             site.call(plane.add_tunnel, spec)
             sites.append(site)
         near, far = sites

@@ -1,8 +1,17 @@
 """The plane ``wireguard-go``; the cases are in tests/kernel/wireguard/cases.py."""
 
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
 import pytest
 
+from gateway.dataplane.wireguard.userspace import UserspaceBackend
+from gateway.errors import PlaneUnsupportedError
 from tests.kernel.wireguard import cases
+from tests.kernel.wireguard.sites import Tap, Traffic, make_pair, make_plane, send_once
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -27,3 +36,42 @@ class TestAdoption(cases.AdoptionCases):
 
 class TestOwnership(cases.OwnershipCases):
     kind = KIND
+
+
+class TestProcess:
+    def test_a_killed_process_closes_the_tunnel_and_is_started_anew(self) -> None:
+        with make_pair(KIND) as pair:
+            pair.rotate()
+            near = pair.near
+            (device,) = re.findall(r"10\.2\.0\.0/24 dev (\S+)", near.ip("route"))
+            backend = near.plane._backend
+            assert isinstance(backend, UserspaceBackend)
+            os.kill(backend._processes._pids[device], signal.SIGKILL)
+            with Tap(near) as tap:
+                time.sleep(0.3)
+                assert near.poll().blocked
+                assert not send_once(near, pair.far.inner)
+            assert tap.leaks == 0
+            pair.rotate()
+            with Traffic(pair, 0.001) as traffic:
+                time.sleep(0.3)
+            assert traffic.lost == 0
+
+    def test_it_outlives_us(self) -> None:
+        """A child in a session of its own, holding none of our files."""
+        with make_pair(KIND) as pair:
+            backend = pair.near.plane._backend
+            assert isinstance(backend, UserspaceBackend)
+            for pid in backend._processes._pids.values():
+                assert os.getsid(pid) == pid
+                files = {
+                    os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()
+                }
+                assert "/dev/null" in files
+                assert not [name for name in files if name.startswith("pipe:")]
+
+    def test_no_program(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nonexistent")
+        with pytest.raises(PlaneUnsupportedError) as caught:
+            make_plane(KIND, "tother").open()
+        assert caught.value.hint == "run: apt-get install wireguard-go"
