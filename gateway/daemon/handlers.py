@@ -83,11 +83,11 @@ class Handlers:
             listen=[str(endpoint) for endpoint in service.config.listen],
             planes=[
                 PlaneStatus(
-                    plane=support.name,
-                    supported=support.supported,
-                    detail=support.detail,
+                    plane=option.name,
+                    supported=option.works,
+                    detail="; ".join(filter(None, (option.reason, option.hint))),
                 )
-                for support in service.planes.support
+                for option in service.planes.options
             ],
             dropped=service.machine.dropped(),
             tunnels=self._tunnels(),

@@ -19,8 +19,9 @@ logger = logging.getLogger(__name__)
 FILL_INTERVAL: Final = 1.0
 """Seconds between fillings; a slow source's keys wait no longer than that."""
 
-MAINTAIN_TURNS: Final = 60
-"""Fillings between two maintenances of the store: one a minute."""
+MAINTAIN_TURNS: Final = 10
+"""Fillings between two maintenances of the store: what an erased key leaves in the
+log is gone within ten seconds."""
 
 
 class Links:

@@ -50,7 +50,7 @@ def command(config_path: Path, *, console: bool) -> None:
     os.umask(0o077)
     protect_memory()
     try:
-        asyncio.run(_serve(config, config_path))
+        asyncio.run(_serve(config, config_path, log_format))
     except GatewayError as error:
         logger.critical("%s", error.message, extra={"event": "cannot-start"})
         click.echo(f"qgwd: {error.message}", err=True)
@@ -59,8 +59,10 @@ def command(config_path: Path, *, console: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
-async def _serve(config: GatewayConfig, config_path: Path) -> None:
-    service = Service(config, config_path, os.environ)
+async def _serve(
+    config: GatewayConfig, config_path: Path, log_format: LogFormat
+) -> None:
+    service = Service(config, config_path, os.environ, log_format=log_format)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop)

@@ -5,7 +5,8 @@ import logging
 from gateway.config.model import PlaneName
 from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
-from gateway.dataplane.choose import PlaneSupport, best_plane, make_plane, probe_planes
+from gateway.dataplane.choose import PlaneOption, available_planes, make_plane
+from gateway.errors import PlaneUnsupportedError
 from gateway.wire.payloads import PlaneKind
 
 logger = logging.getLogger(__name__)
@@ -20,11 +21,11 @@ class Planes:
         self._worker = worker
         self._ports = wireguard_ports
         self._open: dict[str, DataPlane] = {}
-        self.support: tuple[PlaneSupport, ...] = ()
+        self.options: tuple[PlaneOption, ...] = ()
 
     async def probe(self) -> None:
         """Find out what this kernel can do."""
-        self.support = await self._worker.run(probe_planes)
+        self.options = await self._worker.run(available_planes)
 
     async def get(self, wanted: PlaneName) -> DataPlane:
         """Return an open plane; ``auto`` takes the best this kernel can do.
@@ -35,13 +36,22 @@ class Planes:
         """
         name = wanted.value
         if wanted is PlaneName.AUTO:
-            name = best_plane(self.support)
+            name = self._best()
         if name not in self._open:
-            plane = make_plane(name, wireguard_ports=self._ports)
+            plane = make_plane(name, self._ports)
             await self._worker.run(plane.open)
             logger.info("data plane %s is open", name)
             self._open[name] = plane
         return self._open[name]
+
+    def _best(self) -> str:
+        for option in self.options:
+            if option.works:
+                return option.name
+        raise PlaneUnsupportedError(
+            "this host can run no data plane",
+            "; ".join(f"{one.name}: {one.reason} ({one.hint})" for one in self.options),
+        )
 
     async def close(self) -> None:
         """Let go of every plane; tunnels stay in the kernel."""

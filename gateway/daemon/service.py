@@ -15,7 +15,7 @@ from typing import Final
 from gateway.config.diff import ConfigDiff, compare_configs
 from gateway.config.identity_files import load_private_identity
 from gateway.config.load import load_config
-from gateway.config.model import GatewayConfig, TunnelConfig
+from gateway.config.model import GatewayConfig, LogFormat, TunnelConfig
 from gateway.control.schema import ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
@@ -82,15 +82,27 @@ class Service:
     """
 
     def __init__(
-        self, config: GatewayConfig, config_path: Path, environ: Mapping[str, str]
+        self,
+        config: GatewayConfig,
+        config_path: Path,
+        environ: Mapping[str, str],
+        *,
+        log_format: LogFormat,
     ) -> None:
         """Open what needs no event loop: identity and key store.
+
+        Args:
+            config: What the operator wrote.
+            config_path: Where, to read it again.
+            environ: What systemd says.
+            log_format: Where log lines go, whatever a reload says.
 
         Raises:
             GatewayError: Identity, master key or key store cannot be used.
         """
         self.config = config
         self._config_path = config_path
+        self._log_format = log_format
         self.provider = choose_provider(config.kem_provider.value)
         self.identity = load_private_identity(
             config.identity, self.provider, environ=environ
@@ -155,7 +167,6 @@ class Service:
             self.config.control_group,
             Handlers(self).table(),
         )
-        await self._control.start()
         await self.planes.probe()
         await self.links.start(loop.time)
         self._enable_encap()
@@ -163,6 +174,7 @@ class Service:
             await self._add_tunnel(self.config.tunnels[name])
         self.sockets.start()
         self._flush()
+        await self._control.start()
         self.notifier.store_fds(
             SOCKET_NAME, [sock.fileno() for sock in self.sockets.sockets]
         )
@@ -219,7 +231,7 @@ class Service:
         self.links.configure(new.links)
         self.config = new
         if "log.level" in diff.applied:
-            configure_logging(new.log_format, new.log_level)
+            configure_logging(self._log_format, new.log_level)
         for name in (*diff.removed, *diff.rebuilt):
             await self._remove_tunnel(name)
         for name in (*diff.added, *diff.rebuilt):

@@ -1,0 +1,5 @@
+"""``python -m gateway.daemon``."""
+
+from gateway.daemon.main import main
+
+main()

@@ -1,0 +1,120 @@
+"""Network namespaces, and the link between two of them."""
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+COMMAND_TIMEOUT = 20.0
+"""Seconds any one ip command may take."""
+
+
+def run(*command: str, check: bool = True) -> str:
+    """Run a command and return its output.
+
+    Raises:
+        RuntimeError: It failed; the message has what it said.
+    """
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT,
+    )
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """One host.
+
+    Attributes:
+        name: Of the network namespace.
+        address: Its address on the link.
+        device: Its end of the link.
+    """
+
+    name: str
+    address: str
+    device: str
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command inside."""
+        return run("ip", "netns", "exec", self.name, *command, check=check)
+
+    def spawn(
+        self,
+        command: Sequence[str],
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        binds: Sequence[tuple[Path, str]] = (),
+    ) -> "subprocess.Popen[str]":
+        """Start a program inside, with folders of its own in place of some paths."""
+        script = "".join(
+            f'mkdir -p "{target}"; mount --bind "{source}" "{target}"; '
+            for source, target in binds
+        )
+        return subprocess.Popen(
+            [
+                "ip", "netns", "exec", self.name,
+                "sh", "-c", script + 'exec "$@"', "sh", *command,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            text=True,
+        )
+
+
+@contextlib.contextmanager
+def linked_pair(tag: str = "", *, ipv6: bool = False) -> Iterator[tuple[Namespace, Namespace]]:
+    """Make two namespaces joined by a veth pair; remove them at the end.
+
+    Args:
+        tag: Tells several pairs of one process apart.
+        ipv6: Whether the link has IPv6 addresses instead of IPv4.
+    """
+    base = f"qgw{os.getpid()}{tag}"
+    addresses = ("fd00:71::1", "fd00:71::2") if ipv6 else ("192.0.2.1", "192.0.2.2")
+    length = "/64" if ipv6 else "/24"
+    ends = [
+        Namespace(f"{base}{end}", address, f"veth-{end}")
+        for end, address in zip("ab", addresses, strict=True)
+    ]
+    made: list[Namespace] = []
+    try:
+        for end in ends:
+            run("ip", "netns", "add", end.name)
+            made.append(end)
+        first, second = ends
+        run(
+            "ip", "-n", first.name, "link", "add", first.device, "type", "veth",
+            "peer", "name", second.device, "netns", second.name,
+        )
+        for end in ends:
+            nodad = ["nodad"] if ipv6 else []
+            run("ip", "-n", end.name, "addr", "add", end.address + length,
+                "dev", end.device, *nodad)
+            run("ip", "-n", end.name, "link", "set", "lo", "up")
+            run("ip", "-n", end.name, "link", "set", end.device, "up")
+        yield first, second
+    finally:
+        for end in made:
+            run("ip", "netns", "del", end.name, check=False)
+
+
+def cut(end: Namespace, *, is_cut: bool) -> None:
+    """Cut the link at one end, or mend it."""
+    run("ip", "-n", end.name, "link", "set", end.device, "down" if is_cut else "up")
+
+
+def impair(end: Namespace, *netem: str) -> None:
+    """Delay or lose what leaves one end: arguments of tc-netem(8)."""
+    run("tc", "-n", end.name, "qdisc", "replace", "dev", end.device, "root",
+        "netem", *netem)
