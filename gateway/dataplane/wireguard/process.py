@@ -1,5 +1,6 @@
 """Starting wireguard-go so that it outlives us, and knowing when it died."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -78,6 +79,7 @@ class ProcessTable:
                 (os.POSIX_SPAWN_OPEN, 0, null, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, null, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 2, null, os.O_WRONLY, 0),
+                *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
             ],
             setsid=True,
         )
@@ -116,3 +118,18 @@ class ProcessTable:
         if ended:
             del self._pids[device]
         return not ended
+
+
+def _inherited() -> list[int]:
+    """Return the open files that whoever started us left to our children, too."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        number = int(entry.name)
+        # The listing's own descriptor is among them, and may be closed by now.
+        with contextlib.suppress(OSError):
+            if number > _STANDARD_ERROR and os.get_inheritable(number):
+                found.append(number)
+    return found
+
+
+_STANDARD_ERROR = 2

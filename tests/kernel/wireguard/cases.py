@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +73,17 @@ class RotationCases(PlaneCases):
             assert traffic.sent[0] > 0
             assert (traffic.lost, tap.leaks) == (0, 0)
             assert "mtu 1420" in pair.near.ip("-6", "route")
+
+    def test_hosts_with_strict_reverse_path_filters(self, pair: Pair) -> None:
+        setting = Path("/proc/sys/net/ipv4/conf/all/rp_filter")
+        for site in pair.sites:
+            site.call(setting.write_text, "1")
+            assert site.call(setting.read_text) == "1\n"
+        pair.rotate()
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            pair.rotate()
+            pair.rotate()
+        assert traffic.lost == 0
 
     def test_prepare_sends_nothing(self, pair: Pair) -> None:
         pair.prepare()
