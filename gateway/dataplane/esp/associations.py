@@ -89,7 +89,10 @@ class Pair:
         inbound: What we receive with; None if it was gone when we started.
         outbound: What we send with; None likewise.
         received: Whether anything has arrived under it.
-        sent: Packets sent when last asked.
+        sent: Packets sent when last polled.
+        can_send: Whether the sending SA was there when last asked.
+        counted_in: Packets and bytes received when last asked.
+        counted_out: Packets and bytes sent when last asked.
     """
 
     epoch: int
@@ -97,6 +100,9 @@ class Pair:
     outbound: Association | None
     received: bool = False
     sent: int = 0
+    can_send: bool = True
+    counted_in: tuple[int, int] = (0, 0)
+    counted_out: tuple[int, int] = (0, 0)
 
     def associations(self) -> list[Association]:
         """Return those of the two that there are."""

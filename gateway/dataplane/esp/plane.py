@@ -60,7 +60,7 @@ class EspPlane:
             self.update_tunnel(spec)
             return
         self._check_index(spec)
-        tunnel = Tunnel(spec, self._rules(spec))
+        tunnel = Tunnel(spec, self._rules(spec), probe_target(spec))
         found = self._inventory.associations.pop(tunnel.reqid, [])
         policies = self._inventory.policies.pop(tunnel.reqid, [])
         tunnel.adopt(found, policies)
@@ -91,10 +91,12 @@ class EspPlane:
             return
         before = tunnel.rules
         tunnel.spec, tunnel.rules = spec, self._rules(spec)
+        tunnel.probe_target = probe_target(spec)
         try:
             self._settle_policies(tunnel, {_key(rule) for rule in before})
         except GatewayError:
             tunnel.spec, tunnel.rules = old, before
+            tunnel.probe_target = probe_target(old)
             raise
         self._devices.settle(spec)
         tunnel.path = None
@@ -157,9 +159,20 @@ class EspPlane:
         self._probe(tunnel)
 
     def poll(self, name: str) -> PlaneState:
-        """Read the state; send a probe unless traffic flows anyway."""
+        """Read the state; send a probe unless traffic flows anyway.
+
+        Epochs that sending has left, and that have proved themselves, keep the
+        counters of the last `read_state`.
+        """
         tunnel = self._tunnel(name)
-        state = self.read_state(name)
+        state = self._ask(
+            tunnel,
+            [
+                pair
+                for pair in tunnel.pairs.values()
+                if pair.epoch == tunnel.active or not pair.received
+            ],
+        )
         for epoch in state.epochs:
             if epoch.active:
                 pair = tunnel.pairs[epoch.epoch]
@@ -172,11 +185,7 @@ class EspPlane:
     def read_state(self, name: str) -> PlaneState:
         """Ask the kernel for the SAs' counters; an expired SA is a missing one."""
         tunnel = self._tunnel(name)
-        associations = [
-            sa for pair in tunnel.pairs.values() for sa in pair.associations()
-        ]
-        answers = self._database.ask(associations)
-        return tunnel.report(dict(zip(associations, answers, strict=True)))
+        return self._ask(tunnel, list(tunnel.pairs.values()))
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """Do nothing: the next epoch's SAs bring the new address."""
@@ -208,6 +217,12 @@ class EspPlane:
             return self._tunnels[name]
         except KeyError:
             raise DataPlaneError(f"there is no tunnel {name}") from None
+
+    def _ask(self, tunnel: Tunnel, pairs: list[Pair]) -> PlaneState:
+        associations = [sa for pair in pairs for sa in pair.associations()]
+        answers = self._database.ask(associations)
+        tunnel.note(pairs, dict(zip(associations, answers, strict=True)))
+        return tunnel.report()
 
     def _rules(self, spec: TunnelSpec) -> tuple[Rule, ...]:
         return rules_of(spec, interface=self._devices.has_xfrm)
@@ -282,9 +297,8 @@ class EspPlane:
             tunnel.path = path
 
     def _probe(self, tunnel: Tunnel) -> None:
-        target = probe_target(tunnel.spec)
-        if target is not None:
-            self._prober.send(target)
+        if tunnel.probe_target is not None:
+            self._prober.send(tunnel.probe_target)
 
 
 def _key(rule: Rule) -> tuple[int, str, str, int]:

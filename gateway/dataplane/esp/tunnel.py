@@ -16,6 +16,7 @@ class Tunnel:
     Attributes:
         spec: What the daemon said of it.
         rules: Its policies.
+        probe_target: Where probes go, None if there is nothing behind the peer.
         pairs: SAs by epoch.
         active: The epoch that sending uses, None while blocked.
         sending: The SA that the sending policies name, None while they refuse.
@@ -26,6 +27,7 @@ class Tunnel:
 
     spec: TunnelSpec
     rules: tuple[Rule, ...]
+    probe_target: str | None
     pairs: dict[int, Pair] = field(default_factory=dict)
     active: int | None = None
     sending: Association | None = None
@@ -72,35 +74,40 @@ class Tunnel:
             if pair.outbound is not None and pair.outbound.spi in sending:
                 self.active, self.sending = epoch, pair.outbound
 
-    def report(self, answers: dict[Association, bytes | None]) -> PlaneState:
-        """Put together what the kernel answered, and forget epochs it forgot.
+    def note(self, pairs: list[Pair], answers: dict[Association, bytes | None]) -> None:
+        """Take down what the kernel answered, and forget epochs it forgot.
 
         Args:
-            answers: Answers to GETSA, of all SAs in `pairs`.
+            pairs: The epochs that were asked about.
+            answers: The answer to GETSA for each of their SAs.
         """
-        states = []
-        for epoch, pair in sorted(self.pairs.items()):
-            received = answers.get(pair.inbound) if pair.inbound else None
-            sent = answers.get(pair.outbound) if pair.outbound else None
-            if received is None and sent is None:
-                del self.pairs[epoch]
-                if self.active == epoch:
-                    self.active = None
+        for pair in pairs:
+            inbound = answers.get(pair.inbound) if pair.inbound else None
+            outbound = answers.get(pair.outbound) if pair.outbound else None
+            pair.can_send = outbound is not None
+            if inbound is None and outbound is None:
+                del self.pairs[pair.epoch]
                 continue
-            packets_in, bytes_in = read_counters(received)
-            packets_out, bytes_out = read_counters(sent)
-            pair.received = pair.received or packets_in > 0
-            states.append(
-                EpochState(
-                    epoch,
-                    active=epoch == self.active and sent is not None,
-                    received=pair.received,
-                    packets_in=packets_in,
-                    packets_out=packets_out,
-                    bytes_in=bytes_in,
-                    bytes_out=bytes_out,
-                )
+            pair.counted_in = read_counters(inbound)
+            pair.counted_out = read_counters(outbound)
+            pair.received = pair.received or pair.counted_in[0] > 0
+        if self.active not in self.pairs:
+            self.active = None
+
+    def report(self) -> PlaneState:
+        """Return the state as it was last noted."""
+        states = tuple(
+            EpochState(
+                epoch,
+                active=epoch == self.active and pair.can_send,
+                received=pair.received,
+                packets_in=pair.counted_in[0],
+                packets_out=pair.counted_out[0],
+                bytes_in=pair.counted_in[1],
+                bytes_out=pair.counted_out[1],
             )
+            for epoch, pair in sorted(self.pairs.items())
+        )
         return PlaneState(
-            blocked=not any(state.active for state in states), epochs=tuple(states)
+            blocked=not any(state.active for state in states), epochs=states
         )

@@ -32,7 +32,7 @@ MAX_BATCH = 128
 """Requests in one system call: an SA with its attributes takes 1.1 KB, and one
 datagram may not exceed the socket's send buffer (208 KiB by default)."""
 
-ANSWER_TIMEOUT = 5.0
+ANSWER_TIMEOUT = 5
 """Seconds; the kernel answers at once or not at all."""
 
 SOL_NETLINK = 270
@@ -64,7 +64,10 @@ class XfrmConnection:
         )
         self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        self._socket.settimeout(ANSWER_TIMEOUT)
+        # The kernel's own timeout: Python's would poll before every call.
+        self._socket.setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_TIMEOUT, 0)
+        )
         self._socket.bind((0, 0))
         self._sequence = 0
         self._buffer = bytearray(READ_SIZE)
