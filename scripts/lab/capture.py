@@ -84,9 +84,12 @@ def main() -> None:
         leaked += leaked_bytes(frame)
         if pcap:
             now = time.time_ns()
-            pcap.write(struct.pack(
-                "<IIII", now // 10**9, now % 10**9 // 1000, len(frame), len(frame)
-            ) + frame)
+            pcap.write(
+                struct.pack(
+                    "<IIII", now // 10**9, now % 10**9 // 1000, len(frame), len(frame)
+                )
+                + frame
+            )
     # PACKET_STATISTICS: frames the kernel could not hand us are not "not leaked".
     statistics = sniffer.getsockopt(263, 6, 8)
     dropped = struct.unpack("II", statistics)[1]

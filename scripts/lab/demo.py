@@ -8,7 +8,6 @@ import argparse
 import json
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,8 +16,9 @@ from typing import Any
 
 from gateway.dataplane.choose import PREFERENCE, available_planes
 from gateway.errors import GatewayError
-from lab.gateway import INNER, PORT, Gateway, Settings, make_pair
+from lab.gateway import PORT, Gateway, Settings, make_pair
 from lab.netns import Namespace, linked_pair
+from lab.tools import finish_tool, spawn_tool, start_traffic
 from lab.watch import POLL, Watcher
 
 DEFAULT_SECONDS = 60.0
@@ -101,24 +101,21 @@ def _run(
     namespaces: tuple[Namespace, Namespace],
     seconds: float,
 ) -> dict[str, Any]:
-    capture = _spawn(namespaces[0], "lab.capture", namespaces[0].device)
-    assert capture.stdout is not None  # noqa: S101  # it is a pipe
-    capture.stdout.readline()
+    capture = spawn_tool(namespaces[0], "lab.capture", namespaces[0].device)
     for end in reversed(ends):
         end.start()
     ready = max(end.wait_ready() for end in ends)
     watcher = Watcher(ends)
     first = watcher.wait_in_force(BRING_UP_TIMEOUT)
-    print(f"epoch {first} in force {time.monotonic() - ready:.2f} s after both were ready")
-    senders = [
-        _spawn(namespaces[0], "lab.traffic", INNER["a"], INNER["b"], str(seconds)),
-        _spawn(namespaces[1], "lab.traffic", INNER["b"], INNER["a"], str(seconds)),
-    ]
+    print(
+        f"epoch {first} in force {time.monotonic() - ready:.2f} s after both were ready"
+    )
+    senders = start_traffic(namespaces, seconds)
     _follow(watcher, seconds, shown={first})
-    reports = [_finish(sender) for sender in senders]
+    reports = [finish_tool(sender) for sender in senders]
     watcher.look()
     capture.send_signal(signal.SIGTERM)
-    captured = _finish(capture)
+    captured = finish_tool(capture)
     lost = sum(
         sender["sent"] - receiver["received"]
         for sender, receiver in zip(reports, reversed(reports), strict=True)
@@ -144,6 +141,7 @@ def _run(
         ],
         "sent": sum(report["sent"] for report in reports),
         "lost": lost,
+        "missing": [report["missing"] for report in reports],
         "longest_gap_s": max(report["longest_gap_s"] for report in reports),
         "leaked_bytes": captured["leaked_bytes"],
         "captured_frames": captured["frames"],
@@ -187,23 +185,6 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
 def _name(kind: str) -> str:
     return f"handshake and control ({kind})" if kind == f"udp/{PORT}" else kind
-
-
-def _spawn(
-    namespace: Namespace, module: str, *arguments: str
-) -> "subprocess.Popen[str]":
-    return namespace.spawn(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE
-    )
-
-
-def _finish(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """Wait for a program that prints one JSON object at its end."""
-    output, _ = process.communicate(timeout=30)
-    if process.returncode:
-        raise RuntimeError(f"{process.args} ended with {process.returncode}")
-    report: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return report
 
 
 if __name__ == "__main__":

@@ -97,8 +97,12 @@ class Gateway:
         with self.log.open("a") as log:
             self.process = self.namespace.spawn(
                 [
-                    sys.executable, "-m", "gateway.daemon", "--console",
-                    "--config", str(self.folder / "gateway.toml"),
+                    sys.executable,
+                    "-m",
+                    "gateway.daemon",
+                    "--console",
+                    "--config",
+                    str(self.folder / "gateway.toml"),
                 ],
                 stdout=log.fileno(),
                 stderr=log.fileno(),
@@ -212,8 +216,10 @@ def _write_files(
     lifetime = (
         f"max_epoch_lifetime = {settings.lifetime}\n" if settings.lifetime else ""
     )
-    host = f"[{peer.namespace.address}]" if ":" in peer.namespace.address else (
-        peer.namespace.address
+    host = (
+        f"[{peer.namespace.address}]"
+        if ":" in peer.namespace.address
+        else (peer.namespace.address)
     )
     text = f"""
 [gateway]

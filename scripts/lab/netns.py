@@ -62,8 +62,15 @@ class Namespace:
         )
         return subprocess.Popen(
             [
-                "ip", "netns", "exec", self.name,
-                "sh", "-c", script + 'exec "$@"', "sh", *command,
+                "ip",
+                "netns",
+                "exec",
+                self.name,
+                "sh",
+                "-c",
+                script + 'exec "$@"',
+                "sh",
+                *command,
             ],
             stdin=subprocess.DEVNULL,
             stdout=stdout,
@@ -73,7 +80,9 @@ class Namespace:
 
 
 @contextlib.contextmanager
-def linked_pair(tag: str = "", *, ipv6: bool = False) -> Iterator[tuple[Namespace, Namespace]]:
+def linked_pair(
+    tag: str = "", *, ipv6: bool = False
+) -> Iterator[tuple[Namespace, Namespace]]:
     """Make two namespaces joined by a veth pair; remove them at the end.
 
     Args:
@@ -94,13 +103,33 @@ def linked_pair(tag: str = "", *, ipv6: bool = False) -> Iterator[tuple[Namespac
             made.append(end)
         first, second = ends
         run(
-            "ip", "-n", first.name, "link", "add", first.device, "type", "veth",
-            "peer", "name", second.device, "netns", second.name,
+            "ip",
+            "-n",
+            first.name,
+            "link",
+            "add",
+            first.device,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            second.device,
+            "netns",
+            second.name,
         )
         for end in ends:
             nodad = ["nodad"] if ipv6 else []
-            run("ip", "-n", end.name, "addr", "add", end.address + length,
-                "dev", end.device, *nodad)
+            run(
+                "ip",
+                "-n",
+                end.name,
+                "addr",
+                "add",
+                end.address + length,
+                "dev",
+                end.device,
+                *nodad,
+            )
             run("ip", "-n", end.name, "link", "set", "lo", "up")
             run("ip", "-n", end.name, "link", "set", end.device, "up")
         yield first, second
@@ -116,5 +145,15 @@ def cut(end: Namespace, *, is_cut: bool) -> None:
 
 def impair(end: Namespace, *netem: str) -> None:
     """Delay or lose what leaves one end: arguments of tc-netem(8)."""
-    run("tc", "-n", end.name, "qdisc", "replace", "dev", end.device, "root",
-        "netem", *netem)
+    run(
+        "tc",
+        "-n",
+        end.name,
+        "qdisc",
+        "replace",
+        "dev",
+        end.device,
+        "root",
+        "netem",
+        *netem,
+    )

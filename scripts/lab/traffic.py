@@ -1,8 +1,9 @@
 """A packet each millisecond, numbered, both ways; what arrives is counted.
 
 Runs as a program inside a namespace: ``python -m lab.traffic LOCAL PEER SECONDS``.
-It sends to the peer and counts what the peer sends, then prints one JSON object.
-SIGTERM ends it early. The payload carries a marker that must never be seen outside.
+It says "ready" once it can receive and sends from SIGUSR1 on, so that nothing is sent
+to a receiver that is not there yet. At the end it prints one JSON object. SIGTERM ends
+it early. The payload carries a marker that must never be seen outside.
 """
 
 import json
@@ -38,6 +39,7 @@ class Traffic:
         self.peer = (peer, PORT)
         self.seconds = seconds
         self.interval = interval
+        self.started = False
         self.stopping = False
         self.sent = 0
         self.refused = 0
@@ -49,6 +51,8 @@ class Traffic:
 
     def run(self) -> None:
         """Send for the time given, then wait for stragglers."""
+        while not self.started and not self.stopping:
+            time.sleep(0.005)
         start = time.monotonic()
         due = start
         while not self.stopping and (now := time.monotonic()) - start < self.seconds:
@@ -84,7 +88,7 @@ class Traffic:
 
     def count(self, data: bytes) -> None:
         """Count one packet."""
-        if data[_NUMBER.size:] != MARKER:
+        if data[_NUMBER.size :] != MARKER:
             return
         now = time.monotonic()
         number = _NUMBER.unpack_from(data)[0]
@@ -97,6 +101,11 @@ class Traffic:
             self.gaps.append(round(now - self.last, 4))
         self.last = now
 
+    def missing(self) -> list[int]:
+        """Return the numbers that were passed over."""
+        highest = max(self.received, default=-1)
+        return [n for n in range(highest) if n not in self.received]
+
     def report(self) -> dict[str, object]:
         """Return the counts."""
         return {
@@ -106,6 +115,7 @@ class Traffic:
             "highest": max(self.received, default=-1),
             "duplicates": self.duplicates,
             "first_received": self.first_received,
+            "missing": self.missing()[:20],
             "longest_gap_s": max(self.gaps, default=0.0),
         }
 
@@ -119,7 +129,12 @@ def main() -> None:
     def stop(_number: int, _frame: object) -> None:
         traffic.stopping = True
 
+    def start(_number: int, _frame: object) -> None:
+        traffic.started = True
+
     signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGUSR1, start)
+    print("ready", flush=True)
     traffic.run()
     json.dump(traffic.report(), sys.stdout)
     print()
