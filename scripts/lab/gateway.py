@@ -125,7 +125,7 @@ class Gateway:
             time.sleep(0.02)
         raise RuntimeError(f"gateway {self.letter} is not ready:\n{self.tail()}")
 
-    def call(self, method: str, **params: object) -> Any:  # noqa: ANN401  # JSON
+    def call(self, method: str, **params: object) -> Any:  # JSON
         """Ask the daemon."""
         with ControlClient(self.socket, timeout=5.0) as client:
             return client.call(method, params)
