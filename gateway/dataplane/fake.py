@@ -1,0 +1,218 @@
+"""A data plane in memory, for simulations and for tests of what is above it.
+
+It keeps the contract of `gateway.dataplane.base` (one suite runs over it and over
+the planes of the kernel) and records every call. Two of them can be joined with
+`connect`: then a packet that one sends is received by the other exactly if both
+hold the same keys for the epoch, and proof in force comes about as in a kernel.
+Alone, `receive` says that something arrived.
+
+Time passes only by `expire`. Failures are asked for with `fail_next`.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.errors import DataPlaneError, PlaneConflictError
+
+OFFER_SIZE = 4
+"""Bytes, as of an SPI."""
+
+
+@dataclass(slots=True)
+class _Epoch:
+    install: EpochInstall
+    received: int = 0
+    sent: int = 0
+
+
+@dataclass(slots=True)
+class _Tunnel:
+    spec: TunnelSpec
+    epochs: dict[int, _Epoch] = field(default_factory=dict)
+    active: int | None = None
+    peer: tuple[str, int] | None = None
+
+
+class FakePlane:
+    """A recording data plane that carries packets between two ends in memory.
+
+    Attributes:
+        calls: Every call that changes something: ``("activate", "paris", 7)``.
+        auto_receive: With no plane connected, whether an activated epoch counts as
+            received at once.
+        delivers: Whether what is sent reaches the connected plane.
+        other: The connected plane.
+    """
+
+    def __init__(self, kind: str = "esp", *, auto_receive: bool = False) -> None:
+        self.name = kind
+        self.kind = kind
+        self.calls: list[tuple[object, ...]] = []
+        self.auto_receive = auto_receive
+        self.delivers = True
+        self.is_open = False
+        self._tunnels: dict[str, _Tunnel] = {}
+        self._failures: dict[str, list[DataPlaneError]] = {}
+        self._offers = 0
+        self.other: FakePlane | None = None
+
+    def connect(self, other: "FakePlane") -> None:
+        """Join two planes, so that what one sends the other can receive."""
+        self.other, other.other = other, self
+
+    def fail_next(self, method: str, error: DataPlaneError | None = None) -> None:
+        """Make the next call of a method raise, and change nothing."""
+        failure = error or DataPlaneError(f"{method} was told to fail", retryable=True)
+        self._failures.setdefault(method, []).append(failure)
+
+    def receive(self, name: str, epoch: int) -> None:
+        """Pretend that one packet of the peer's arrived under an epoch's keys."""
+        self._tunnel(name).epochs[epoch].received += 1
+
+    def expire(self, name: str, epoch: int) -> None:
+        """Do what the kernel does when an epoch's lifetime has passed."""
+        tunnel = self._tunnel(name)
+        tunnel.epochs.pop(epoch, None)
+        if tunnel.active == epoch:
+            tunnel.active = None
+
+    def send(self, name: str) -> bool:
+        """Send a packet through a tunnel; return whether it reached the other end."""
+        tunnel = self._tunnel(name)
+        if tunnel.active is None:
+            return False
+        epoch = tunnel.epochs[tunnel.active]
+        epoch.sent += 1
+        if self.other is None:
+            return False
+        return self.delivers and self.other._take_in(name, epoch.install)  # noqa: SLF001  # the other end of the same class
+
+    def specs(self) -> dict[str, TunnelSpec]:
+        """Return the tunnels that are there."""
+        return {name: tunnel.spec for name, tunnel in self._tunnels.items()}
+
+    def install_of(self, name: str, epoch: int) -> EpochInstall:
+        """Return what was installed for an epoch."""
+        return self._tunnel(name).epochs[epoch].install
+
+    def open(self) -> None:
+        """See `DataPlane.open`."""
+        self._begin("open")
+        self.is_open = True
+
+    def close(self) -> None:
+        """See `DataPlane.close`."""
+        self._begin("close")
+        self.is_open = False
+
+    def add_tunnel(self, spec: TunnelSpec) -> None:
+        """See `DataPlane.add_tunnel`."""
+        self._begin("add_tunnel", spec.name)
+        if spec.name in self._tunnels:
+            self._tunnels[spec.name].spec = spec
+            return
+        for other in self._tunnels.values():
+            if other.spec.interface == spec.interface:
+                raise PlaneConflictError(f"interface {spec.interface} is taken")
+            if other.spec.index == spec.index:
+                raise DataPlaneError(f"index {spec.index} is taken")
+        self._tunnels[spec.name] = _Tunnel(spec)
+
+    def update_tunnel(self, spec: TunnelSpec) -> None:
+        """See `DataPlane.update_tunnel`."""
+        self._begin("update_tunnel", spec.name)
+        self._tunnel(spec.name).spec = spec
+
+    def remove_tunnel(self, name: str) -> None:
+        """See `DataPlane.remove_tunnel`."""
+        self._begin("remove_tunnel", name)
+        self._tunnels.pop(name, None)
+
+    def offer(self, name: str, epoch: int) -> bytes:
+        """See `DataPlane.offer`."""
+        self._begin("offer", name, epoch)
+        self._tunnel(name)
+        self._offers += 1
+        return (0x1000 + self._offers).to_bytes(OFFER_SIZE)
+
+    def prepare(self, install: EpochInstall) -> None:
+        """See `DataPlane.prepare`."""
+        self._begin("prepare", install.tunnel, install.epoch)
+        tunnel = self._tunnel(install.tunnel)
+        known = tunnel.epochs.get(install.epoch)
+        if known is None or known.install != install:
+            tunnel.epochs[install.epoch] = _Epoch(install)
+
+    def activate(self, name: str, epoch: int) -> None:
+        """See `DataPlane.activate`."""
+        self._begin("activate", name, epoch)
+        tunnel = self._tunnel(name)
+        if epoch not in tunnel.epochs:
+            raise DataPlaneError(f"epoch {epoch} of tunnel {name} is not prepared")
+        tunnel.active = epoch
+        self.send(name)
+        if self.auto_receive:
+            self.receive(name, epoch)
+
+    def poll(self, name: str) -> PlaneState:
+        """See `DataPlane.poll`."""
+        if self._tunnel(name).active is not None:
+            self.send(name)
+        return self.read_state(name)
+
+    def read_state(self, name: str) -> PlaneState:
+        """See `DataPlane.read_state`."""
+        tunnel = self._tunnel(name)
+        states = tuple(
+            EpochState(
+                number,
+                active=number == tunnel.active,
+                received=epoch.received > 0,
+                packets_in=epoch.received,
+                packets_out=epoch.sent,
+            )
+            for number, epoch in sorted(tunnel.epochs.items())
+        )
+        return PlaneState(blocked=tunnel.active is None, epochs=states)
+
+    def move_peer(self, name: str, address: tuple[str, int]) -> None:
+        """See `DataPlane.move_peer`."""
+        self._begin("move_peer", name, address)
+        self._tunnel(name).peer = address
+
+    def retire(self, name: str, epoch: int) -> None:
+        """See `DataPlane.retire`."""
+        self._begin("retire", name, epoch)
+        self.expire(name, epoch)
+
+    def block(self, name: str) -> None:
+        """See `DataPlane.block`."""
+        self._begin("block", name)
+        tunnel = self._tunnel(name)
+        tunnel.epochs.clear()
+        tunnel.active = None
+
+    def _take_in(self, name: str, sent: EpochInstall) -> bool:
+        """Receive a packet if we hold the keys it was sent under."""
+        tunnel = self._tunnels.get(name)
+        epoch = tunnel.epochs.get(sent.epoch) if tunnel is not None else None
+        if epoch is None or epoch.install.local_offer != sent.peer_offer:
+            return False
+        if self.kind == "esp":
+            agreed = epoch.install.keys.esp_receive == sent.keys.esp_send
+        else:
+            agreed = epoch.install.keys.wireguard_psk == sent.keys.wireguard_psk
+        epoch.received += agreed
+        return agreed
+
+    def _tunnel(self, name: str) -> _Tunnel:
+        try:
+            return self._tunnels[name]
+        except KeyError:
+            raise DataPlaneError(f"there is no tunnel {name}") from None
+
+    def _begin(self, method: str, *arguments: object) -> None:
+        self.calls.append((method, *arguments))
+        failures = self._failures.get(method)
+        if failures:
+            raise failures.pop(0)
