@@ -18,7 +18,7 @@ from gateway.dataplane.choose import PREFERENCE, available_planes
 from gateway.errors import GatewayError
 from lab.gateway import PORT, Gateway, Settings, make_pair
 from lab.netns import Namespace, linked_pair
-from lab.tools import finish_tool, spawn_tool, start_traffic
+from lab.tools import finish_tool, start_capture, start_traffic
 from lab.watch import POLL, Watcher
 
 DEFAULT_SECONDS = 60.0
@@ -101,7 +101,7 @@ def _run(
     namespaces: tuple[Namespace, Namespace],
     seconds: float,
 ) -> dict[str, Any]:
-    capture = spawn_tool(namespaces[0], "lab.capture", namespaces[0].device)
+    capture = start_capture(namespaces[0])
     for end in reversed(ends):
         end.start()
     ready = max(end.wait_ready() for end in ends)

@@ -37,11 +37,15 @@ class Namespace:
         name: Of the network namespace.
         address: Its address on the link.
         device: Its end of the link.
+        wire: Namespace of the network between the hosts.
+        leg: Where the network has this host's link.
     """
 
     name: str
     address: str
     device: str
+    wire: str
+    leg: str
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside."""
@@ -83,7 +87,11 @@ class Namespace:
 def linked_pair(
     tag: str = "", *, ipv6: bool = False
 ) -> Iterator[tuple[Namespace, Namespace]]:
-    """Make two namespaces joined by a veth pair; remove them at the end.
+    """Make two hosts and a network between them; remove all three at the end.
+
+    The network is a namespace of its own with a bridge, so that a capture there sees
+    what is on the wire and nothing else: at a host, the kernel also shows it what ESP
+    has just decrypted.
 
     Args:
         tag: Tells several pairs of one process apart.
@@ -91,56 +99,39 @@ def linked_pair(
     """
     base = f"qgw{os.getpid()}{tag}"
     addresses = ("fd00:71::1", "fd00:71::2") if ipv6 else ("192.0.2.1", "192.0.2.2")
-    length = "/64" if ipv6 else "/24"
-    ends = [
-        Namespace(f"{base}{end}", address, f"veth-{end}")
+    wire = f"{base}w"
+    first, second = (
+        Namespace(f"{base}{end}", address, f"veth-{end}", wire, f"leg-{end}")
         for end, address in zip("ab", addresses, strict=True)
-    ]
-    made: list[Namespace] = []
+    )
     try:
-        for end in ends:
-            run("ip", "netns", "add", end.name)
-            made.append(end)
-        first, second = ends
-        run(
-            "ip",
-            "-n",
-            first.name,
-            "link",
-            "add",
-            first.device,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            second.device,
-            "netns",
-            second.name,
-        )
-        for end in ends:
-            nodad = ["nodad"] if ipv6 else []
-            run(
-                "ip",
-                "-n",
-                end.name,
-                "addr",
-                "add",
-                end.address + length,
-                "dev",
-                end.device,
-                *nodad,
-            )
-            run("ip", "-n", end.name, "link", "set", "lo", "up")
-            run("ip", "-n", end.name, "link", "set", end.device, "up")
+        for name in (wire, first.name, second.name):
+            run("ip", "netns", "add", name)
+        run("ip", "-n", wire, "link", "add", "network", "type", "bridge")
+        run("ip", "-n", wire, "link", "set", "network", "up")
+        for end in (first, second):
+            join(end, "/64" if ipv6 else "/24")
         yield first, second
     finally:
-        for end in made:
-            run("ip", "netns", "del", end.name, check=False)
+        for name in (first.name, second.name, wire):
+            run("ip", "netns", "del", name, check=False)
+
+
+def join(end: Namespace, prefix: str) -> None:
+    """Connect a host to the network and give it its address."""
+    run("ip", "-n", end.wire, "link", "add", end.leg, "type", "veth",
+        "peer", "name", end.device, "netns", end.name)  # fmt: skip
+    run("ip", "-n", end.wire, "link", "set", end.leg, "master", "network", "up")
+    options = ["nodad"] if ":" in end.address else []
+    run("ip", "-n", end.name, "addr", "add", end.address + prefix,
+        "dev", end.device, *options)  # fmt: skip
+    run("ip", "-n", end.name, "link", "set", "lo", "up")
+    run("ip", "-n", end.name, "link", "set", end.device, "up")
 
 
 def cut(end: Namespace, *, is_cut: bool) -> None:
-    """Cut the link at one end, or mend it."""
-    run("ip", "-n", end.name, "link", "set", end.device, "down" if is_cut else "up")
+    """Cut the link of one host in the network, or mend it."""
+    run("ip", "-n", end.wire, "link", "set", end.leg, "down" if is_cut else "up")
 
 
 def impair(end: Namespace, *netem: str) -> None:

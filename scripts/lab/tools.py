@@ -1,5 +1,6 @@
 """Starts the lab's programs inside namespaces and reads what they report."""
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -28,6 +29,12 @@ def spawn_tool(
     if not process.stdout.readline():
         raise RuntimeError(f"{module} did not start")
     return process
+
+
+def start_capture(end: Namespace, *arguments: str) -> "subprocess.Popen[str]":
+    """Read all that passes between one host and the network."""
+    wire = dataclasses.replace(end, name=end.wire)
+    return spawn_tool(wire, "lab.capture", end.leg, *arguments)
 
 
 def start_traffic(
