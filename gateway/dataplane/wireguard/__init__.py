@@ -2,8 +2,8 @@
 
 Two devices serve all tunnels of a gateway. A tunnel's epoch lives as a peer on one
 of them; the next epoch is a new peer on the other, whose handshake runs while the
-old session still carries traffic; then the tunnel's routes move. docs/dataplane.md
-tells why (ADR 0020).
+old session still carries traffic; then the tunnel's routes move.
+docs/adr/0020 tells why.
 """
 
 from gateway.dataplane.wireguard.kernel import KernelBackend

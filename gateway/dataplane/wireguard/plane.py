@@ -3,8 +3,8 @@
 Invariants, beside those of `gateway.dataplane.base`:
 
 * A peer is added only with an epoch's PSK, so no session without it can exist.
-* A tunnel's epochs are on different devices; the device in use is never touched by
-  `prepare`, and its peer goes on receiving until `retire`.
+* `prepare` only touches the device to which the tunnel's routes do not lead, so
+  nothing is sent to the new peer, and the old one goes on receiving until `retire`.
 * A peer is always added afresh. Its first completed handshake is therefore one with
   this epoch's PSK, and no clock is needed to tell.
 * Routes move only after that handshake, in one step, and only at this end: the other
@@ -92,6 +92,8 @@ class WireGuardPlane:
         routed = self._adoption.claim(tunnel, self._devices.names, self._clock())
         if tunnel.active is not None:
             tunnel.device = tunnel.active.device
+        elif tunnel.installed:
+            tunnel.device = 1 - tunnel.installed[-1].device
         self._paths.make(tunnel, routed)
         self._tunnels[spec.name] = tunnel
 
@@ -137,7 +139,7 @@ class WireGuardPlane:
             return
         peer = decode_offer(install.peer_offer)
         device = self._devices.find(decode_offer(install.local_offer).public_key)
-        if device is None or (tunnel.active and tunnel.active.device == device):
+        if device != tunnel.idle_device():
             raise DataPlaneError(
                 "the device that was offered for this epoch is not idle any more",
                 "the next rotation uses another one",

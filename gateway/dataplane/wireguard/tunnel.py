@@ -14,10 +14,11 @@ KEEPALIVE = 25
 """Seconds between keepalives of a peer in use: WireGuard's own advice, shorter than
 any common address translator forgets a UDP mapping. Both ends send them."""
 
-ATTEMPT_DELAYS = (1.0, 1.5, 2.0, 4.0)
+ATTEMPT_DELAYS = (1.0, 1.0, 1.0, 1.5, 4.0)
 """Seconds until the initiator starts a handshake afresh, the last for ever. WireGuard
-would wait 5 s each time; with these, three losses in a row still end within 5 s of
-the commit. The first is longer than a round trip over a link of 400 ms."""
+would wait 5 s each time; with these, four losses in a row still end within 5 s of
+the commit. The first ones are longer than a round trip over a link of 400 ms, and a
+slower link completes with a later one."""
 
 RESPONDER_PATIENCE = 2.0
 """Seconds after which the responder tries, too, if it has heard nothing: its own
@@ -108,16 +109,12 @@ class Tunnel:
         return newest[0] if newest and newest[0] is not self.active else None
 
     def idle_device(self) -> int:
-        """Return the device for the next epoch: never the one in use.
+        """Return the device for the next epoch: the one the routes do not lead to.
 
-        Each end chooses for itself; the offers tell which. Without an epoch in use
-        a device without any is taken, or else the one that was used longest ago.
+        Not only while an epoch is in use: a packet that reached a prepared peer
+        would start its handshake. Each end chooses for itself; the offers tell.
         """
-        if self.active is not None:
-            return 1 - self.active.device
-        taken = [one.device for one in self.installed]
-        free = [device for device in (0, 1) if device not in taken]
-        return free[0] if free else taken[0]
+        return 1 - self.device
 
     def source_for(self, prefix: str) -> str | None:
         """Return our inside address of a prefix's family, if there is one."""

@@ -23,6 +23,7 @@ from gateway.dataplane.base import EpochInstall, PlaneKeys, PlaneState, TunnelSp
 from gateway.dataplane.wireguard import kernel_wireguard, userspace_wireguard
 from gateway.dataplane.wireguard.plane import WireGuardPlane
 from gateway.secret import Secret
+from tests.dataplane_contract import End
 
 T = TypeVar("T")
 
@@ -33,6 +34,9 @@ SO_RCVBUFFORCE = 33  # linux/asm-generic/socket.h; not in Python's socket module
 
 POLL_INTERVAL = 0.05
 IN_FORCE_LIMIT = 5.0
+
+ARRIVAL_LIMIT = 0.2
+"""Seconds for a packet to arrive; it takes 1 ms on an idle machine."""
 
 GRACE = 0.2
 """Seconds an old epoch goes on receiving what is under way; the daemon waits longer."""
@@ -125,6 +129,24 @@ class Pair:
     def retire(self, epoch: int) -> None:
         for site in self.sites:
             site.call(site.plane.retire, site.spec.name, epoch)
+
+    def reaches(self, sender: End, receiver: End) -> bool:
+        """Send one packet from one inside address to the other."""
+        source, target = (
+            self.near.inner if end is self.near else self.far.inner
+            for end in (sender, receiver)
+        )
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        make = (socket.socket, family, socket.SOCK_DGRAM)
+        with receiver.call(*make) as listening, sender.call(*make) as sending:
+            listening.bind((target, 4001))
+            listening.settimeout(ARRIVAL_LIMIT)
+            sending.bind((source, 0))
+            try:
+                sending.sendto(MARKER, (target, 4001))
+                return listening.recv(100) == MARKER
+            except OSError:
+                return False
 
     def is_in_force(self) -> bool:
         states = [site.poll() for site in self.sites]

@@ -9,6 +9,10 @@ pytestmark = pytest.mark.timeout(120)
 KIND = "wireguard"
 
 
+class TestContract(cases.ContractCases):
+    kind = KIND
+
+
 class TestRotation(cases.RotationCases):
     kind = KIND
 

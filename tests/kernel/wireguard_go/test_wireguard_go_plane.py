@@ -19,6 +19,10 @@ pytestmark = pytest.mark.timeout(120)
 KIND = "wireguard-go"
 
 
+class TestContract(cases.ContractCases):
+    kind = KIND
+
+
 class TestRotation(cases.RotationCases):
     kind = KIND
 
