@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 _PR_SET_DUMPABLE: Final = 4
 _MCL_CURRENT: Final = 1
 _MCL_FUTURE: Final = 2
+_MCL_ONFAULT: Final = 4
+"""Lock pages when they are first touched: the unused part of a stack costs nothing."""
 
 
 def protect_memory() -> None:
@@ -29,6 +31,6 @@ def protect_memory() -> None:
             "memory is not locked: set LimitMEMLOCK=infinity, or encrypt the swap"
         )
         return
-    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE):
+    if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):
         reason = os.strerror(ctypes.get_errno())
         logger.warning("memory is not locked: %s", reason)

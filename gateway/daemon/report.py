@@ -12,7 +12,7 @@ from gateway.daemon.refusals import policy_name
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.keystore.alarms import StockAlarm
 from gateway.keystore.base import StockStatus
-from gateway.rotation.tunnel import ADOPTED, TunnelPhase
+from gateway.rotation.tunnel import TunnelPhase
 
 _HINTS = {
     "timeout": "check that the peer runs, its endpoint, and the fingerprints",
@@ -33,10 +33,10 @@ def report_tunnel(driver: TunnelDriver, address: object, *, now: float) -> Tunne
     up = rotation.phase is TunnelPhase.UP
     committed_at = current.committed_at if current else None
     in_force_at = current.in_force_at if current else None
-    adopted = current is not None and current.number == ADOPTED
+    adopted = current is not None and current.adopted
     epoch = None
     if current is not None:
-        epoch = driver.last_epoch() if adopted else current.number
+        epoch = current.number or driver.last_epoch()
     traffic = driver.traffic.epochs
     return TunnelStatus(
         name=config.name,

@@ -169,9 +169,9 @@ class Service:
         )
         await self.planes.probe()
         await self.links.start(loop.time)
-        self._enable_encap()
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
+        self._prepare_sockets()
         self.sockets.start()
         self._flush()
         await self._control.start()
@@ -241,7 +241,7 @@ class Service:
         for name in diff.unchanged:
             if name in self.failed:
                 await self._add_tunnel(new.tunnels[name])
-        self._enable_encap()
+        self._prepare_sockets()
         self._flush()
         logger.info(
             "reloaded: %d added, %d removed, %d changed, %d unchanged",
@@ -304,14 +304,22 @@ class Service:
             await self._remove_tunnel(config.name)
             await self._add_tunnel(config)
 
-    def _enable_encap(self) -> None:
-        """Let the kernel take ESP in UDP from our port, where a tunnel needs it."""
-        if not any(tunnel.encap for tunnel in self.config.tunnels.values()):
+    def _prepare_sockets(self) -> None:
+        """Keep the control channel out of ESP tunnels; let ESP in UDP share its port."""
+        planes = {driver.plane.name for driver in self.drivers.values()}
+        if "esp" not in planes:
             return
-        from gateway.dataplane.esp import enable_udp_encap  # noqa: PLC0415  # on demand
+        # Imported here: loading it for nothing takes time at every other start.
+        from gateway.dataplane.esp import (  # noqa: PLC0415
+            enable_udp_encap,
+            exempt_socket,
+        )
 
+        encap = any(driver.parameters.encap for driver in self.drivers.values())
         for sock in self.sockets.sockets:
-            enable_udp_encap(sock)
+            exempt_socket(sock)
+            if encap:
+                enable_udp_encap(sock)
 
     # -- Datagrams and events
 

@@ -54,7 +54,7 @@ from gateway.rotation.actions import (
     StartHandshake,
 )
 from gateway.rotation.schedule import Schedule
-from gateway.rotation.tunnel import ADOPTED, TunnelPhase, TunnelRotation
+from gateway.rotation.tunnel import TunnelPhase, TunnelRotation
 from gateway.wire.control import (
     Close,
     CloseReason,
@@ -175,11 +175,17 @@ class TunnelDriver:
         """Start rotating; with `adopt`, keep what an earlier run left in the kernel."""
         now = self._context.clock()
         state = await self._plane_call(self.plane.read_state, self.name)
-        alive = any(epoch.active for epoch in state.epochs)
+        active = next((one.epoch for one in state.epochs if one.active), None)
         record = self._record
-        if adopt and alive and self._context.state.is_current(record, now=now):
+        current = self._context.state.is_current(record, now=now)
+        if adopt and active is not None and current:
             self.traffic = state
-            self.rotation.adopt(expires_at=record.expires_at, now=now)
+            self.rotation.adopt(
+                tuple(one.epoch for one in state.epochs),
+                active=active,
+                expires_at=record.expires_at,
+                now=now,
+            )
             logger.info(
                 "adopted epoch %d from the kernel",
                 record.epoch,
@@ -355,10 +361,12 @@ class TunnelDriver:
         self._pump()
 
     async def _peer_address(self) -> SocketAddress:
+        """Return where the peer was last heard, or where it is configured to be."""
         endpoint = self.config.endpoint
-        if endpoint is not None:
-            return await self._context.resolver.resolve(endpoint)
         known = self._context.machine.peer_address(self.name)
+        heard = isinstance(known, tuple) and not self.rotation.failures_in_row
+        if endpoint is not None and not heard:
+            return await self._context.resolver.resolve(endpoint)
         if isinstance(known, tuple):
             return known[0], known[1]
         raise GatewayError(
@@ -602,7 +610,7 @@ class TunnelDriver:
             found += list_faults(self.parameters.terms(), self.peer_terms)
         current = self.rotation.current
         wanted = self.parameters.policy is not Policy.OFF
-        if current and wanted and current.number != ADOPTED and current.key_id is None:
+        if current and wanted and not current.adopted and current.key_id is None:
             found.append("this epoch has no fresh QKD key")
         return found
 

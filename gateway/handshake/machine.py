@@ -150,7 +150,7 @@ class Machine:
             if isinstance(holder, InitiatorHandshake):
                 self._initiator.handle_timer(holder, now=now)
             elif isinstance(holder, ResponderHandshake):
-                self._responder.fail(holder, "expired", "the peer sent no M3")
+                self._responder.expire(holder)
 
     # -- Output
 
@@ -311,7 +311,7 @@ class Machine:
             case Type.RESPONSE, InitiatorHandshake():
                 self._initiator.receive_response(holder, header, data, address, now=now)
             case Type.COMMIT, ResponderHandshake():
-                self._responder.receive_commit(holder, data, address)
+                self._responder.receive_commit(holder, data, address, now=now)
             case Type.COMMIT, Session():
                 self._responder.receive_repeated_commit(holder, data, address)
             case Type.COMMITTED, InitiatorHandshake():

@@ -224,6 +224,13 @@ class ResponderSide:
                 )
             )
 
+    def expire(self, handshake: ResponderHandshake) -> None:
+        """End a handshake whose time is over."""
+        if handshake.state is _State.COMMITTING:
+            self.fail(handshake, "expired", "this gateway was too slow to install keys")
+        else:
+            self.fail(handshake, "expired", "the peer sent no M3")
+
     # -- What arrives
 
     def receive_initiation(
@@ -253,7 +260,12 @@ class ResponderSide:
         self._read(local, header.session_id, message, digest, address, now=now)
 
     def receive_commit(
-        self, handshake: ResponderHandshake, data: bytes, address: Address
+        self,
+        handshake: ResponderHandshake,
+        data: bytes,
+        address: Address,
+        *,
+        now: float,
     ) -> None:
         """Take in M3."""
         if handshake.state is _State.COMMITTING:
@@ -267,7 +279,10 @@ class ResponderSide:
         handshake.state = _State.COMMITTING
         handshake.commit = data
         handshake.commit_address = address
-        self._core.timers.cancel((HALF_OPEN_TIMER, handshake.handshake_id))
+        # A driver that never answers must not keep the handshake for ever.
+        self._core.timers.set(
+            (HALF_OPEN_TIMER, handshake.handshake_id), now + limits.HALF_OPEN_TIMEOUT
+        )
         self._core.emit(
             CommitReceived(
                 handshake.handshake_id,

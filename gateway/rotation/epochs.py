@@ -39,7 +39,8 @@ class Epoch:
     """One epoch at this end.
 
     Attributes:
-        number: The epoch's number; 0 for what was found in the kernel at start.
+        number: The epoch's number; 0 where a plane found one in the kernel at start
+            and cannot tell its number.
         phase: Where it stands.
         sources: Names of what was mixed into its keys.
         key_id: Its QKD key, if any.
@@ -48,6 +49,7 @@ class Epoch:
         local_proof: Whether packets under its keys have arrived here.
         peer_proof: Whether the peer says the same of its end.
         peer_knows: Whether the peer has heard that it has our proof.
+        adopted: Whether it was found in the kernel at start: its sources are unknown.
     """
 
     number: int
@@ -59,6 +61,7 @@ class Epoch:
     local_proof: bool = False
     peer_proof: bool = False
     peer_knows: bool = False
+    adopted: bool = False
 
     def move(self, phase: EpochPhase) -> None:
         """Change the phase.

@@ -47,3 +47,7 @@ LATE_REPEAT: Final = 5.0
 LIFETIME_MARGIN: Final = 1.0
 """The kernel forgets an epoch this long after we would have: it is the second
 line, for when the daemon is dead."""
+
+MAX_EPOCH: Final = 2**48
+"""Highest epoch of a peer's that is believed: at the shortest interval it is reached
+in 17 million years, and the numbers on the wire (64 bits) never run out above it."""

@@ -50,10 +50,6 @@ class TunnelPhase(Enum):
     BLOCKED = "blocked"
 
 
-ADOPTED = 0
-"""Number under which planes report what they found in the kernel at start."""
-
-
 class TunnelRotation:
     """Decides when keys change and what an epoch lives through.
 
@@ -150,18 +146,25 @@ class TunnelRotation:
         self.reason = "waiting for the first epoch"
         self.next_attempt = now if self._initiator else None
 
-    def adopt(self, *, expires_at: float, now: float) -> None:
+    def adopt(
+        self, numbers: tuple[int, ...], *, active: int, expires_at: float, now: float
+    ) -> None:
         """Take over what an earlier run left in the kernel, instead of `up`.
 
         Args:
+            numbers: Epochs found there, 0 for one whose number cannot be told.
+            active: The one that sends.
             expires_at: When that epoch reaches its lifetime, monotonic seconds.
             now: Current time, monotonic seconds.
         """
         self.up(now=now)
-        epoch = Epoch(ADOPTED, EpochPhase.IN_FORCE, committed_at=now, in_force_at=now)
-        epoch.local_proof = epoch.peer_proof = epoch.peer_knows = True
-        self.epochs[ADOPTED] = epoch
-        self.current = epoch
+        for number in numbers:
+            epoch = Epoch(number, EpochPhase.IN_FORCE, adopted=True)
+            epoch.committed_at = epoch.in_force_at = now
+            epoch.local_proof = epoch.peer_proof = epoch.peer_knows = True
+            self.epochs[number] = epoch
+        self._highest = max(self._highest, *numbers)
+        self.current = self.epochs[active]
         self.phase = TunnelPhase.UP
         self.reason = ""
         self.expires_at = expires_at
@@ -262,8 +265,13 @@ class TunnelRotation:
     def behind(self, peer_epoch: int, *, now: float) -> None:
         """Note that the peer has committed later epochs than we know of.
 
-        One of us lost its memory or a message; the next attempt starts above.
+        One of us lost its memory or a message; the next attempt starts above. A
+        peer that is not ahead, or too far to follow, is a failure like any other.
         """
+        if not self._highest <= peer_epoch <= limits.MAX_EPOCH:
+            detail = f"the peer says that it has committed epoch {peer_epoch}"
+            self.failed("stale-epoch", detail, now=now)
+            return
         self._attempting = False
         self._highest = max(self._highest, peer_epoch)
         if self._initiator and self.phase is not TunnelPhase.DOWN:
@@ -399,7 +407,7 @@ class TunnelRotation:
         if self._asked_at is not None:
             return self._asked_at + limits.LATE_REPEAT
         committed = self.current.committed_at
-        if committed is None or self.current.number == ADOPTED:
+        if committed is None or self.current.adopted:
             return None
         return committed + limits.LATE_FACTOR * self._schedule.interval
 
