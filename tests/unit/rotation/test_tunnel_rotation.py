@@ -1,0 +1,381 @@
+"""What a tunnel's rotation decides, case by case."""
+
+import itertools
+
+import pytest
+
+from gateway.rotation import limits
+from gateway.rotation.actions import (
+    Action,
+    AskForRotation,
+    BlockTunnel,
+    PollPlane,
+    ReadPlane,
+    RetireEpoch,
+    SendInForce,
+    StartHandshake,
+)
+from gateway.rotation.events import (
+    EpochCommittedHere,
+    EpochInForce,
+    EpochRetired,
+    QKDMissing,
+    RotationFailed,
+    TunnelBlocked,
+    TunnelUp,
+)
+from gateway.rotation.schedule import Schedule
+from gateway.rotation.tunnel import TunnelPhase
+from gateway.wire.control import RotateReason
+from tests.unit.rotation.rotations import INTERVAL, KEY_ID, LIFETIME, Stepped, started
+
+
+def test_initiator_starts_at_once_and_responder_waits() -> None:
+    assert Stepped(initiator=True).up() == [StartHandshake(1)]
+    responder = Stepped(initiator=False)
+    assert responder.up() == []
+    assert responder.rotation.get_timer() is None
+
+
+def test_numbers_continue_after_a_restart() -> None:
+    assert Stepped(initiator=True, last_epoch=41).up() == [StartHandshake(42)]
+
+
+def test_a_whole_life_of_an_epoch() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    assert phase(end) is TunnelPhase.UP
+    assert end.step(limits.FIRST_POLL) == [PollPlane()]
+    assert SendInForce(1, echo=False) in _proof_here(end, 1)
+    end.rotation.peer_in_force(1, echo=False, now=end.now)
+    assert end.collect() == [SendInForce(1, echo=True)]
+    assert end.events == [
+        EpochCommittedHere("paris", 1, ("x25519",), KEY_ID),
+        TunnelUp("paris", 1),
+        EpochInForce("paris", 1, end.now - 1000.0),
+    ]
+    # The next epoch, on schedule; the old one goes only once it is in force.
+    actions = end.step(1.5 * INTERVAL)
+    assert started(actions) == [2]
+    end.commit(2)
+    assert not _retired(end.step(1.0))
+    end.prove(2)
+    delay = min(limits.RETIRE_DELAY, limits.RETIRE_SHARE * INTERVAL)
+    assert _retired(end.step(delay - 0.01)) == []
+    assert _retired(end.step(0.02)) == [1]
+    assert EpochRetired("paris", 1) in end.events
+    assert set(end.rotation.epochs) == {2}
+
+
+def _proof_here(end: Stepped, number: int) -> list[Action]:
+    end.rotation.plane_polled(frozenset({number}), now=end.now)
+    end.rotation.handle_timer(now=end.now)
+    return end.collect()
+
+
+def _retired(actions: list[Action]) -> list[int]:
+    return [action.epoch for action in actions if isinstance(action, RetireEpoch)]
+
+
+def test_an_epoch_without_a_qkd_key_is_said_so() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1, key_id=None)
+    assert QKDMissing("paris", 1) in end.events
+
+
+def phase(end: Stepped) -> TunnelPhase:
+    return end.rotation.phase
+
+
+def test_blocked_at_its_lifetime_and_not_before() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.prove(1)
+    assert BlockTunnel() not in end.step(LIFETIME - 0.001)
+    assert phase(end) is TunnelPhase.UP
+    assert BlockTunnel() in end.step(0.001)
+    assert phase(end) is TunnelPhase.BLOCKED
+    assert "max_epoch_lifetime" in end.rotation.reason
+    assert isinstance(end.events[-1], TunnelBlocked)
+    assert end.rotation.epochs == {}
+
+
+def test_lifetime_counts_although_an_attempt_is_under_way() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    assert started(end.step(LIFETIME)) == [2]  # and never reported on
+    assert phase(end) is TunnelPhase.BLOCKED
+
+
+def test_comes_back_from_blocked() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.step(LIFETIME)
+    end.fail()
+    assert started(end.step(limits.MAX_RETRY)) == [3]
+    end.commit(3)
+    assert phase(end) is TunnelPhase.UP
+    assert end.rotation.reason == ""
+    assert end.events[-1] == TunnelUp("paris", 3)
+
+
+def test_retries_back_off_within_bounds() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    waits = []
+    for _ in range(30):
+        end.fail()
+        assert end.rotation.next_attempt is not None
+        waits.append(round(end.rotation.next_attempt - end.now, 6))
+        assert len(started(end.step(waits[-1] + 1e-6))) == 1
+    assert waits[0] == pytest.approx(limits.FIRST_RETRY)
+    assert waits == sorted(waits)
+    assert waits[-1] == pytest.approx(limits.MAX_RETRY)
+    assert end.rotation.failures_in_row == 30
+    assert isinstance(end.events[-1], RotationFailed)
+
+
+def test_a_retry_never_waits_longer_than_the_interval() -> None:
+    end = Stepped(initiator=True)
+    end.rotation.reconfigure(
+        Schedule("paris", 2.0), max_epoch_lifetime=6.0, qkd_wanted=False
+    )
+    end.up()
+    for _ in range(20):
+        end.fail()
+        assert end.rotation.next_attempt is not None
+        assert end.rotation.next_attempt - end.now <= 2.0
+        end.step(2.0)
+
+
+def test_a_commit_resets_the_back_off() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    for _ in range(5):
+        end.fail()
+        end.step(limits.MAX_RETRY)
+    end.commit(6)
+    assert end.rotation.failures_in_row == 0
+    assert end.rotation.failures == 5
+
+
+def test_the_reason_is_shown_while_not_up_and_only_then() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.fail()
+    assert end.rotation.reason == "no answer"
+    end.step(1.0)
+    end.commit(2)
+    end.fail()
+    assert end.rotation.reason == ""
+
+
+def test_behind_leaps_above_the_peer() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.rotation.behind(57, now=end.now)
+    assert started(end.step(0.0)) == [58]
+
+
+def test_a_peer_that_is_not_ahead_causes_no_storm() -> None:
+    end = Stepped(initiator=True, last_epoch=9)
+    end.up()
+    for _ in range(20):
+        end.rotation.behind(3, now=end.now)
+        assert len(started(end.step(limits.MAX_RETRY))) == 1
+    assert end.rotation.failures_in_row == 20
+
+
+@pytest.mark.parametrize("epoch", [2**64 - 1, 2**63])
+def test_a_peer_at_the_end_of_all_numbers_is_not_followed(epoch: int) -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.rotation.behind(epoch, now=end.now)
+    assert started(end.step(limits.MAX_RETRY)) == [2]
+    assert isinstance(end.events[-1], RotationFailed)
+    assert str(epoch) in end.events[-1].detail
+
+
+def test_down_removes_all_and_stays_down() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.prove(1)
+    end.rotation.down()
+    assert end.collect() == [BlockTunnel()]
+    assert end.rotation.get_timer() is None
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    end.rotation.peer_silent(now=end.now)
+    end.rotation.failed("aborted", "taken down", now=end.now)
+    assert end.step(1000.0) == []
+    assert end.up() == [StartHandshake(2)]
+
+
+def test_up_twice_is_once() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    assert end.up() == []
+    assert phase(end) is TunnelPhase.UP
+
+
+def test_rotate_now() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert started(end.step(0.0)) == [2]
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert started(end.step(1.0)) == []  # one is under way
+    responder = Stepped(initiator=False)
+    responder.up()
+    responder.commit(1)
+    responder.rotation.rotate(RotateReason.OPERATOR, now=responder.now)
+    assert responder.collect() == [AskForRotation(RotateReason.OPERATOR)]
+
+
+def test_the_peer_took_it_down() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.peer_closed()
+    assert BlockTunnel() in end.collect()
+    assert phase(end) is TunnelPhase.BLOCKED
+    assert end.rotation.reason == "the peer took the tunnel down"
+    assert started(end.step(1.5 * INTERVAL)) == [2]
+
+
+def test_silence_starts_one_attempt_and_only_while_up() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.peer_silent(now=end.now)
+    assert started(end.step(0.0)) == [2]
+    end.rotation.peer_silent(now=end.now)
+    assert started(end.step(0.0)) == []
+
+
+def test_a_responder_asks_when_it_is_late() -> None:
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    end.prove(1)
+    late = limits.LATE_FACTOR * INTERVAL
+    assert not _asked(end.step(late - 0.01))
+    assert len(_asked(end.step(0.02))) == 1
+    assert len(_asked(end.step(2 * limits.LATE_REPEAT))) == 2
+    assert phase(end) is TunnelPhase.UP
+    end.commit(2)
+    assert not _asked(end.step(late - 0.01))
+
+
+def test_a_blocked_responder_asks_nothing() -> None:
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    end.step(LIFETIME)
+    assert phase(end) is TunnelPhase.BLOCKED
+    assert end.step(1000.0) == []
+
+
+def _asked(actions: list[Action]) -> list[Action]:
+    return [action for action in actions if isinstance(action, AskForRotation)]
+
+
+def test_adoption_is_up_and_rotates_at_once() -> None:
+    end = Stepped(initiator=True, last_epoch=9)
+    end.rotation.adopt((0,), active=0, expires_at=end.now + 12.0, now=end.now)
+    assert phase(end) is TunnelPhase.UP
+    end.rotation.handle_timer(now=end.now)
+    assert started(end.collect()) == [10]
+    end.commit(10)
+    end.prove(10)
+    assert _retired(end.step(limits.RETIRE_DELAY)) == [0]
+
+
+def test_adopted_epochs_with_numbers_are_all_retired_and_counted_from() -> None:
+    end = Stepped(initiator=True)
+    end.rotation.adopt((7, 8), active=8, expires_at=end.now + 12.0, now=end.now)
+    end.rotation.handle_timer(now=end.now)
+    assert started(end.collect()) == [9]
+    end.commit(9)
+    end.prove(9)
+    assert _retired(end.step(limits.RETIRE_DELAY)) == [7, 8]
+
+
+def test_adoption_keeps_the_old_expiry() -> None:
+    end = Stepped(initiator=False, last_epoch=9)
+    end.rotation.adopt((0,), active=0, expires_at=end.now + 12.0, now=end.now)
+    assert BlockTunnel() not in end.step(11.9)
+    assert BlockTunnel() in end.step(0.2)
+
+
+def test_new_schedule_keeps_the_present_expiry() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    before = end.rotation.expires_at
+    end.rotation.reconfigure(
+        Schedule("paris", 60.0), max_epoch_lifetime=180.0, qkd_wanted=False
+    )
+    assert end.rotation.expires_at == before
+    assert end.rotation.next_attempt == Schedule("paris", 60.0).next_after(1000.0)
+
+
+def test_a_shorter_schedule_that_is_due_already_is_one_rotation() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.step(4.0)
+    end.rotation.reconfigure(
+        Schedule("paris", 2.0), max_epoch_lifetime=6.0, qkd_wanted=False
+    )
+    assert started(end.step(1.9)) == [2]
+
+
+def test_proof_is_polled_for_with_back_off_then_rarely() -> None:
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    times = []
+    for _ in range(12):
+        when = end.rotation.get_timer()
+        assert when is not None
+        end.step(when - end.now)
+        times.append(end.now)
+        end.rotation.plane_polled(frozenset(), now=end.now)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert max(gaps) <= limits.MAX_POLL + 1e-9
+    assert gaps[0] == pytest.approx(limits.FIRST_POLL * limits.POLL_GROWTH)
+    end.prove(1)
+    before = end.now
+    while not end.step(0.5):
+        pass
+    assert end.actions[-1][1] == ReadPlane()
+    assert end.now - before == pytest.approx(limits.COUNTER_POLL, abs=0.6)
+
+
+def test_notices_stop_when_nobody_echoes() -> None:
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    end.rotation.plane_polled(frozenset({1}), now=end.now)
+    actions = end.step(14.0)
+    notices = [action for action in actions if isinstance(action, SendInForce)]
+    assert len(notices) == limits.MAX_FORCE_NOTICES
+
+
+def test_proof_of_other_epochs_counts_for_nothing() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.peer_in_force(99, echo=False, now=end.now)
+    end.rotation.plane_polled(frozenset({99}), now=end.now)
+    assert end.rotation.current is not None
+    assert not end.rotation.current.local_proof
+    assert not end.rotation.current.peer_proof
