@@ -87,7 +87,7 @@ class Handlers:
                     supported=option.works,
                     detail="; ".join(filter(None, (option.reason, option.hint))),
                 )
-                for option in service.planes.options
+                for option in await service.planes.options()
             ],
             dropped=service.machine.dropped(),
             tunnels=self._tunnels(),

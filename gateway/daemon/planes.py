@@ -21,11 +21,13 @@ class Planes:
         self._worker = worker
         self._ports = wireguard_ports
         self._open: dict[str, DataPlane] = {}
-        self.options: tuple[PlaneOption, ...] = ()
+        self._options: tuple[PlaneOption, ...] = ()
 
-    async def probe(self) -> None:
-        """Find out what this kernel can do."""
-        self.options = await self._worker.run(available_planes)
+    async def options(self) -> tuple[PlaneOption, ...]:
+        """Return what this kernel can do; found out when first asked."""
+        if not self._options:
+            self._options = await self._worker.run(available_planes)
+        return self._options
 
     async def get(self, wanted: PlaneName) -> DataPlane:
         """Return an open plane; ``auto`` takes the best this kernel can do.
@@ -36,7 +38,7 @@ class Planes:
         """
         name = wanted.value
         if wanted is PlaneName.AUTO:
-            name = self._best()
+            name = await self._best()
         if name not in self._open:
             plane = make_plane(name, self._ports)
             await self._worker.run(plane.open)
@@ -44,13 +46,14 @@ class Planes:
             self._open[name] = plane
         return self._open[name]
 
-    def _best(self) -> str:
-        for option in self.options:
+    async def _best(self) -> str:
+        options = await self.options()
+        for option in options:
             if option.works:
                 return option.name
         raise PlaneUnsupportedError(
             "this host can run no data plane",
-            "; ".join(f"{one.name}: {one.reason} ({one.hint})" for one in self.options),
+            "; ".join(f"{one.name}: {one.reason} ({one.hint})" for one in options),
         )
 
     async def close(self) -> None:

@@ -167,7 +167,6 @@ class Service:
             self.config.control_group,
             Handlers(self).table(),
         )
-        await self.planes.probe()
         await self.links.start(loop.time)
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
@@ -305,7 +304,7 @@ class Service:
             await self._add_tunnel(config)
 
     def _prepare_sockets(self) -> None:
-        """Keep the control channel out of ESP tunnels; let ESP in UDP share its port."""
+        """Keep the control channel out of ESP tunnels; let ESP share its port."""
         planes = {driver.plane.name for driver in self.drivers.values()}
         if "esp" not in planes:
             return

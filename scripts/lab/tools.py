@@ -5,10 +5,13 @@ import json
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from lab.gateway import INNER
 from lab.netns import Namespace
+
+_SCRIPTS = Path(__file__).parent.parent
 
 FINISH_TIMEOUT = 30.0
 """Seconds a program may take to report after its work is done."""
@@ -23,7 +26,8 @@ def spawn_tool(
         RuntimeError: It ended instead.
     """
     process = namespace.spawn(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE
+        ["env", f"PYTHONPATH={_SCRIPTS}", sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
     )
     assert process.stdout is not None  # noqa: S101  # it is a pipe
     if not process.stdout.readline():
