@@ -1,0 +1,61 @@
+"""Reads published vectors, from this repository or the cryptography-vectors package."""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import cryptography_vectors
+import pytest
+
+from gateway.crypto.kem import KEM, ML_KEM_768, ML_KEM_1024, KEMParameters
+from gateway.crypto.kem_liboqs import LiboqsKEM, find_library
+from gateway.crypto.kem_openssl import OpenSSLKEM
+
+PARAMETERS: Final[dict[int, KEMParameters]] = {768: ML_KEM_768, 1024: ML_KEM_1024}
+_FOLDER: Final = Path(__file__).parents[2] / "vectors" / "wycheproof"
+
+needs_liboqs = pytest.mark.skipif(
+    find_library() is None,
+    reason="liboqs is not installed: build liboqs 0.16 as a shared library and set "
+    "OQS_INSTALL_PATH to where it was installed",
+)
+"""liboqs is in no Debian release, so a lane may go without."""
+
+LIBOQS_MARKS: Final = (
+    needs_liboqs,
+    pytest.mark.may_skip("liboqs is in no Debian release"),
+)
+PROVIDERS: Final = ["openssl", pytest.param("liboqs", marks=LIBOQS_MARKS)]
+
+
+@cache
+def load_kem(provider: str, size: int) -> KEM:
+    """Return ML-KEM-768 or -1024 from a provider."""
+    if provider == "liboqs":
+        return LiboqsKEM(PARAMETERS[size])
+    return OpenSSLKEM(PARAMETERS[size])
+
+
+def wycheproof(name: str) -> list[Any]:
+    """Return the cases of one file, each as a parameter named by its number."""
+    cases = json.loads((_FOLDER / f"{name}.json").read_text())
+    return [pytest.param(case, id=f"tc{case['tcId']}") for case in cases]
+
+
+def bundled(path: str, first: str = "count") -> Iterator[dict[str, str]]:
+    """Yield the records of a ``KEY = VALUE`` file, each begun by the key `first`."""
+    record: dict[str, str] = {}
+    with cryptography_vectors.open_vector_file(path, "r") as lines:
+        for line in lines:
+            key, sign, value = line.partition("=")
+            key = key.strip().lower()
+            if not sign or line.startswith(("#", "[")):
+                continue
+            if key == first and record:
+                yield record
+                record = {}
+            record[key] = value.strip()
+    if record:
+        yield record
