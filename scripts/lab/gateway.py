@@ -29,6 +29,9 @@ from lab.netns import Namespace
 TUNNEL = "demo"
 LINK = "demo-link"
 PORT = 51810
+READY_TIMEOUT = 90.0
+"""Seconds a daemon may take to start: a third of one here, a minute in a slow VM."""
+
 STOP_TIMEOUT = 10.0
 """Seconds a daemon may take to stop."""
 
@@ -109,7 +112,7 @@ class Gateway:
                 binds=[(wireguard, "/var/run/wireguard")],
             )
 
-    def wait_ready(self, timeout: float = 20.0) -> float:
+    def wait_ready(self, timeout: float = READY_TIMEOUT) -> float:
         """Wait until the daemon answers; return when that was, monotonic seconds.
 
         Raises:
