@@ -228,6 +228,12 @@ class InitiatorSide:
             )
         )
 
+    def abandon(self, tunnel: TunnelState, detail: str) -> None:
+        """End what the peer cannot have committed."""
+        handshake = tunnel.handshake
+        if handshake is not None and handshake.state is not _State.COMMITTING:
+            self.fail(handshake, "aborted", detail)
+
     # -- What arrives
 
     def receive_response(

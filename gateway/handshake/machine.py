@@ -7,6 +7,7 @@ dropped, counted by reason, and not answered.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from gateway.errors import CryptoError, ProtocolError
@@ -89,6 +90,9 @@ class Machine:
     def update_tunnel(self, parameters: TunnelParameters) -> None:
         """Change a tunnel's policy, PSK, interval or plane; its keys stay.
 
+        A handshake under the old terms fails, unless M3 is out already: none may
+        complete without a QKD key, say, after `required` was asked for.
+
         Raises:
             ValueError: It would be another tunnel: identities or role differ.
         """
@@ -103,6 +107,9 @@ class Machine:
             raise ValueError("identities and role of a tunnel cannot change")
         tunnel.parameters = parameters
         tunnel.terms = parameters.terms()
+        if replace(parameters, interval=old.interval) != old:
+            self._initiator.abandon(tunnel, "the configuration changed")
+            self._responder.abandon(tunnel, "the configuration changed")
 
     def remove_tunnel(self, name: str) -> None:
         """Forget a tunnel, its handshakes and its keys."""

@@ -231,6 +231,12 @@ class ResponderSide:
         else:
             self.fail(handshake, "expired", "the peer sent no M3")
 
+    def abandon(self, tunnel: TunnelState, detail: str) -> None:
+        """End every handshake that has no M3 yet."""
+        for handshake in list(tunnel.pending.values()):
+            if handshake.state is not _State.COMMITTING:
+                self.fail(handshake, "aborted", detail)
+
     # -- What arrives
 
     def receive_initiation(

@@ -1,6 +1,7 @@
 """Weaknesses that were found in this machine, each with the attack that shows it."""
 
 import gc
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from tests.unit.handshake.pair import (
     seeded_random,
 )
 from tests.unit.handshake.strangers import remake_macs, stranger_initiation
+from tests.unit.handshake.test_tampering import step
 
 
 def renamed(datagrams: list[bytes], session_id: bytes, pair: Pair) -> list[bytes]:
@@ -239,3 +241,28 @@ def test_name_in_an_initiation_cannot_carry_control_characters() -> None:
     pair.deliver(pair.b, pair.sent(pair.a))
     assert pair.b.machine.dropped() == {"payload": 1}
     assert pair.sent(pair.b) == []
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("end", ["a", "b"])
+def test_no_handshake_completes_under_terms_that_are_gone(
+    number: int, end: str
+) -> None:
+    """`qkd = "required"` counts from the reload on, not from the next handshake."""
+    pair = Pair(policy=Policy.PREFERRED)
+    receiver, sent = step(pair, number)
+    target = pair.a if end == "a" else pair.b
+    old = pair.a_parameters if end == "a" else pair.b_parameters
+    committing = target is pair.a and number == 3
+    target.machine.update_tunnel(replace(old, interval=60.0))
+    target.drive(pair.now)
+    assert not target.events(HandshakeFailed)
+    target.machine.update_tunnel(replace(old, policy=Policy.REQUIRED))
+    pair.deliver(receiver, sent)
+    pair.pump()
+    if committing:
+        # The peer may have committed by now: only M4 can tell.
+        pair.assert_agreed(1)
+    else:
+        assert not target.committed
+        assert len(target.events(HandshakeFailed)) == 1
