@@ -132,6 +132,14 @@ class TunnelDriver:
         """The tunnel's name."""
         return self.config.name
 
+    @property
+    def _is_down(self) -> bool:
+        """Whether the operator took it down: nothing under way may bring it up.
+
+        Asked again after every wait, since that is when it happens.
+        """
+        return self.rotation.phase is TunnelPhase.DOWN
+
     def _new_rotation(self, last_epoch: int) -> TunnelRotation:
         config = self.config
         return TunnelRotation(
@@ -203,6 +211,7 @@ class TunnelDriver:
         self._context.machine.send_control(self.name, Close(CloseReason.REMOVED))
         if self._handshake is not None:
             self._context.machine.abort(self._handshake, "the tunnel is taken down")
+        self._prepared = None
         self.rotation.down()
         self._pump()
 
@@ -269,12 +278,16 @@ class TunnelDriver:
                     extra={"tunnel": self.name, "event": "failed"},
                 )
             except Exception:
-                # A fault of ours in one tunnel must not take the others with it.
+                # A fault of ours in one tunnel must not take the others with it,
+                # nor leave this one waiting for a handshake that nobody continues.
                 logger.exception(
                     "fault while handling %s",
                     type(item).__name__,
                     extra={"tunnel": self.name, "event": "fault"},
                 )
+                handshake = getattr(item, "handshake", None)
+                if isinstance(handshake, bytes):
+                    self._context.machine.abort(handshake, "internal fault; see log")
             self._pump()
 
     def _pump(self) -> None:
@@ -358,6 +371,13 @@ class TunnelDriver:
         except GatewayError as error:
             await self._stock.release(self._own_holder())
             self._fail(_reason_of(error), error)
+        except Exception:
+            logger.exception(
+                "fault while starting epoch %d",
+                epoch,
+                extra={"tunnel": self.name, "event": "fault"},
+            )
+            self._fail("fault", GatewayError("internal fault; see the log"))
         self._pump()
 
     async def _peer_address(self) -> SocketAddress:
@@ -382,7 +402,11 @@ class TunnelDriver:
                 "import keys: qgw keystore import --link "
                 f"{self.config.link} FILE; or check the link",
             )
-        self._offer = await self._plane_call(self.plane.offer, self.name, epoch)
+        offer = await self._plane_call(self.plane.offer, self.name, epoch)
+        if self._is_down:
+            await self._stock.release(self._own_holder())
+            return
+        self._offer = offer
         self._offered = offered
         self._last_address = address
         self._handshake = self._context.machine.start_handshake(
@@ -411,18 +435,27 @@ class TunnelDriver:
         except GatewayError as error:
             self._context.machine.abort(event.handshake, error.message)
             return
+        if self._is_down:
+            return
         self._prepared = event
         self.peer_terms = event.terms
         self.rotation.prepared(event.epoch)
         self._context.machine.commit(event.handshake, now=self._context.clock())
 
     async def _activate(self, event: EpochCommitted) -> None:
+        if self._is_down:
+            return
         prepared = self._prepared
         if prepared is None or prepared.epoch != event.epoch:
             raise GatewayError(f"epoch {event.epoch} was committed but not prepared")
         self._handshake = self._prepared = None
-        await self._plane_call(self.plane.activate, self.name, event.epoch)
-        self._committed(event.epoch, prepared.sources, prepared.key_id)
+        try:
+            await self._plane_call(self.plane.activate, self.name, event.epoch)
+        except GatewayError as error:
+            self._fail("plane", error)
+        else:
+            if not self._is_down:
+                self._committed(event.epoch, prepared.sources, prepared.key_id)
         await self._stock.release(self._own_holder())
 
     async def _refused(self, event: HandshakeRefused) -> None:
@@ -473,6 +506,9 @@ class TunnelDriver:
         holder = self._answer_holder(event.handshake)
         offer = self._answers.pop(event.handshake, b"")
         machine = self._context.machine
+        if self._is_down:
+            machine.abort(event.handshake, "the tunnel is taken down")
+            return
         try:
             if event.key_id is not None:
                 # Durable before any key made with it reaches the kernel.
@@ -482,12 +518,28 @@ class TunnelDriver:
         except GatewayError as error:
             machine.abort(event.handshake, error.message)
             await self._stock.release(holder)
+            await self._discard(event.epoch)
             self._record_failure("install", error.message)
             self.rotation.failed("install", error.message, now=self._context.clock())
+            return
+        if self._is_down:
+            machine.abort(event.handshake, "the tunnel is taken down")
             return
         machine.confirm(event.handshake, now=self._context.clock())
         self.peer_terms = event.terms
         self._committed(event.epoch, event.sources, event.key_id)
+
+    async def _discard(self, epoch: int) -> None:
+        """Take back what was installed of an epoch that is not to be."""
+        try:
+            await self._context.plane_worker.run(self.plane.retire, self.name, epoch)
+        except DataPlaneError as error:
+            logger.warning(
+                "cannot remove what was installed of epoch %d: %s",
+                epoch,
+                error.message,
+                extra={"tunnel": self.name, "event": "half-installed"},
+            )
 
     def _note_refusal(self, event: InitiationRefused) -> None:
         self.peer_terms = event.terms
@@ -528,7 +580,7 @@ class TunnelDriver:
         self.traffic = state
         proven = frozenset(epoch.epoch for epoch in state.epochs if epoch.received)
         self.rotation.plane_polled(proven, now=self._context.clock())
-        vanished = not any(epoch.active for epoch in state.epochs)
+        vanished = state.blocked or not any(one.active for one in state.epochs)
         if vanished and self.rotation.phase is TunnelPhase.UP:
             self._plane_lost()
 
@@ -571,6 +623,11 @@ class TunnelDriver:
                 if not recent or since >= MIN_REQUESTED_SPACING:
                     self.rotation.rotate(reason, now=now)
             case Close():
+                if self._handshake is not None:
+                    # It would wait for an answer that is not to come.
+                    self._context.machine.abort(
+                        self._handshake, "the peer took the tunnel down"
+                    )
                 self.rotation.peer_closed()
             case _:
                 pass

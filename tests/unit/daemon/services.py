@@ -1,0 +1,262 @@
+"""Two whole services in one process: real sockets, real stores, planes in memory."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from gateway.config.identity_files import (
+    write_private_identity,
+    write_public_identity,
+)
+from gateway.config.load import load_config
+from gateway.config.model import LogFormat, PlaneName
+from gateway.crypto.identity import (
+    PrivateIdentity,
+    encode_private,
+    encode_public,
+    generate_identity,
+)
+from gateway.daemon.handlers import Handlers
+from gateway.daemon.planes import Planes
+from gateway.daemon.service import Service
+from gateway.daemon.tunnel import TunnelDriver
+from gateway.dataplane.base import DataPlane
+from gateway.dataplane.choose import PlaneOption
+from gateway.dataplane.fake import FakePlane
+from gateway.keystore.master_key import create_master_key
+from gateway.qkd.seed import create_seed
+
+LINK = "fibre"
+TUNNEL = "paris"
+PATIENCE = 8.0
+"""Seconds to wait for what takes milliseconds on an idle machine."""
+
+
+class MemoryPlanes:
+    """Stands where `gateway.daemon.planes.Planes` does; has one plane in memory."""
+
+    def __init__(self, plane: FakePlane) -> None:
+        self.plane = plane
+
+    async def options(self) -> tuple[PlaneOption, ...]:
+        """Say that there is one."""
+        return (PlaneOption("esp"),)
+
+    async def get(self, wanted: PlaneName) -> DataPlane:
+        """Return the plane in memory."""
+        return self.plane
+
+    async def close(self) -> None:
+        """Close nothing: the plane stands for the kernel, which outlives us."""
+
+
+@dataclass
+class End:
+    """One gateway.
+
+    Attributes:
+        letter: ``a`` initiates.
+        folder: Its files.
+        port: Of its control socket on loopback.
+        identity: Its identity.
+        plane: Its kernel, which outlives the service.
+        tunnel_keys: TOML of each tunnel, by name.
+        link_keys: TOML of the link.
+        service: The service while it runs.
+    """
+
+    letter: str
+    folder: Path
+    port: int
+    identity: PrivateIdentity
+    plane: FakePlane
+    tunnel_keys: dict[str, dict[str, object]] = field(default_factory=dict)
+    link_keys: dict[str, object] = field(default_factory=dict)
+    gateway_keys: dict[str, object] = field(default_factory=dict)
+    service: Service = field(init=False)
+
+    @property
+    def path(self) -> Path:
+        """The configuration."""
+        return self.folder / "gateway.toml"
+
+    def write(self) -> None:
+        """Write the configuration as it stands."""
+        gateway: dict[str, object] = {
+            "identity": "identity",
+            "listen": [f"127.0.0.1:{self.port}"],
+            "state_dir": "state",
+            "control_socket": "control.sock",
+            "control_group": "root",
+            **self.gateway_keys,
+        }
+        lines = ["[gateway]", *_toml(gateway)]
+        lines += ["[keystore]", 'path = "keys.db"', 'master_key = "master-key"']
+        lines += ["[log]", 'format = "console"']
+        lines += [f"[links.{LINK}]", *_toml(self.link_keys)]
+        for name, keys in self.tunnel_keys.items():
+            lines += [f"[tunnels.{name}]", *_toml(keys)]
+        self.path.write_text("\n".join(lines) + "\n")
+        self.path.chmod(0o600)
+
+    def make(self) -> Service:
+        """Make the service, not yet started."""
+        self.write()
+        self.service = Service(
+            load_config(self.path), self.path, {}, log_format=LogFormat.CONSOLE
+        )
+        self.service.planes = cast("Planes", MemoryPlanes(self.plane))
+        return self.service
+
+    async def start(self) -> None:
+        """Start a new service."""
+        await self.make().start()
+
+    async def stop(self) -> None:
+        """Stop it as SIGTERM does."""
+        await self.service.stop()
+
+    @property
+    def driver(self) -> TunnelDriver:
+        """Driver of the tunnel."""
+        return self.service.drivers[TUNNEL]
+
+    async def call(self, method: str, **params: object) -> Any:  # JSON
+        """Ask as the control socket does."""
+        return await Handlers(self.service).table()[method](params)
+
+    async def status(self, name: str = TUNNEL) -> dict[str, Any]:
+        """Return a tunnel's status."""
+        result: dict[str, Any] = await self.call("tunnel.show", name=name)
+        return result
+
+    async def stock(self) -> dict[str, Any]:
+        """Return the link's stock."""
+        result: list[dict[str, Any]] = await self.call("keystore.status", link=LINK)
+        return result[0]
+
+    async def import_keys(self, numbers: Iterable[int]) -> dict[str, Any]:
+        """Import keys that are told apart by a number."""
+        keys = [{"key_ID": str(UUID(int=n)), "key": _key(n)} for n in numbers]
+        result: dict[str, Any] = await self.call(
+            "keystore.import", link=LINK, keys=keys
+        )
+        return result
+
+    def in_force(self) -> bool:
+        """Whether the tunnel's newest epoch is proven at both ends."""
+        current = self.driver.rotation.current
+        return current is not None and current.in_force_at is not None
+
+
+def _key(number: int) -> str:
+    import base64  # noqa: PLC0415  # the only use
+
+    return base64.b64encode(number.to_bytes(32)).decode()
+
+
+def _toml(keys: dict[str, object]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return UDP ports of loopback that nobody has."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [int(sock.getsockname()[1]) for sock in sockets]
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def make_ends(folder: Path, *, simulated: bool = True, suite: int = 1) -> list[End]:
+    """Make two gateways with one tunnel; nothing is started."""
+    ports = free_ports(2)
+    ends = []
+    for letter, port in zip("ab", ports, strict=True):
+        place = folder / letter
+        place.mkdir(mode=0o700)
+        end = End(letter, place, port, generate_identity(suite), FakePlane())
+        write_private_identity(place / "identity", encode_private(end.identity))
+        create_master_key(place / "master-key")
+        ends.append(end)
+    first, second = ends
+    first.plane.connect(second.plane)
+    create_seed(first.folder / "seed")
+    (second.folder / "seed").touch(mode=0o600)
+    (second.folder / "seed").write_bytes((first.folder / "seed").read_bytes())
+    for end, peer in ((first, second), (second, first)):
+        write_public_identity(
+            end.folder / "peer.pub", encode_public(peer.identity.public)
+        )
+        end.link_keys = (
+            {"source": "simulated", "rate": 100.0, "seed_file": "seed", "capacity": 400}
+            if simulated
+            else {"source": "file", "low_water": 2}
+        )
+        end.tunnel_keys[TUNNEL] = tunnel_keys(end, peer)
+    return ends
+
+
+def tunnel_keys(end: End, peer: End, number: int = 0) -> dict[str, object]:
+    """Return the TOML of a tunnel between two ends."""
+    own, other = (1, 2) if end.letter == "a" else (2, 1)
+    high, low = divmod(number, 256)
+    return {
+        "peer": "peer.pub",
+        "endpoint": f"127.0.0.1:{peer.port}",
+        "role": "initiator" if end.letter == "a" else "responder",
+        "plane": "esp",
+        "qkd": "required",
+        "link": LINK,
+        "interface": f"qgw{number}",
+        "rotation_interval": 60.0,
+        "addresses": [f"10.{own}0{high}.{low}.1/32"],
+        "local_subnets": [f"10.{own}{high}.{low}.0/24"],
+        "remote_subnets": [f"10.{other}{high}.{low}.0/24"],
+    }
+
+
+async def until(
+    condition: Callable[[], object | Awaitable[object]],
+    what: str,
+    patience: float = PATIENCE,
+) -> None:
+    """Wait until something is so.
+
+    Raises:
+        AssertionError: It did not become so in time.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience
+    while True:
+        result = condition()
+        if isinstance(result, Awaitable):
+            result = await result
+        if result:
+            return
+        if loop.time() > end:
+            raise AssertionError(f"not in {patience:g} s: {what}")
+        await asyncio.sleep(0.01)
+
+
+async def stays(
+    condition: Callable[[], object], what: str, seconds: float = 0.3
+) -> None:
+    """Check that something remains so for a while.
+
+    Raises:
+        AssertionError: It did not.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        assert condition(), what
+        await asyncio.sleep(0.01)
