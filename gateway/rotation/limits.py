@@ -5,8 +5,9 @@ from typing import Final
 FIRST_POLL: Final = 0.02
 """After activation: the probe of a local link is already back."""
 
-MAX_POLL: Final = 0.5
-"""Between polls while an epoch is not in force."""
+MAX_POLL: Final = 0.25
+"""Between polls while an epoch is not in force: WireGuard's lost handshakes are
+started again by polls, and must be done within five seconds."""
 
 POLL_GROWTH: Final = 2.0
 

@@ -298,7 +298,8 @@ class TunnelRotation:
             epoch.local_proof = True
             self._notice_at = now
             self._check_force(epoch, now=now)
-        if epoch.phase is EpochPhase.COMMITTED and not epoch.local_proof:
+        if epoch.phase is EpochPhase.COMMITTED:
+            # Even with our own proof: a plane may have to help the peer to its.
             self._poll_wait = min(self._poll_wait * limits.POLL_GROWTH, limits.MAX_POLL)
             self._poll_at = now + self._poll_wait
         else:
@@ -324,6 +325,7 @@ class TunnelRotation:
             return
         epoch.move(EpochPhase.IN_FORCE)
         epoch.in_force_at = now
+        self._poll_at = now + limits.COUNTER_POLL
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
@@ -385,7 +387,7 @@ class TunnelRotation:
 
     def _poll(self) -> None:
         epoch = self.current
-        if epoch is not None and not epoch.local_proof:
+        if epoch is not None and epoch.phase is EpochPhase.COMMITTED:
             self._actions.append(PollPlane())
         else:
             self._actions.append(ReadPlane())

@@ -43,7 +43,7 @@ def main() -> int:
         )
         print("the QKD link between them is simulated: its keys are not quantum keys")
         try:
-            summary = _run(ends, namespaces, arguments.seconds)
+            summary = _run(ends, namespaces, arguments)
         except (RuntimeError, TimeoutError) as error:
             print(f"demo: {error}", file=sys.stderr)
             for end in ends:
@@ -73,6 +73,13 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=DEFAULT_SECONDS)
     parser.add_argument("--interval", type=float, default=DEFAULT_INTERVAL)
     parser.add_argument("--plane", choices=["auto", *PREFERENCE], default="auto")
+    parser.add_argument(
+        "--every",
+        type=float,
+        default=1.0,
+        metavar="MS",
+        help="milliseconds between packets each way; a slow VM cannot do 1",
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep-logs", type=Path)
     return parser.parse_args()
@@ -99,8 +106,9 @@ def _choose_plane(wanted: str) -> str:
 def _run(
     ends: tuple[Gateway, Gateway],
     namespaces: tuple[Namespace, Namespace],
-    seconds: float,
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
+    seconds: float = arguments.seconds
     capture = start_capture(namespaces[0])
     for end in reversed(ends):
         end.start()
@@ -110,7 +118,7 @@ def _run(
     print(
         f"epoch {first} in force {time.monotonic() - ready:.2f} s after both were ready"
     )
-    senders = start_traffic(namespaces, seconds)
+    senders = start_traffic(namespaces, seconds, interval=arguments.every / 1000)
     _follow(watcher, seconds, shown={first})
     reports = [finish_tool(sender) for sender in senders]
     watcher.look()
