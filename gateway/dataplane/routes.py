@@ -18,6 +18,11 @@ ROUTE_PROTOCOL = 181
 and below the numbers that routing daemons registered in rt_protos."""
 
 
+GUARD_METRIC = 0xFFFF_0000
+"""Metric of the routes that refuse a prefix when its tunnel has no route: worse
+than any an operator would choose for a real one."""
+
+
 class Routes:
     """Our routes in the main table. Reached as `Links.routes`."""
 
@@ -74,6 +79,20 @@ class Routes:
                 self._refuse_foreign_route(prefix)
                 self._route.route("replace", **settings)
 
+    def guard(self, prefix: str) -> None:
+        """Refuse a prefix (ICMP unreachable) while no other route leads there."""
+        with kernel_call(f"guard {prefix} with an unreachable route"):
+            self._route.route("replace", **self._guard_settings(prefix))
+
+    def remove_guard(self, prefix: str) -> None:
+        """Remove what `guard` made; absence is fine."""
+        with kernel_call(f"remove the unreachable route to {prefix}"):
+            try:
+                self._route.route("del", **self._guard_settings(prefix))
+            except NetlinkError as error:
+                if _number(error) != errno.ESRCH:
+                    raise
+
     def delete(self, prefix: str, name: str) -> None:
         """Remove our route to a prefix by this interface; absence is fine."""
         with kernel_call(f"remove the route to {prefix}"):
@@ -118,11 +137,23 @@ class Routes:
             "table": _RT_TABLE_MAIN,
         }
 
+    def _guard_settings(self, prefix: str) -> dict[str, Any]:
+        network = ip_network(prefix)
+        return {
+            "dst": str(network),
+            "type": "unreachable",
+            "priority": GUARD_METRIC,
+            "proto": ROUTE_PROTOCOL,
+            "family": address_family(network.version),
+            "table": _RT_TABLE_MAIN,
+        }
+
     def _refuse_foreign_route(self, prefix: str) -> None:
         network = ip_network(prefix)
         for route in self._route.get_routes(family=address_family(network.version)):
             if (
                 route["proto"] == ROUTE_PROTOCOL
+                and route.get_attr("RTA_PRIORITY") != GUARD_METRIC
                 and route.get_attr("RTA_TABLE") == _RT_TABLE_MAIN
                 and _destination(route) == str(network)
             ):

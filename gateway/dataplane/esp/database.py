@@ -25,7 +25,7 @@ from gateway.dataplane.esp.policies import (
     policy_request,
     read_policy,
 )
-from gateway.dataplane.esp.rules import REQID_BASE, Rule
+from gateway.dataplane.esp.rules import REQID_BASE, PolicyKey, Rule
 from gateway.dataplane.refusals import kernel_call
 from gateway.dataplane.xfrm import constants as c
 from gateway.dataplane.xfrm.connection import XfrmConnection
@@ -48,7 +48,13 @@ TRIAL_LIFETIME = 2
 
 @dataclass(slots=True)
 class Inventory:
-    """What is in the kernel under our reqids, by reqid."""
+    """What is in the kernel under our reqids, by reqid.
+
+    Attributes:
+        associations: SAs.
+        policies: Policies with a template.
+        passing: Policies of our priorities without one, which let packets through.
+    """
 
     associations: dict[int, list[Found]] = field(
         default_factory=lambda: defaultdict(list)
@@ -56,6 +62,12 @@ class Inventory:
     policies: dict[int, list[FoundPolicy]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    passing: set[PolicyKey] = field(default_factory=set)
+
+    def forget(self, reqid: int) -> None:
+        """Strike out what a tunnel has taken over."""
+        self.associations.pop(reqid, None)
+        self.policies.pop(reqid, None)
 
 
 class Database:
@@ -115,6 +127,8 @@ class Database:
                 policy = read_policy(message)
                 if policy.reqid > REQID_BASE:
                     inventory.policies[policy.reqid].append(policy)
+                elif policy.is_passing:
+                    inventory.passing.add(policy.rule.key)
         return inventory
 
     def install(

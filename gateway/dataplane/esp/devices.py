@@ -6,6 +6,7 @@ source addresses are chosen right, and what no policy catches is dropped by it.
 """
 
 import os
+from collections.abc import Iterable
 from ipaddress import ip_interface, ip_network
 
 from gateway.dataplane.base import TunnelSpec
@@ -55,10 +56,21 @@ class Devices:
         self.links.routes.set(
             spec.interface, spec.remote_subnets, sources=self._sources(spec)
         )
+        if self.has_xfrm:
+            # No policy would catch what is not routed to the interface.
+            for prefix in spec.remote_subnets:
+                self.links.routes.guard(prefix)
 
     def remove(self, spec: TunnelSpec) -> None:
         """Remove a tunnel's interface, and with it its addresses and routes."""
         self.links.remove_interface(spec.interface, spec.name)
+        self.unguard(spec.remote_subnets)
+
+    def unguard(self, prefixes: Iterable[str]) -> None:
+        """Stop refusing prefixes that no tunnel leads to any more."""
+        if self.has_xfrm:
+            for prefix in prefixes:
+                self.links.routes.remove_guard(prefix)
 
     def follow_path(self, spec: TunnelSpec, peer: str) -> None:
         """Set the MTU that the outer path to the peer leaves, unless configured."""

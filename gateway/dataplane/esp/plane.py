@@ -1,6 +1,8 @@
 """The ESP data plane. How it works is said in this folder's `__init__`."""
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 
 from gateway.dataplane.base import EpochInstall, PlaneState, TunnelSpec
 from gateway.dataplane.esp.associations import (
@@ -12,7 +14,7 @@ from gateway.dataplane.esp.associations import (
 from gateway.dataplane.esp.database import Database, Inventory
 from gateway.dataplane.esp.devices import Devices
 from gateway.dataplane.esp.probe import Prober, probe_target
-from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
+from gateway.dataplane.esp.rules import MAX_INDEX, PolicyKey, Purpose, Rule, rules_of
 from gateway.dataplane.esp.tunnel import Tunnel
 from gateway.errors import DataPlaneError, GatewayError
 
@@ -61,23 +63,23 @@ class EspPlane:
             return
         self._check_index(spec)
         tunnel = Tunnel(spec, self._rules(spec), probe_target(spec))
-        found = self._inventory.associations.pop(tunnel.reqid, [])
-        policies = self._inventory.policies.pop(tunnel.reqid, [])
-        tunnel.adopt(found, policies)
+        policies = self._inventory.policies.get(tunnel.reqid, [])
+        tunnel.adopt(self._inventory.associations.get(tunnel.reqid, []), policies)
         self._spis.update(sa.spi for sa in tunnel.all_associations())
-        there = {_key(policy.rule) for policy in policies}
+        there = {policy.rule.key for policy in policies}
+        self._settle_policies(tunnel, there)
         try:
-            self._settle_policies(tunnel, there)
             self._devices.settle(spec)
         except GatewayError:
             if not policies:
                 self._dismantle(tunnel)
             raise
-        wanted = {_key(rule) for rule in tunnel.rules}
+        wanted = {rule.key for rule in tunnel.rules}
         self._database.delete_policies(
-            policy.rule for policy in policies if _key(policy.rule) not in wanted
+            policy.rule for policy in policies if policy.rule.key not in wanted
         )
         self._tunnels[spec.name] = tunnel
+        self._inventory.forget(tunnel.reqid)
 
     def update_tunnel(self, spec: TunnelSpec) -> None:
         """See `DataPlane.update_tunnel`; another index or interface starts afresh."""
@@ -90,18 +92,17 @@ class EspPlane:
             self.add_tunnel(spec)
             return
         before = tunnel.rules
-        tunnel.spec, tunnel.rules = spec, self._rules(spec)
-        tunnel.probe_target = probe_target(spec)
+        self._change(tunnel, spec)
         try:
-            self._settle_policies(tunnel, {_key(rule) for rule in before})
+            self._devices.settle(spec)
         except GatewayError:
-            tunnel.spec, tunnel.rules = old, before
-            tunnel.probe_target = probe_target(old)
+            after = tunnel.rules
+            self._change(tunnel, old)
+            self._drop_policies(after, keep=before)
+            self._devices.settle(old)
             raise
-        self._devices.settle(spec)
-        tunnel.path = None
-        wanted = {_key(rule) for rule in tunnel.rules}
-        self._database.delete_policies(r for r in before if _key(r) not in wanted)
+        self._drop_policies(before, keep=tunnel.rules)
+        self._devices.unguard(set(old.remote_subnets) - set(spec.remote_subnets))
 
     def remove_tunnel(self, name: str) -> None:
         """See `DataPlane.remove_tunnel`."""
@@ -239,25 +240,54 @@ class EspPlane:
                     f"tunnels {spec.name} and {other.spec.name} have one index"
                 )
 
-    def _settle_policies(
-        self, tunnel: Tunnel, there: set[tuple[int, str, str, int]]
-    ) -> None:
+    def _change(self, tunnel: Tunnel, spec: TunnelSpec) -> None:
+        """Give a tunnel another specification, and the policies it lacks for that."""
+        there = {rule.key for rule in tunnel.rules}
+        rules = self._rules(spec)
+        self._settle_policies(replace(tunnel, spec=spec, rules=rules), there)
+        tunnel.spec, tunnel.rules = spec, rules
+        tunnel.probe_target = probe_target(spec)
+        tunnel.path = None
+
+    def _settle_policies(self, tunnel: Tunnel, there: set[PolicyKey]) -> None:
         """Add policies that are missing, and bring those that are there up to date."""
         active = tunnel.sending
         added: list[Rule] = []
         try:
             for rule in tunnel.rules:
-                if _key(rule) not in there:
+                if not (rule.key in there or self._is_shared(rule, tunnel)):
                     self._database.add_policy(rule, tunnel.reqid, active)
                     added.append(rule)
         except GatewayError:
             self._database.delete_policies(added)
             raise
         self._database.update_policies(
-            [rule for rule in tunnel.rules if _key(rule) in there],
+            [rule for rule in tunnel.rules if rule.key in there],
             tunnel.reqid,
             active,
         )
+
+    def _is_shared(self, rule: Rule, tunnel: Tunnel) -> bool:
+        """Return whether a policy is in the kernel for another tunnel.
+
+        Those that let packets of our own networks through may serve many.
+        """
+        if rule.purpose is not Purpose.PASS:
+            return False
+        return rule.key in self._inventory.passing or any(
+            rule in other.rules
+            for other in self._tunnels.values()
+            if other.spec.name != tunnel.spec.name
+        )
+
+    def _drop_policies(self, rules: Iterable[Rule], keep: Iterable[Rule] = ()) -> None:
+        """Delete policies that neither `keep` nor any other tunnel has."""
+        kept = {rule.key for rule in keep}
+        for tunnel in self._tunnels.values():
+            kept.update(r.key for r in tunnel.rules if r.purpose is Purpose.PASS)
+        going = [rule for rule in rules if rule.key not in kept]
+        self._database.delete_policies(going)
+        self._inventory.passing.difference_update(rule.key for rule in going)
 
     def _replace(self, tunnel: Tunnel, known: Pair) -> None:
         """Put aside the SAs of an epoch that is being installed a second time.
@@ -287,7 +317,7 @@ class EspPlane:
         """Remove all that was made for a tunnel; the policies go last."""
         self._devices.remove(tunnel.spec)
         self._drop_associations(tunnel)
-        self._database.delete_policies(tunnel.rules)
+        self._drop_policies(tunnel.rules)
         self._spis.difference_update(tunnel.offers)
 
     def _follow_path(self, tunnel: Tunnel, install: EpochInstall) -> None:
@@ -299,8 +329,3 @@ class EspPlane:
     def _probe(self, tunnel: Tunnel) -> None:
         if tunnel.probe_target is not None:
             self._prober.send(tunnel.probe_target)
-
-
-def _key(rule: Rule) -> tuple[int, str, str, int]:
-    """Return what makes two policies the same one for the kernel."""
-    return rule.direction, rule.source, rule.destination, rule.if_id

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 
 from gateway.dataplane.esp.associations import Association
-from gateway.dataplane.esp.rules import Purpose, Rule
+from gateway.dataplane.esp.rules import MAX_PRIORITY, PRIORITY_BASE, Purpose, Rule
 from gateway.dataplane.xfrm import constants as c
 from gateway.dataplane.xfrm.messages import build, parse_message
 
@@ -72,11 +72,13 @@ class FoundPolicy:
         rule: Its selector and direction; SEND for outward policies, RECEIVE else.
         reqid: That of its template, 0 if it has none.
         spi: SPI that it sends with, 0 if it names none or refuses.
+        is_passing: Whether it is one of ours that let packets through as they are.
     """
 
     rule: Rule
     reqid: int
     spi: int
+    is_passing: bool
 
 
 def read_policy(message: bytes) -> FoundPolicy:
@@ -97,4 +99,5 @@ def read_policy(message: bytes) -> FoundPolicy:
         ),
         templates[0]["reqid"] if templates else 0,
         templates[0]["id"]["spi"] if templates and allowed else 0,
+        allowed and not templates and PRIORITY_BASE <= info["priority"] <= MAX_PRIORITY,
     )

@@ -43,6 +43,12 @@ class Purpose(Enum):
     """Let through as if there were no tunnel."""
 
 
+PolicyKey = tuple[int, str, str, int]
+"""What makes two policies the same one for the kernel."""
+
+MAX_PRIORITY = PRIORITY_BASE + 2 * 128 + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One policy of the kernel's database.
@@ -65,6 +71,11 @@ class Rule:
     def family(self) -> int:
         """AF_INET or AF_INET6."""
         return int(socket.AF_INET6 if ":" in self.destination else socket.AF_INET)
+
+    @property
+    def key(self) -> PolicyKey:
+        """What makes two policies the same one for the kernel."""
+        return self.direction, self.source, self.destination, self.if_id
 
     def selector(self) -> dict[str, Any]:
         """Return the value of the policy's xfrm_selector."""

@@ -47,6 +47,18 @@ def run(*command: str) -> str:
     return done.stdout
 
 
+def ping(namespace: str, target: str, size: int = 56) -> bool:
+    """Ping with so many bytes, unfragmented; return whether an answer came."""
+    options = ("-c1", "-W1", "-Mdo", f"-s{size}")
+    done = subprocess.run(  # noqa: S603  # commands of this file
+        ("/bin/ip", "netns", "exec", namespace, "ping", *options, target),
+        check=False,
+        capture_output=True,
+        timeout=10,
+    )
+    return done.returncode == 0
+
+
 @dataclass(frozen=True)
 class Layout:
     """Which address families are outside and inside."""
@@ -271,6 +283,35 @@ def make_pair(layout: Layout | None = None) -> Iterator[Pair]:
             site.call(site.plane.add_tunnel, site.spec)
             sites.append(site)
         yield Pair(sites[0], sites[1])
+
+
+@contextmanager
+def hosts_behind(pair: Pair) -> Iterator[tuple[str, str]]:
+    """Put a host behind each gateway; yield the near one and the far one's address."""
+    names = []
+    for side, site in enumerate(pair.sites):
+        name = f"{site.namespace}h"
+        names.append(name)
+        run("ip", "netns", "add", name)
+        run(
+            *("ip", "link", "add", "lan", "netns", site.namespace, "type", "veth"),
+            *("peer", "name", "lan", "netns", name),
+        )
+        for namespace, host in ((site.namespace, 129), (name, 130)):
+            ip = ("ip", "-n", namespace)
+            address = f"10.{side + 1}.0.{host}/25"
+            run(*ip, "address", "add", address, "dev", "lan")
+            run(*ip, "link", "set", "lan", "up")
+        run("ip", "-n", name, "route", "add", "default", "via", f"10.{side + 1}.0.129")
+        run(
+            *("ip", "netns", "exec", site.namespace),
+            *("sysctl", "-qw", "net.ipv4.ip_forward=1"),
+        )
+    try:
+        yield names[0], "10.2.0.130"
+    finally:
+        for name in names:
+            run("ip", "netns", "delete", name)
 
 
 def control_socket(address: str) -> socket.socket:

@@ -1,0 +1,159 @@
+"""A daemon that comes back finds its tunnels and disturbs nothing."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from gateway.errors import GatewayError, PlaneConflictError
+from tests.kernel.esp.sites import Pair, Tap, Traffic
+from tests.kernel.esp.test_esp_contract import packet_arrives
+
+pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(60)]
+
+
+FOREIGN_POLICY = ("policy", "add", "dir", "out", "priority", "1")
+
+
+def test_a_restart_interrupts_nothing_and_knows_its_epoch(pair: Pair) -> None:
+    pair.rotate()
+    with Tap(pair) as tap, Traffic(pair) as traffic:
+        for _ in range(5):
+            time.sleep(0.1)
+            pair.near.restart()
+            (epoch,) = pair.near.read_state().epochs
+            assert (epoch.epoch, epoch.active) == (pair.epoch, True)
+            pair.rotate()
+    assert (traffic.lost, traffic.refused, tap.leaks) == (0, [0, 0], 0)
+    assert len(pair.near.ip("xfrm", "state").split("src ")) == 3
+
+
+def test_a_restart_between_prepare_and_activate(pair: Pair) -> None:
+    pair.rotate()
+    pair.prepare()
+    pair.near.restart()
+    states = [(e.epoch, e.active) for e in pair.near.read_state().epochs]
+    assert states == [(1, True), (2, False)]
+    pair.activate()
+    pair.wait_in_force()
+    pair.retire(1)
+    assert packet_arrives(pair.near, pair.far)
+
+
+def test_a_restart_while_blocked_stays_blocked(pair: Pair) -> None:
+    pair.near.restart()
+    with Tap(pair) as tap:
+        assert not pair.near.send_once(pair.far.inner)
+    assert pair.near.read_state().blocked
+    pair.rotate()
+    assert tap.leaks == 0
+
+
+def test_prefixes_that_changed_while_it_was_away(pair: Pair) -> None:
+    pair.rotate()
+    pair.near.spec = replace(
+        pair.near.spec, remote_subnets=("10.2.0.0/24", "10.77.0.0/16")
+    )
+    pair.near.restart()
+    assert packet_arrives(pair.near, pair.far)
+    assert "10.77.0.0/16" in pair.near.ip("xfrm", "policy")
+    assert "10.77.0.0/16 dev qgw-paris" in pair.near.ip("route")
+    pair.near.spec = replace(pair.near.spec, remote_subnets=("10.2.0.0/24",))
+    pair.near.restart()
+    assert "10.77" not in pair.near.ip("xfrm", "policy") + pair.near.ip("route")
+    assert packet_arrives(pair.near, pair.far)
+
+
+def test_update_changes_prefixes_and_no_keys(pair: Pair) -> None:
+    pair.rotate()
+    wider = replace(pair.near.spec, remote_subnets=("10.2.0.0/24", "fd00:5::/64"))
+    with Traffic(pair) as traffic:
+        time.sleep(0.1)
+        pair.near.call(pair.near.plane.update_tunnel, wider)
+        time.sleep(0.1)
+        pair.near.call(pair.near.plane.update_tunnel, pair.near.spec)
+        time.sleep(0.1)
+    assert traffic.lost == 0
+    assert "fd00:5" not in pair.near.ip("xfrm", "policy") + pair.near.ip("-6", "route")
+
+
+def test_removal_leaves_nothing(pair: Pair) -> None:
+    before = pair.far.ip("route")
+    pair.rotate()
+    pair.near.call(pair.near.plane.remove_tunnel, "paris")
+    assert pair.near.ip("xfrm", "state") + pair.near.ip("xfrm", "policy") == ""
+    assert "qgw-paris" not in pair.near.ip("link") + pair.near.ip("route")
+    assert before == pair.far.ip("route")
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        (("link", "add", "qgw-rome", "type", "dummy"), "qgw-rome"),
+        (("route", "add", "10.66.0.0/16", "dev", "cable"), "10.66.0.0/16"),
+        (("address", "add", "10.8.0.1/30", "dev", "cable"), "10.8.0.1"),
+        (("xfrm", *FOREIGN_POLICY, "dst", "10.66.0.0/16"), "10.66.0.0/16"),
+    ],
+)
+def test_what_is_not_ours_is_left_and_nothing_half_made(
+    pair: Pair, command: tuple[str, ...], word: str
+) -> None:
+    rome = replace(
+        pair.near.spec,
+        name="rome",
+        index=99,
+        interface="qgw-rome",
+        addresses=("10.8.0.1/30",),
+        remote_subnets=("10.66.0.0/16",),
+    )
+    pair.near.ip(*command)
+
+    def everything() -> list[list[str]]:
+        return [
+            sorted(pair.near.ip(*what.split()).splitlines())
+            for what in ("-o link", "-4 -o address", "route", "xfrm policy")
+        ]
+
+    before = everything()
+    with pytest.raises(PlaneConflictError) as caught:
+        pair.near.call(pair.near.plane.add_tunnel, rome)
+    assert word in str(caught.value)
+    assert caught.value.hint
+    assert everything() == before
+
+
+def test_an_update_that_conflicts_leaves_everything(pair: Pair) -> None:
+    pair.rotate()
+    pair.near.ip("route", "add", "10.66.0.0/16", "dev", "cable")
+    pair.near.ip("xfrm", *FOREIGN_POLICY, "dst", "10.67.0.0/16")
+    before = sorted(pair.near.ip("xfrm", "policy").splitlines())
+    routes = pair.near.ip("route")
+    for prefix in ("10.66.0.0/16", "10.67.0.0/16"):
+        spec = replace(pair.near.spec, remote_subnets=("10.2.0.0/24", prefix))
+        with pytest.raises(PlaneConflictError):
+            pair.near.call(pair.near.plane.update_tunnel, spec)
+        assert sorted(pair.near.ip("xfrm", "policy").splitlines()) == before
+        assert pair.near.ip("route") == routes
+    assert packet_arrives(pair.near, pair.far)
+
+
+def test_indexes_are_checked(pair: Pair) -> None:
+    for index in (0, 65536, pair.near.spec.index):
+        with pytest.raises(GatewayError):
+            pair.near.call(
+                pair.near.plane.add_tunnel,
+                replace(pair.near.spec, name="rome", index=index, interface="q"),
+            )
+
+
+def test_a_hub_keeps_its_own_lan(pair: Pair) -> None:
+    """A remote prefix that covers ours (10/8) must not swallow our own network."""
+    spec = replace(pair.near.spec, remote_subnets=("10.0.0.0/8",))
+    pair.near.call(pair.near.plane.update_tunnel, spec)
+    pair.rotate()
+    assert packet_arrives(pair.near, pair.far)
+    policies = pair.near.ip("xfrm", "policy", "list", "dir", "out")
+    assert "dst 10.1.0.0/24" in policies
+    with Tap(pair) as tap:
+        assert packet_arrives(pair.near, pair.near)
+    assert tap.leaks == 0

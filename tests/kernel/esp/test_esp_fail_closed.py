@@ -1,0 +1,185 @@
+"""What must not pass does not pass, whatever happened before."""
+
+import secrets
+import socket
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from gateway.dataplane.base import EpochInstall
+from gateway.errors import DataPlaneError
+from tests.kernel.esp.sites import MARKER, Pair, Site, Tap, Traffic, hosts_behind, ping
+from tests.kernel.esp.test_esp_contract import packet_arrives
+
+pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(60)]
+
+
+def test_before_the_first_epoch_nothing_leaves(pair: Pair) -> None:
+    with Tap(pair) as tap:
+        for target in (pair.far.inner, "10.9.0.2"):
+            assert not pair.near.send_once(target)
+            assert not pair.near.send_once(target, pair.near.inner)
+            assert not pair.near.send_once(target, pair.near.outer)
+        pair.prepare()
+        assert not pair.near.send_once(pair.far.inner)
+    assert (tap.leaks, tap.esp, tap.udp) == (0, 0, 0)
+
+
+def test_a_host_behind_the_gateway_gets_nothing_out_in_clear(pair: Pair) -> None:
+    # As if somebody had pointed the prefix at the bare cable.
+    pair.near.ip("route", "replace", "10.2.0.0/24", "via", pair.far.outer)
+    with hosts_behind(pair) as (host, address), Tap(pair) as tap:
+        assert not ping(host, address)
+    assert tap.protocols[socket.IPPROTO_ICMP] == 0
+
+
+def test_clear_text_that_claims_to_come_from_the_peer_is_refused(pair: Pair) -> None:
+    pair.rotate()
+    # The far end turns attacker: no policies, and routes straight to the cable.
+    pair.far.call(pair.far.plane.remove_tunnel, "paris")
+    pair.far.ip("route", "add", "10.1.0.0/24", "via", pair.near.outer)
+    with Tap(pair) as tap:
+        assert not packet_arrives(pair.far, pair.near, pair.far.inner)
+    assert tap.leaks == 1  # it was sent, and in clear; it was not taken
+
+
+def test_block_stops_both_ways_at_once(pair: Pair) -> None:
+    pair.rotate()
+    with Tap(pair) as tap, Traffic(pair) as traffic:
+        time.sleep(0.2)
+        for site in pair.sites:
+            site.call(site.plane.block, "paris")
+        sent = list(traffic.sent)
+        time.sleep(0.3)
+        refused = list(traffic.refused)
+        pair.rotate()
+        time.sleep(0.2)
+    assert refused[0] > 0 < refused[1]
+    assert max(traffic.seen[1]) > sent[0]
+    assert tap.leaks == 0
+
+
+def test_the_kernel_expires_keys_of_a_dead_daemon(pair: Pair) -> None:
+    pair.lifetime = 2
+    pair.rotate()
+    assert packet_arrives(pair.near, pair.far)
+    with Tap(pair) as tap:
+        time.sleep(4)
+        for _ in range(5):
+            assert not packet_arrives(pair.near, pair.far)
+            assert not packet_arrives(pair.far, pair.near)
+    assert (tap.leaks, tap.esp) == (0, 0)
+    for site in pair.sites:
+        assert site.ip("xfrm", "state") == ""
+        state = site.read_state()
+        assert (state.blocked, state.epochs) == (True, ())
+    pair.lifetime = 360
+    pair.rotate()
+    assert packet_arrives(pair.near, pair.far)
+
+
+def test_a_listener_for_acquires_does_not_hurt(pair: Pair) -> None:
+    """Another key daemon makes the kernel hold larval SAs for what is missing."""
+    pair.lifetime = 1
+    pair.rotate()
+
+    def listen() -> socket.socket:
+        one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)
+        one.bind((0, 1))  # XFRMGRP_ACQUIRE
+        return one
+
+    with pair.near.call(listen), Tap(pair) as tap:
+        time.sleep(3)
+        assert not packet_arrives(pair.near, pair.far)
+        pair.lifetime = 360
+        pair.rotate()
+        assert packet_arrives(pair.near, pair.far)
+        assert packet_arrives(pair.far, pair.near)
+    assert tap.leaks == 0
+
+
+def test_wrong_keys_count_for_nothing(pair: Pair) -> None:
+    pair.prepare(far_key=secrets.token_bytes(36))
+    pair.activate()
+    assert not packet_arrives(pair.near, pair.far)
+    for site in pair.sites:
+        (epoch,) = site.poll().epochs
+        assert (epoch.packets_in, epoch.received) == (0, False)
+        assert epoch.packets_out > 0
+
+
+def test_retiring_what_is_in_force_blocks(pair: Pair) -> None:
+    pair.rotate()
+    pair.retire(1)
+    with Tap(pair) as tap:
+        assert not pair.near.send_once(pair.far.inner)
+    assert pair.near.read_state().blocked
+    assert tap.leaks == 0
+
+
+def test_a_repeat_never_starts_counters_again(pair: Pair) -> None:
+    pair.rotate()
+    assert packet_arrives(pair.near, pair.far)
+    (before,) = pair.near.read_state().epochs
+    for site, install in pair.installs:
+        site.call(site.plane.prepare, install)
+    pair.activate()
+    (after,) = pair.near.read_state().epochs
+    assert after.packets_out >= before.packets_out > 0
+    assert packet_arrives(pair.near, pair.far)
+
+
+def test_a_refused_epoch_leaves_the_one_in_force(pair: Pair) -> None:
+    pair.rotate()
+    site, install = pair.installs[0]
+    bad = [
+        {"peer_offer": b"\0\0\0\1"},
+        {"peer_offer": b"12345"},
+        {"peer_address": ("2001:db8::1", 1)},
+        # SPIs that the kernel has under the same address: only one SA is added.
+        {"local_offer": b"\0\0\2\2", "peer_offer": install.peer_offer},
+    ]
+    for changes in bad:
+        with pytest.raises(DataPlaneError):
+            site.call(prepare_changed, site, install, changes)
+    assert len(site.ip("xfrm", "state").split("src ")) == 3
+    assert packet_arrives(pair.near, pair.far)
+
+
+def prepare_changed(
+    site: Site, install: EpochInstall, changes: dict[str, object]
+) -> None:
+    site.plane.prepare(replace(install, epoch=2, **changes))  # type: ignore[arg-type]  # any field may be wrong
+
+
+def test_tcp_of_full_size_flows(pair: Pair) -> None:
+    """Path MTU and segment sizes fit: megabytes pass, without one fragment lost."""
+    pair.rotate()
+    blob = MARKER * 40_000
+
+    def listen() -> socket.socket:
+        one = socket.create_server((pair.far.inner, 4001))
+        one.settimeout(10)
+        return one
+
+    def connect() -> socket.socket:
+        return socket.create_connection((pair.far.inner, 4001), timeout=10)
+
+    with (
+        Tap(pair) as tap,
+        pair.far.call(listen) as server,
+        pair.near.call(connect) as client,
+    ):
+        accepted, _ = server.accept()
+        sender = threading.Thread(target=client.sendall, args=(blob,))
+        sender.start()
+        received = 0
+        accepted.settimeout(10)
+        while received < len(blob):
+            received += len(accepted.recv(65536))
+        sender.join(timeout=10)
+        accepted.close()
+    assert received == len(blob)
+    assert tap.leaks == 0
