@@ -31,7 +31,9 @@ def main() -> int:
     start = time.monotonic()
 
     def say(text: str) -> None:
-        print(f"[{time.monotonic() - start:5.0f} s] {text}", file=sys.stderr, flush=True)
+        print(
+            f"[{time.monotonic() - start:5.0f} s] {text}", file=sys.stderr, flush=True
+        )
 
     figures = run_benches(BENCHES, Options(wanted, arguments.quick, say))
     print(render_table(figures))

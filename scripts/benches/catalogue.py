@@ -1,7 +1,5 @@
 """Every bench, in the order in which they run and are printed."""
 
-from benches import handshakes
+from benches import handshakes, hub, hub_sockets
 
-BENCHES = (
-    handshakes.BENCH,
-)
+BENCHES = (handshakes.BENCH, hub.BENCH, hub_sockets.BENCH)

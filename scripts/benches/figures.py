@@ -101,7 +101,9 @@ def render_notes(figures: Iterable[Figure]) -> str:
     for figure in figures:
         if figure.note:
             notes.setdefault(figure.note, []).append(figure.name)
-    return "\n".join(f"{', '.join(names)}:\n    {note}" for note, names in notes.items())
+    return "\n".join(
+        f"{', '.join(names)}:\n    {note}" for note, names in notes.items()
+    )
 
 
 def render_json(figures: Sequence[Figure], machine: dict[str, Any]) -> str:

@@ -1,27 +1,45 @@
 """The floor of a handshake: its primitive operations, and nothing else.
 
-Counted from docs/protocol.md, both ends together: each end makes one ephemeral ECDH
-key and takes part in three exchanges (es, ee, se; ss is of two static keys and is
-computed once a tunnel), the initiator makes one ephemeral KEM key, and each of the
-three KEM secrets (s1, s_e, s2) is encapsulated once and decapsulated once. They are
-called as their libraries offer them: public keys and ciphertexts are bytes, as they
-come from the network. Hashes, key derivation and AEAD are left out: whoever writes a
-handshake pays for those, as for the parsing.
+Counted from docs/protocol.md, both ends together, for a handshake that mixes a chain
+secret and a QKD key. Asymmetric: each end makes one ephemeral ECDH key and takes part
+in three exchanges (es, ee, se; ss is of two static keys and is computed once a
+tunnel), the initiator makes one ephemeral KEM key, and each of the three KEM secrets
+(s1, s_e, s2) is encapsulated once and decapsulated once. Symmetric, at each end: nine
+keys mixed and one exporter derived, nine outputs expanded, six AEAD calls, thirteen
+hashes of the transcript; a mac1 for each of five fragments, made and verified; and
+the responder's digest of M1.
+
+They are called as their libraries offer them, not through ours: public keys and
+ciphertexts are bytes, as they come from the network.
 """
 
+import hashlib
+import hmac
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem
 from cryptography.hazmat.primitives.asymmetric.x25519 import (
     X25519PrivateKey,
     X25519PublicKey,
 )
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.crypto.kem import SEED_SIZE
+
+FRAGMENT = 1000
+"""Bytes of a fragment, on average, that mac1 covers."""
+
+HASHED = 600
+"""Bytes that enter the transcript at a time, on average over its 27 hashes."""
+
+PAYLOAD = 60
+"""Bytes of plaintext in an AEAD call, on average; M3 and M4 have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +50,13 @@ class Operation:
         name: What it is.
         count: How often both ends of one handshake do it, together.
         call: Does it once.
+        asymmetric: Whether it is one of the dear ones.
     """
 
     name: str
     count: int
     call: Callable[[], object]
+    asymmetric: bool = True
 
 
 def floor_operations(suite_id: int, provider: str) -> tuple[Operation, ...]:
@@ -45,9 +65,27 @@ def floor_operations(suite_id: int, provider: str) -> tuple[Operation, ...]:
     kem = _LIBRARIES[provider](suite_id)
     names = ("ECDH key", "ECDH", "KEM key", "encapsulation", "decapsulation")
     counts = (2, 6, 1, 3, 3)
-    return tuple(
+    asymmetric = tuple(
         Operation(name, count, call)
         for name, count, call in zip(names, counts, curve + kem, strict=True)
+    )
+    return asymmetric + _symmetric()
+
+
+def _symmetric() -> tuple[Operation, ...]:
+    sha384, key, secret = hashes.SHA384(), os.urandom(48), os.urandom(32)
+    info, nonce = b"qgw-1 mix label", bytes(12)
+    fragment, hashed = os.urandom(FRAGMENT), os.urandom(HASHED)
+    sealed = AESGCM(secret).encrypt(nonce, fragment[:PAYLOAD], key)
+    calls: tuple[tuple[str, int, Callable[[], object]], ...] = (
+        ("HKDF", 20, lambda: HKDF(sha384, 80, key, info).derive(secret)),
+        ("HKDF-Expand", 18, lambda: HKDFExpand(sha384, 32, info).derive(key)),
+        ("AEAD", 12, lambda: AESGCM(secret).decrypt(nonce, sealed, key)),
+        ("SHA-384", 27, lambda: hashlib.sha384(hashed).digest()),
+        ("HMAC", 10, lambda: hmac.digest(key, fragment, "sha384")),
+    )
+    return tuple(
+        Operation(name, count, call, asymmetric=False) for name, count, call in calls
     )
 
 

@@ -123,9 +123,15 @@ class Contest:
         ]
         parts = ", ".join(
             f"{operation.count} x {operation.name} "
-            f"{statistics.median(self.parts[operation.name]):.0f} us"
+            f"{statistics.median(self.parts[operation.name]):.3g} us"
             for operation in self.operations
         )
+        dear = sum(
+            operation.count * statistics.median(self.parts[operation.name]) / 1000
+            for operation in self.operations
+            if operation.asymmetric
+        )
+        parts += f"; the asymmetric ones alone: {dear:.3f} ms"
         return [
             summarise(f"{_CPU}.{which}", "ms", self.handshakes, target=target),
             summarise(f"{_FLOOR}.{which}", "ms", self.floors, note=parts),
