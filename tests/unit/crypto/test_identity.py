@@ -92,12 +92,9 @@ def test_every_changed_character_is_refused(private: bool) -> None:
     text = encode_private(made) if private else encode_public(made.public)
     parse = parse_private if private else parse_public
     for place in range(len(text) - 1):
-        changed = (
-            text[:place] + ("A" if text[place] != "A" else "B") + text[place + 1 :]
-        )
-        with pytest.raises(IdentityError) as caught:
-            parse(changed)
-        assert caught.value.__context__ is None or not private or True
+        other = "A" if text[place] != "A" else "z"
+        with pytest.raises(IdentityError):
+            parse(text[:place] + other + text[place + 1 :])
 
 
 def test_kinds_are_not_taken_for_each_other() -> None:
