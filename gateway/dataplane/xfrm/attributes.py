@@ -104,17 +104,18 @@ class algorithm_aead(algorithm):
 class replay_state_esn(converted):
     """struct xfrm_replay_state_esn: sequence numbers of 64 bits and a window.
 
-    On the way in, `bmp` may be left out: it is made empty and long enough for
-    `replay_window` packets.
+    On the way to the kernel `bmp` may be left out: then its length is made long
+    enough for `replay_window` packets, and the kernel starts with an empty one.
     """
 
     names = ("oseq", "seq", "oseq_hi", "seq_hi", "replay_window")
+    head = 24
 
     def pack(self, value: Any) -> bytes:
-        bitmap = value.get("bmp") or [0] * -(-value["replay_window"] // 32)
+        bitmap = value.get("bmp", ())
         return struct.pack(
             f"=6I{len(bitmap)}I",
-            len(bitmap),
+            len(bitmap) or -(-value["replay_window"] // 32),
             *(value.get(name, 0) for name in self.names),
             *bitmap,
         )
@@ -122,7 +123,9 @@ class replay_state_esn(converted):
     def unpack(self, raw: bytes) -> dict[str, Any]:
         count, *values = struct.unpack_from("=6I", raw)
         found: dict[str, Any] = dict(zip(self.names, values, strict=True))
-        found["bmp"] = list(struct.unpack_from(f"={count}I", raw, 24))
+        words = min(count, (len(raw) - self.head) // 4)
+        if words:
+            found["bmp"] = list(struct.unpack_from(f"={words}I", raw, self.head))
         return found
 
 

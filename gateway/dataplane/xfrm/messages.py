@@ -96,13 +96,13 @@ class acquire_msg(xfrm_message):
 class expire_msg(xfrm_message):
     """EXPIRE: an SA reached a limit."""
 
-    fields = (("info", structs.xfrm_usersa_info), ("hard", "B7x"))
+    fields = (("info", structs.xfrm_usersa_info), ("hard", "B"), ("_pad", "7x"))
 
 
 class polexpire_msg(xfrm_message):
     """POLEXPIRE: a policy reached a limit."""
 
-    fields = (("info", structs.xfrm_userpolicy_info), ("hard", "B7x"))
+    fields = (("info", structs.xfrm_userpolicy_info), ("hard", "B"), ("_pad", "7x"))
 
 
 class mapping_msg(xfrm_message):
