@@ -1,5 +1,5 @@
 """Every bench, in the order in which they run and are printed."""
 
-from benches import handshakes, hub, hub_sockets
+from benches import handshakes, hub, hub_sockets, rotations
 
-BENCHES = (handshakes.BENCH, hub.BENCH, hub_sockets.BENCH)
+BENCHES = (handshakes.BENCH, hub.BENCH, hub_sockets.BENCH, rotations.BENCH)

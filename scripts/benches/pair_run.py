@@ -1,0 +1,189 @@
+"""Two daemons in two namespaces, measured: ``python -m benches.pair_run``.
+
+Runs in whatever kernel has the plane; writes one JSON object to ``--out``. It prints
+``MARK NAME`` each time a sample ends, so that whoever runs this in a guest can read
+the guest's CPU time from outside at that moment.
+
+Phases, in this order, on one pair of daemons:
+
+    idle    no rotation; CPU of the daemons, interval by interval
+    rotate  one rotation in each interval, no traffic; CPU likewise
+    lost    rotations under traffic both ways, which is counted
+"""
+
+import argparse
+import json
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benches.cpu import processes_cpu
+from lab.gateway import Gateway, Settings, make_pair
+from lab.netns import Namespace, linked_pair
+from lab.tools import finish_tool, start_traffic
+from lab.watch import Watcher
+
+IDLE_INTERVAL = 3600.0
+"""Seconds between rotations while none is wanted."""
+
+SETTLE = 4.0
+"""Seconds after an epoch is in force until the one before it is gone."""
+
+MARK = "MARK"
+
+
+class PairRun:
+    """One pair, and what was measured of it."""
+
+    def __init__(
+        self,
+        ends: tuple[Gateway, Gateway],
+        namespaces: tuple[Namespace, Namespace],
+        arguments: argparse.Namespace,
+    ) -> None:
+        self._ends = ends
+        self._namespaces = namespaces
+        self._arguments = arguments
+        self._slow = arguments.slowness
+
+    def bring_up(self) -> None:
+        """Start both daemons and wait for the first epoch."""
+        for end in reversed(self._ends):
+            end.start()
+        for end in self._ends:
+            end.wait_ready(20.0 * self._slow)
+        Watcher(self._ends).wait_in_force(20.0 * self._slow)
+        time.sleep(SETTLE)
+
+    def sample(self, phase: str, count: int) -> list[float]:
+        """Return CPU seconds of both daemons in each of some intervals."""
+        pids = [pid for end in self._ends for pid in end.namespace_pids()]
+        spent = [processes_cpu(pids)]
+        self._mark(phase)
+        start = time.monotonic()
+        for turn in range(1, count + 1):
+            until = start + turn * self._arguments.interval
+            time.sleep(max(0.0, until - time.monotonic()))
+            spent.append(processes_cpu(pids))
+            self._mark(phase)
+        return [
+            after - before for before, after in zip(spent, spent[1:], strict=False)
+        ]
+
+    def set_interval(self, seconds: float) -> None:
+        """Change the interval of both ends, by a reload."""
+        for end in self._ends:
+            path = end.folder / "gateway.toml"
+            lines = path.read_text().splitlines()
+            changed = [
+                f"rotation_interval = {seconds}"
+                if line.startswith("rotation_interval")
+                else line
+                for line in lines
+            ]
+            path.write_text("\n".join(changed) + "\n")
+            assert end.process is not None  # noqa: S101  # it was started
+            end.process.send_signal(signal.SIGHUP)
+        self._wait_for_rotations(2)
+
+    def epochs(self) -> list[int]:
+        """Return each end's epoch."""
+        return [int(end.tunnel()["epoch"] or 0) for end in self._ends]
+
+    def rotate(self, count: int) -> dict[str, Any]:
+        """Measure rotations without traffic."""
+        before = max(self.epochs())
+        samples = self.sample("rotate", count)
+        return {"cpu": samples, "rotations": max(self.epochs()) - before}
+
+    def lose(self) -> dict[str, Any]:
+        """Count packets over so many rotations under traffic."""
+        arguments = self._arguments
+        watcher = Watcher(self._ends)
+        watcher.look()
+        failed = max(watcher.failed.values())
+        seconds = (arguments.rotations + 1) * arguments.interval
+        before = max(self.epochs())
+        senders = start_traffic(
+            self._namespaces, seconds, interval=arguments.packet_interval
+        )
+        time.sleep(seconds)
+        reports = [finish_tool(one, 60.0 * self._slow) for one in senders]
+        watcher.look()
+        lost = sum(
+            sender["sent"] - receiver["received"]
+            for sender, receiver in zip(reports, reversed(reports), strict=True)
+        )
+        return {
+            "lost": lost,
+            "sent": sum(report["sent"] for report in reports),
+            "seconds": seconds,
+            "rotations": max(self.epochs()) - before,
+            "failed": max(watcher.failed.values()) - failed,
+        }
+
+    def run(self, phases: list[str]) -> dict[str, Any]:
+        """Run the phases."""
+        result: dict[str, Any] = {}
+        self.bring_up()
+        if "idle" in phases:
+            result["idle"] = {"cpu": self.sample("idle", self._arguments.samples)}
+        self.set_interval(self._arguments.interval)
+        if "rotate" in phases:
+            result["rotate"] = self.rotate(self._arguments.samples)
+        if "lost" in phases:
+            result["lost"] = self.lose()
+        return result
+
+    def _mark(self, phase: str) -> None:
+        print(f"{MARK} {phase}", flush=True)
+
+    def _wait_for_rotations(self, count: int) -> None:
+        wanted = max(self.epochs()) + count
+        until = time.monotonic() + 10 * self._arguments.interval * count
+        while min(self.epochs()) < wanted:
+            if time.monotonic() > until:
+                raise TimeoutError("the daemons do not rotate at the new interval")
+            time.sleep(0.2)
+
+
+def main() -> None:
+    """Run as a program."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plane", required=True)
+    parser.add_argument("--phases", required=True)
+    parser.add_argument("--interval", type=float, required=True)
+    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--rotations", type=int, default=20)
+    parser.add_argument("--packet-interval", type=float, default=0.001)
+    parser.add_argument("--slowness", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    # Where the host's files are seen in place, so that what is measured writes to a
+    # real disk; the guests' /tmp is that of the host or a memory of its own.
+    with (
+        tempfile.TemporaryDirectory(prefix="qgw-bench-") as folder,
+        linked_pair() as namespaces,
+    ):
+        settings = Settings(plane=arguments.plane, interval=IDLE_INTERVAL, rate=1.0)
+        ends = make_pair(Path(folder) / "gateways", namespaces, settings)
+        try:
+            run = PairRun(ends, namespaces, arguments)
+            result = run.run(arguments.phases.split(","))
+        except (RuntimeError, TimeoutError) as error:
+            for end in ends:
+                print(f"--- gateway {end.letter}\n{end.tail()}")
+            raise SystemExit(f"pair_run: {error}") from error
+        finally:
+            for end in ends:
+                end.stop()
+                end.end_children()
+    result["kernel"] = os.uname().release
+    arguments.out.write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
