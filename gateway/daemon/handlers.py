@@ -247,6 +247,7 @@ class Handlers:
             f"tunnel {name} cannot start: {error.message}"
             for name, error in sorted(service.failed.items())
         ]
+        found += service.strangers.recent(now=asyncio.get_running_loop().time())
         found += [
             f"stock of link {name} is {alarm.value}"
             for name, alarm in sorted(service.links.alarms.items())

@@ -59,7 +59,7 @@ class Resolver:
                 found = await loop.getaddrinfo(
                     endpoint.host, endpoint.port, type=socket.SOCK_DGRAM
                 )
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or "no answer from the resolver"
             raise GatewayError(
                 f"cannot resolve {endpoint.host}: {reason}",

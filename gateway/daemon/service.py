@@ -31,6 +31,7 @@ from gateway.daemon.planes import Planes
 from gateway.daemon.resolver import Resolver
 from gateway.daemon.sockets import ControlSockets
 from gateway.daemon.state import StateDirectory
+from gateway.daemon.strangers import Strangers
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.daemon.workers import Worker
 from gateway.errors import GatewayError
@@ -58,7 +59,7 @@ RETRY_TUNNEL: Final = 10.0
 """Seconds until a tunnel that the kernel refused at start is tried again."""
 
 UNKNOWN_PEER_LOGS: Final = 20
-"""Unknown fingerprints logged between two status updates: a scanner must not fill
+"""Strangers logged between two status updates: a scanner must not fill
 the disk."""
 
 
@@ -134,7 +135,8 @@ class Service:
         self._unknown_peers = 0
         self.started_at = 0.0
         self._context: Context
-        self._control: ControlServer
+        self._control: ControlServer | None = None
+        self.strangers = Strangers()
         self._reloading = asyncio.Lock()
 
     # -- Life
@@ -197,7 +199,8 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._control.stop()
+        if self._control is not None:
+            await self._control.stop()
         for driver in self.drivers.values():
             await driver.stop()
         if self._timer is not None:
@@ -345,28 +348,31 @@ class Service:
                     extra={"event": "dropped", "reason": reason},
                 )
             case UnknownPeer(fingerprint, address):
-                self._note_unknown(format_fingerprint(fingerprint), address)
+                peer = format_fingerprint(fingerprint)
+                self._note_stranger(
+                    f"unknown peer {peer} at {_host(address)}: no tunnel has this "
+                    "fingerprint",
+                    event="unknown-peer",
+                    peer=peer,
+                )
             case InitiationRefused(known=False):
-                logger.warning(
-                    "peer %s asks for tunnel %s, which is not configured with it",
-                    format_fingerprint(event.fingerprint),
-                    event.tunnel,
-                    extra={"event": "unknown-tunnel"},
+                peer = format_fingerprint(event.fingerprint)
+                self._note_stranger(
+                    f"peer {peer} asks for tunnel {event.tunnel}, which is not "
+                    "configured with it",
+                    event="unknown-tunnel",
+                    peer=peer,
                 )
             case _:
                 driver = self.drivers.get(event.tunnel)
                 if driver is not None:
                     driver.post(event)
 
-    def _note_unknown(self, fingerprint: str, address: object) -> None:
+    def _note_stranger(self, text: str, *, event: str, peer: str) -> None:
+        self.strangers.note(text, now=asyncio.get_running_loop().time())
         self._unknown_peers += 1
         if self._unknown_peers <= UNKNOWN_PEER_LOGS:
-            logger.warning(
-                "unknown peer %s at %s: no tunnel has this fingerprint",
-                fingerprint,
-                address,
-                extra={"event": "unknown-peer", "peer": fingerprint},
-            )
+            logger.warning("%s", text, extra={"event": event, "peer": peer})
 
     def _set_timer(self) -> None:
         when = self.machine.get_timer()
@@ -417,6 +423,10 @@ class Service:
         while interval is not None:
             self.notifier.watchdog()
             await asyncio.sleep(interval)
+
+
+def _host(address: object) -> object:
+    return address[0] if isinstance(address, tuple) else address
 
 
 def log_event_of(service: Service) -> Callable[[TunnelEvent], None]:

@@ -8,17 +8,29 @@ which mean something only within one boot.
 import contextlib
 import json
 import logging
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from gateway.errors import GatewayError
 from gateway.keystore.clock import load_boot_id
 
 logger = logging.getLogger(__name__)
 
 _MAX_FILE: Final = 4096
 """Bytes; a state file has about 150."""
+
+_DAMAGE: Final = (
+    OSError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    RecursionError,
+)
+"""All that reading a file of somebody else's making can raise."""
 
 _MAX_EPOCH: Final = 2**64 - 1
 _MAX_INDEX: Final = 65_535
@@ -45,8 +57,20 @@ class StateDirectory:
     """Reads and writes the records under ``state_dir/tunnels``."""
 
     def __init__(self, directory: Path) -> None:
+        """Read what is there.
+
+        Raises:
+            GatewayError: The folder cannot be made or entered.
+        """
         self._directory = directory / "tunnels"
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise GatewayError(
+                f"state_dir cannot be used: {self._directory}: "
+                f"{os.strerror(error.errno or 0)}",
+                "make it a folder that the daemon's user may write",
+            ) from error
         self._boot_id = load_boot_id()
         self._records = dict(self._load_all())
 
@@ -117,8 +141,21 @@ def _load(path: Path) -> TunnelRecord | None:
             float(value["expires_at"]),
             str(value["boot_id"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (
+        OSError,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        RecursionError,
+    ):
         logger.warning("state file %s is unreadable and ignored", path)
         return None
-    sane = 1 <= record.index <= _MAX_INDEX and 0 <= record.epoch <= _MAX_EPOCH
+    sane = (
+        1 <= record.index <= _MAX_INDEX
+        and 0 <= record.epoch <= _MAX_EPOCH
+        and math.isfinite(record.expires_at)
+    )
+    if not sane:
+        logger.warning("state file %s makes no sense and is ignored", path)
     return record if sane else None

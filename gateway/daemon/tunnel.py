@@ -132,7 +132,6 @@ class TunnelDriver:
         """The tunnel's name."""
         return self.config.name
 
-    @property
     def _is_down(self) -> bool:
         """Whether the operator took it down: nothing under way may bring it up.
 
@@ -160,10 +159,15 @@ class TunnelDriver:
         """
         await self._plane_call(self.plane.add_tunnel, self.spec())
         self._context.machine.add_tunnel(self.parameters, committed=self._record.epoch)
-        if self.config.enabled:
-            await self.bring_up(adopt=True)
-        else:
-            await self._plane_call(self.plane.block, self.name)
+        try:
+            if self.config.enabled:
+                await self.bring_up(adopt=True)
+            else:
+                await self._plane_call(self.plane.block, self.name)
+        except DataPlaneError:
+            # It will be started again, by another driver.
+            self._context.machine.remove_tunnel(self.name)
+            raise
 
     def spec(self) -> TunnelSpec:
         """What the data plane needs to know of the tunnel."""
@@ -191,7 +195,7 @@ class TunnelDriver:
             self.rotation.adopt(
                 tuple(one.epoch for one in state.epochs),
                 active=active,
-                expires_at=record.expires_at,
+                expires_at=min(record.expires_at, now + self.config.max_epoch_lifetime),
                 now=now,
             )
             logger.info(
@@ -285,10 +289,18 @@ class TunnelDriver:
                     type(item).__name__,
                     extra={"tunnel": self.name, "event": "fault"},
                 )
-                handshake = getattr(item, "handshake", None)
-                if isinstance(handshake, bytes):
-                    self._context.machine.abort(handshake, "internal fault; see log")
+                self._abandon(item)
             self._pump()
+
+    def _abandon(self, item: Event | Action) -> None:
+        """End the attempt that an item belonged to; the next one may do better."""
+        detail = "internal fault; see the log"
+        if isinstance(item, EpochCommitted):
+            self._fail("fault", GatewayError(detail))
+        elif isinstance(item, InitiationReceived):
+            self._context.machine.refuse_initiation(item.handshake, Status.NOT_READY)
+        elif isinstance(item, EpochPrepared | CommitReceived | QKDKeyRequested):
+            self._context.machine.abort(item.handshake, detail)
 
     def _pump(self) -> None:
         """Pass on what rotation decided; set its timer."""
@@ -403,7 +415,7 @@ class TunnelDriver:
                 f"{self.config.link} FILE; or check the link",
             )
         offer = await self._plane_call(self.plane.offer, self.name, epoch)
-        if self._is_down:
+        if self._is_down():
             await self._stock.release(self._own_holder())
             return
         self._offer = offer
@@ -435,7 +447,7 @@ class TunnelDriver:
         except GatewayError as error:
             self._context.machine.abort(event.handshake, error.message)
             return
-        if self._is_down:
+        if self._is_down():
             return
         self._prepared = event
         self.peer_terms = event.terms
@@ -443,7 +455,7 @@ class TunnelDriver:
         self._context.machine.commit(event.handshake, now=self._context.clock())
 
     async def _activate(self, event: EpochCommitted) -> None:
-        if self._is_down:
+        if self._is_down():
             return
         prepared = self._prepared
         if prepared is None or prepared.epoch != event.epoch:
@@ -454,7 +466,7 @@ class TunnelDriver:
         except GatewayError as error:
             self._fail("plane", error)
         else:
-            if not self._is_down:
+            if not self._is_down():
                 self._committed(event.epoch, prepared.sources, prepared.key_id)
         await self._stock.release(self._own_holder())
 
@@ -506,7 +518,7 @@ class TunnelDriver:
         holder = self._answer_holder(event.handshake)
         offer = self._answers.pop(event.handshake, b"")
         machine = self._context.machine
-        if self._is_down:
+        if self._is_down():
             machine.abort(event.handshake, "the tunnel is taken down")
             return
         try:
@@ -522,7 +534,7 @@ class TunnelDriver:
             self._record_failure("install", error.message)
             self.rotation.failed("install", error.message, now=self._context.clock())
             return
-        if self._is_down:
+        if self._is_down():
             machine.abort(event.handshake, "the tunnel is taken down")
             return
         machine.confirm(event.handshake, now=self._context.clock())

@@ -1,7 +1,6 @@
 """Services that are stopped at the end of a test, whatever became of them."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -55,9 +54,9 @@ async def _stop(*ends: End) -> None:
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
     """Fails if file descriptors are left open."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     yield
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def tasks_but_this() -> set[asyncio.Task[object]]:

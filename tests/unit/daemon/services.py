@@ -1,12 +1,13 @@
 """Two whole services in one process: real sockets, real stores, planes in memory."""
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from gateway.config.identity_files import (
@@ -22,7 +23,6 @@ from gateway.crypto.identity import (
     generate_identity,
 )
 from gateway.daemon.handlers import Handlers
-from gateway.daemon.planes import Planes
 from gateway.daemon.service import Service
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.dataplane.base import DataPlane
@@ -30,6 +30,9 @@ from gateway.dataplane.choose import PlaneOption
 from gateway.dataplane.fake import FakePlane
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
+
+if TYPE_CHECKING:
+    from gateway.daemon.planes import Planes
 
 LINK = "fibre"
 TUNNEL = "paris"
@@ -155,8 +158,6 @@ class End:
 
 
 def _key(number: int) -> str:
-    import base64  # noqa: PLC0415  # the only use
-
     return base64.b64encode(number.to_bytes(32)).decode()
 
 

@@ -1,6 +1,7 @@
 """A full rotation between two services, and what stops and starts one."""
 
 import asyncio
+import functools
 
 import pytest
 
@@ -147,7 +148,7 @@ async def test_both_ends_restart_and_nothing_is_dropped(running: Pair) -> None:
         if end.letter == "b":
             # A session lost: the initiator finds out by pings, or an operator asks.
             await running[0].call("tunnel.rotate", name=TUNNEL)
-        await until(lambda seen=before: in_force(running, seen), "a new epoch")
+        await until(functools.partial(in_force, running, before), "a new epoch")
 
 
 async def test_killed_and_its_kernel_emptied(running: Pair) -> None:

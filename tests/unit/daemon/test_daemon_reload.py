@@ -1,0 +1,230 @@
+"""A reload touches what changed and nothing else; a wrong one touches nothing."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.config.identity_files import write_public_identity
+from gateway.crypto.identity import encode_public, generate_identity
+from gateway.daemon.main import _reload
+from gateway.errors import ConfigError, GatewayError
+from gateway.rotation.tunnel import TunnelPhase
+from tests.unit.daemon.conftest import start_both
+from tests.unit.daemon.services import LINK, TUNNEL, End, tunnel_keys, until
+from tests.unit.daemon.test_daemon_rotation import in_force, rotate
+
+Pair = tuple[End, End]
+
+
+async def reload(end: End) -> tuple[dict[str, Any], list[tuple[object, ...]]]:
+    """Write, reload; return the answer and what the kernel was asked."""
+    end.write()
+    await asyncio.sleep(0.05)
+    before = len(end.plane.calls)
+    result: dict[str, Any] = await end.call("reload")
+    return result, end.plane.calls[before:]
+
+
+async def test_nothing_changed(running: Pair) -> None:
+    result, calls = await reload(running[0])
+    assert result == {
+        "added": [],
+        "removed": [],
+        "changed": [],
+        "unchanged": [TUNNEL],
+        "restart_needed": [],
+    }
+    assert calls == []
+
+
+async def test_what_can_change_in_place_touches_no_kernel(running: Pair) -> None:
+    first = running[0]
+    first.tunnel_keys[TUNNEL]["rotation_interval"] = 30.0
+    result, calls = await reload(first)
+    assert result["changed"] == [TUNNEL]
+    assert calls == []
+    assert first.in_force()
+    assert first.driver.rotation._schedule.interval == 30.0
+
+
+async def test_another_tunnel_is_added_and_removed(running: Pair) -> None:
+    first, second = running
+    for end, peer in ((first, second), (second, first)):
+        end.tunnel_keys["lyon"] = tunnel_keys(end, peer, 1)
+    for end in reversed(running):
+        result, calls = await reload(end)
+        assert result["added"] == ["lyon"]
+        assert {call[1] for call in calls} == {"lyon"}
+    await until(
+        lambda: all(
+            (current := end.service.drivers["lyon"].rotation.current)
+            and current.in_force_at
+            for end in running
+        ),
+        "the new tunnel",
+    )
+    for end in running:
+        del end.tunnel_keys["lyon"]
+        result, calls = await reload(end)
+        assert result["removed"] == ["lyon"]
+        assert ("remove_tunnel", "lyon") in calls
+        assert {call[1] for call in calls} == {"lyon"}
+        assert list(end.plane.specs()) == [TUNNEL]
+        assert end.in_force()
+        assert not (end.folder / "state" / "tunnels" / "lyon.json").exists()
+
+
+async def test_what_shapes_the_interface_is_rebuilt_alone(running: Pair) -> None:
+    first, second = running
+    for end, peer in ((first, second), (second, first)):
+        end.tunnel_keys["lyon"] = tunnel_keys(end, peer, 1)
+        await reload(end)
+    first.tunnel_keys["lyon"]["addresses"] = ["10.250.0.1/32"]
+    result, calls = await reload(first)
+    assert result["changed"] == ["lyon"]
+    assert result["unchanged"] == [TUNNEL]
+    assert {call[1] for call in calls} == {"lyon"}
+    assert first.plane.specs()["lyon"].addresses == ("10.250.0.1/32",)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("rotation_interval", 0.1),
+        ("qkd", "perhaps"),
+        ("no_such_key", 1),
+        ("link", "no-such-link"),
+    ],
+)
+async def test_a_wrong_configuration_changes_nothing(
+    running: Pair, key: str, value: object
+) -> None:
+    first = running[0]
+    config = first.service.config
+    first.tunnel_keys[TUNNEL][key] = value
+    first.tunnel_keys["lyon"] = tunnel_keys(first, running[1], 1)
+    before = len(first.plane.calls)
+    with pytest.raises(ConfigError) as caught:
+        await reload(first)
+    assert any(f"tunnels.{TUNNEL}.{key}" in str(p) for p in caught.value.problems)
+    assert first.service.config is config
+    assert first.plane.calls[before:] == []
+    await rotate(running)
+
+
+async def test_a_seed_that_cannot_be_read_changes_nothing(running: Pair) -> None:
+    first = running[0]
+    config = first.service.config
+    first.link_keys["seed_file"] = "no-such-seed"
+    first.tunnel_keys["lyon"] = tunnel_keys(first, running[1], 1)
+    with pytest.raises(GatewayError, match="no-such-seed"):
+        await reload(first)
+    assert first.service.config is config
+    assert list(first.service.drivers) == [TUNNEL]
+    await rotate(running)
+
+
+async def test_a_hangup_with_a_wrong_configuration_only_logs(
+    running: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = running[0]
+    first.path.write_text("[gateway\n")
+    await _reload(first.service)
+    assert f"not reloaded: {first.path}:1" in caplog.text
+    first.path.unlink()
+    await _reload(first.service)
+    assert caplog.text.count("not reloaded") == 2
+    first.write()
+    await _reload(first.service)
+    assert first.in_force()
+
+
+async def test_roles_exchanged(running: Pair) -> None:
+    first, second = running
+    first.tunnel_keys[TUNNEL]["role"] = "responder"
+    second.tunnel_keys[TUNNEL]["role"] = "initiator"
+    for end in running:
+        result, _ = await reload(end)
+        assert result["changed"] == [TUNNEL]
+    assert (await first.status())["role"] == "responder"
+    assert (await second.status())["role"] == "initiator"
+    await until(lambda: in_force(running), "the tunnel")
+
+
+async def test_disabled_and_enabled(running: Pair) -> None:
+    first, second = running
+    first.tunnel_keys[TUNNEL]["enabled"] = False
+    await reload(first)
+    await until(
+        lambda: second.driver.rotation.phase is TunnelPhase.BLOCKED, "the peer's block"
+    )
+    assert first.plane.read_state(TUNNEL).blocked
+    first.tunnel_keys[TUNNEL]["enabled"] = True
+    await reload(first)
+    await until(lambda: in_force(running, 1), "the tunnel")
+
+
+async def test_another_peer_identity_cuts_the_old_one_off(
+    running: Pair, tmp_path: Path
+) -> None:
+    first = running[0]
+    stranger = generate_identity(1).public
+    write_public_identity(first.folder / "stranger.pub", encode_public(stranger))
+    first.tunnel_keys[TUNNEL]["peer"] = "stranger.pub"
+    _, calls = await reload(first)
+    assert ("remove_tunnel", TUNNEL) in calls
+    assert first.plane.read_state(TUNNEL).blocked
+
+
+async def test_an_identity_that_cannot_be_read_fails_that_tunnel_alone(
+    running: Pair,
+) -> None:
+    first, second = running
+    first.tunnel_keys["lyon"] = {**tunnel_keys(first, second, 1), "peer": "missing"}
+    await reload(first)
+    status = await first.status("lyon")
+    assert status["state"] == "down"
+    assert "missing" in status["reason"]
+    assert first.in_force()
+    first.tunnel_keys["lyon"]["peer"] = "peer.pub"
+    result, calls = await reload(first)
+    assert result["changed"] == ["lyon"]
+    assert {call[1] for call in calls} == {"lyon"}
+    assert (await first.status("lyon"))["state"] == "connecting"
+
+
+async def test_what_needs_a_restart_is_said(running: Pair) -> None:
+    first = running[0]
+    first.gateway_keys["control_mtu"] = 1300
+    result, calls = await reload(first)
+    assert result["restart_needed"] == ["gateway.control_mtu"]
+    assert calls == []
+
+
+async def test_a_link_can_be_added_before_its_tunnel_wants_it(ends: Pair) -> None:
+    for end in ends:
+        end.tunnel_keys[TUNNEL]["qkd"] = "preferred"
+        end.link_keys = {"source": "file", "low_water": 1}
+    await start_both(ends)
+    for end in ends:
+        await end.import_keys(range(1, 9))
+        end.tunnel_keys[TUNNEL]["qkd"] = "required"
+        result, calls = await reload(end)
+        assert result["changed"] == [TUNNEL]
+        assert calls == []
+    await rotate(ends)
+    for end in ends:
+        status = await end.status()
+        assert status["qkd"] == "required"
+        assert status["key_id"]
+        assert status["link"] == LINK
+
+
+async def test_two_reloads_at_once_are_done_in_turn(running: Pair) -> None:
+    first, second = running
+    first.tunnel_keys["lyon"] = tunnel_keys(first, second, 1)
+    first.write()
+    results = await asyncio.gather(first.call("reload"), first.call("reload"))
+    assert [result["added"] for result in results] == [["lyon"], []]

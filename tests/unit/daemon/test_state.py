@@ -1,0 +1,125 @@
+"""What survives a restart, and what becomes of it when it is damaged."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.daemon.state import StateDirectory
+from gateway.errors import GatewayError
+
+
+def path(folder: Path, tunnel: str = "paris") -> Path:
+    return folder / "tunnels" / f"{tunnel}.json"
+
+
+def test_what_was_committed_is_remembered(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 123.0)
+    again = StateDirectory(tmp_path)
+    record = again.record("paris")
+    assert (record.epoch, record.expires_at) == (7, 123.0)
+    assert again.is_current(record, now=122.9)
+    assert not again.is_current(record, now=123.0)
+
+
+def test_nothing_of_another_boot_is_current(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1e9)
+    value = json.loads(path(tmp_path).read_text())
+    path(tmp_path).write_text(json.dumps({**value, "boot_id": "another"}))
+    again = StateDirectory(tmp_path)
+    assert again.record("paris").epoch == 7
+    assert not again.is_current(again.record("paris"), now=0.0)
+
+
+def test_indexes_are_unique_stable_and_used_again(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    indexes = [state.record(name).index for name in ("a", "b", "c")]
+    assert indexes == [1, 2, 3]
+    assert StateDirectory(tmp_path).record("b").index == 2
+    state.forget("b")
+    assert state.record("d").index == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "7",
+        '"text"',
+        "{}",
+        '{"index": 0, "epoch": 1, "expires_at": 1, "boot_id": ""}',
+        '{"index": 65536, "epoch": 1, "expires_at": 1, "boot_id": ""}',
+        '{"index": 1, "epoch": -1, "expires_at": 1, "boot_id": ""}',
+        '{"index": 1, "epoch": 18446744073709551616, "expires_at": 1, "boot_id": ""}',
+        '{"index": 1e999, "epoch": 1, "expires_at": 1, "boot_id": ""}',
+        '{"index": 1, "epoch": NaN, "expires_at": 1, "boot_id": ""}',
+        '{"index": null, "epoch": 1, "expires_at": 1, "boot_id": ""}',
+        '{"index": 1, "epoch": 1, "expires_at": Infinity, "boot_id": ""}',
+        "[" * 5000,
+        "\x00" * 100,
+    ],
+)
+def test_a_damaged_file_is_ignored(tmp_path: Path, text: str) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
+    path(tmp_path).write_text(text)
+    state = StateDirectory(tmp_path)
+    record = state.record("paris")
+    assert record.epoch == 0
+    assert record.index == 1
+    assert not state.is_current(record, now=0.0)
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
+    path(tmp_path).write_bytes(os.urandom(200))
+    assert StateDirectory(tmp_path).record("paris").epoch == 0
+
+
+def test_two_files_with_one_index_do_not_share_it(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
+    path(tmp_path, "rome").write_text(path(tmp_path).read_text())
+    state = StateDirectory(tmp_path)
+    assert state.record("paris").index != state.record("rome").index
+
+
+def test_a_full_disk_is_survived_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 1.0)
+
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    state.committed("paris", 8, 2.0)
+    assert state.record("paris").epoch == 8
+    assert "cannot remember epoch 8: No space left on device" in caplog.text
+    monkeypatch.undo()
+    assert StateDirectory(tmp_path).record("paris").epoch == 7
+
+
+def test_a_crash_while_writing_leaves_the_old_one(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 1.0)
+    path(tmp_path).with_suffix(".new").write_text('{"index": 1, "ep')
+    again = StateDirectory(tmp_path)
+    assert again.record("paris").epoch == 7
+    again.committed("paris", 8, 2.0)
+    assert StateDirectory(tmp_path).record("paris").epoch == 8
+
+
+def test_a_state_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GatewayError, match="state_dir") as caught:
+        StateDirectory(tmp_path / "file")
+    assert caught.value.hint
+
+
+def test_files_are_not_for_others(tmp_path: Path) -> None:
+    StateDirectory(tmp_path / "state").committed("paris", 7, 1.0)
+    assert (tmp_path / "state" / "tunnels").stat().st_mode & 0o077 == 0
