@@ -1,5 +1,5 @@
 """Every bench, in the order in which they run and are printed."""
 
-from benches import handshakes, hub, hub_sockets, rotations
+from benches import handshakes, hub, hub_sockets, rotations, setup
 
-BENCHES = (handshakes.BENCH, hub.BENCH, hub_sockets.BENCH, rotations.BENCH)
+BENCHES = (handshakes.BENCH, hub.BENCH, hub_sockets.BENCH, setup.BENCH, rotations.BENCH)
