@@ -76,12 +76,16 @@ class Gateway:
         namespace: Where its daemon runs.
         folder: Where its files are.
         process: The daemon, while it runs.
+        prefix: Command and arguments before the daemon's own, such as ``env``.
+        binds: Folders and files put in place of others for the daemon.
     """
 
     letter: str
     namespace: Namespace
     folder: Path
     process: "subprocess.Popen[str] | None" = field(default=None)
+    prefix: tuple[str, ...] = ()
+    binds: tuple[tuple[Path, str], ...] = ()
 
     @property
     def socket(self) -> Path:
@@ -100,6 +104,7 @@ class Gateway:
         with self.log.open("a") as log:
             self.process = self.namespace.spawn(
                 [
+                    *self.prefix,
                     sys.executable,
                     "-m",
                     "gateway.daemon",
@@ -109,7 +114,7 @@ class Gateway:
                 ],
                 stdout=log.fileno(),
                 stderr=log.fileno(),
-                binds=[(wireguard, "/var/run/wireguard")],
+                binds=[(wireguard, "/var/run/wireguard"), *self.binds],
             )
 
     def wait_ready(self, timeout: float = READY_TIMEOUT) -> float:

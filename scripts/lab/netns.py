@@ -61,7 +61,8 @@ class Namespace:
     ) -> "subprocess.Popen[str]":
         """Start a program inside, with folders of its own in place of some paths."""
         script = "".join(
-            f'mkdir -p "{target}"; mount --bind "{source}" "{target}"; '
+            (f'mkdir -p "{target}"; ' if source.is_dir() else "")
+            + f'mount --bind "{source}" "{target}"; '
             for source, target in binds
         )
         return subprocess.Popen(
