@@ -125,7 +125,7 @@ class PlaneState:
         epochs: Installed epochs, oldest first. After a restart of the daemon a
             plane reports what it can recognise in the kernel. One whose number it
             cannot know (WireGuard keeps none) is reported as epoch 0, and
-            ``retire(name, 0)`` removes all of those.
+            ``retire(name, 0)`` removes all of those; ESP knows the low 31 bits.
     """
 
     blocked: bool

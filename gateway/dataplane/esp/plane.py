@@ -1,7 +1,7 @@
 """The ESP data plane. How it works is said in this folder's `__init__`."""
 
 import os
-from collections.abc import Iterable
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from gateway.dataplane.base import EpochInstall, PlaneState, TunnelSpec
@@ -13,8 +13,9 @@ from gateway.dataplane.esp.associations import (
 )
 from gateway.dataplane.esp.database import Database, Inventory
 from gateway.dataplane.esp.devices import Devices
+from gateway.dataplane.esp.keeper import PolicyKeeper
 from gateway.dataplane.esp.probe import Prober, probe_target
-from gateway.dataplane.esp.rules import MAX_INDEX, PolicyKey, Purpose, Rule, rules_of
+from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
 from gateway.dataplane.esp.tunnel import Tunnel
 from gateway.errors import DataPlaneError, GatewayError
 
@@ -37,24 +38,22 @@ class EspPlane:
         self._tunnels: dict[str, Tunnel] = {}
         self._spis: set[int] = set()
         self._inventory = Inventory()
+        self._opened = ExitStack()
 
     def open(self) -> None:
         """See `DataPlane.open`."""
-        self._database = Database()
-        try:
+        with ExitStack() as opened:
+            self._database = opened.enter_context(closing(Database()))
             self._database.try_esp()
             self._inventory = self._database.take_inventory()
-            self._devices = Devices()
-        except GatewayError:
-            self._database.close()
-            raise
-        self._prober = Prober()
+            self._devices = opened.enter_context(closing(Devices()))
+            self._prober = opened.enter_context(closing(Prober()))
+            self._keeper = PolicyKeeper(self._database, self._inventory, self._tunnels)
+            self._opened = opened.pop_all()
 
     def close(self) -> None:
-        """See `DataPlane.close`."""
-        self._prober.close()
-        self._devices.close()
-        self._database.close()
+        """See `DataPlane.close`. A plane that is not open is left as it is."""
+        self._opened.close()
 
     def add_tunnel(self, spec: TunnelSpec) -> None:
         """See `DataPlane.add_tunnel`."""
@@ -67,7 +66,7 @@ class EspPlane:
         tunnel.adopt(self._inventory.associations.get(tunnel.reqid, []), policies)
         self._spis.update(sa.spi for sa in tunnel.all_associations())
         there = {policy.rule.key for policy in policies}
-        self._settle_policies(tunnel, there)
+        self._keeper.settle(tunnel, there)
         try:
             self._devices.settle(spec)
         except GatewayError:
@@ -98,10 +97,10 @@ class EspPlane:
         except GatewayError:
             after = tunnel.rules
             self._change(tunnel, old)
-            self._drop_policies(after, keep=before)
+            self._keeper.drop(after, keep=before)
             self._devices.settle(old)
             raise
-        self._drop_policies(before, keep=tunnel.rules)
+        self._keeper.drop(before, keep=tunnel.rules)
         self._devices.unguard(set(old.remote_subnets) - set(spec.remote_subnets))
 
     def remove_tunnel(self, name: str) -> None:
@@ -244,50 +243,10 @@ class EspPlane:
         """Give a tunnel another specification, and the policies it lacks for that."""
         there = {rule.key for rule in tunnel.rules}
         rules = self._rules(spec)
-        self._settle_policies(replace(tunnel, spec=spec, rules=rules), there)
+        self._keeper.settle(replace(tunnel, spec=spec, rules=rules), there)
         tunnel.spec, tunnel.rules = spec, rules
         tunnel.probe_target = probe_target(spec)
         tunnel.path = None
-
-    def _settle_policies(self, tunnel: Tunnel, there: set[PolicyKey]) -> None:
-        """Add policies that are missing, and bring those that are there up to date."""
-        active = tunnel.sending
-        added: list[Rule] = []
-        try:
-            for rule in tunnel.rules:
-                if not (rule.key in there or self._is_shared(rule, tunnel)):
-                    self._database.add_policy(rule, tunnel.reqid, active)
-                    added.append(rule)
-        except GatewayError:
-            self._database.delete_policies(added)
-            raise
-        self._database.update_policies(
-            [rule for rule in tunnel.rules if rule.key in there],
-            tunnel.reqid,
-            active,
-        )
-
-    def _is_shared(self, rule: Rule, tunnel: Tunnel) -> bool:
-        """Return whether a policy is in the kernel for another tunnel.
-
-        Those that let packets of our own networks through may serve many.
-        """
-        if rule.purpose is not Purpose.PASS:
-            return False
-        return rule.key in self._inventory.passing or any(
-            rule in other.rules
-            for other in self._tunnels.values()
-            if other.spec.name != tunnel.spec.name
-        )
-
-    def _drop_policies(self, rules: Iterable[Rule], keep: Iterable[Rule] = ()) -> None:
-        """Delete policies that neither `keep` nor any other tunnel has."""
-        kept = {rule.key for rule in keep}
-        for tunnel in self._tunnels.values():
-            kept.update(r.key for r in tunnel.rules if r.purpose is Purpose.PASS)
-        going = [rule for rule in rules if rule.key not in kept]
-        self._database.delete_policies(going)
-        self._inventory.passing.difference_update(rule.key for rule in going)
 
     def _replace(self, tunnel: Tunnel, known: Pair) -> None:
         """Put aside the SAs of an epoch that is being installed a second time.
@@ -317,7 +276,7 @@ class EspPlane:
         """Remove all that was made for a tunnel; the policies go last."""
         self._devices.remove(tunnel.spec)
         self._drop_associations(tunnel)
-        self._drop_policies(tunnel.rules)
+        self._keeper.drop(tunnel.rules)
         self._spis.difference_update(tunnel.offers)
 
     def _follow_path(self, tunnel: Tunnel, install: EpochInstall) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.dataplane.base import EpochInstall
+from gateway.dataplane.esp import exempt_socket
 from gateway.errors import DataPlaneError
 from tests.kernel.esp.sites import MARKER, Pair, Site, Tap, Traffic, hosts_behind, ping
 from tests.kernel.esp.test_esp_contract import packet_arrives
@@ -183,3 +184,30 @@ def test_tcp_of_full_size_flows(pair: Pair) -> None:
         accepted.close()
     assert received == len(blob)
     assert tap.leaks == 0
+
+
+def test_only_exempt_sockets_reach_a_peer_inside_its_own_prefix(pair: Pair) -> None:
+    """The control channel never runs inside the tunnel it keys."""
+    for site in pair.sites:
+        spec = replace(site.spec, remote_subnets=("192.0.0.0/16",))
+        site.call(site.plane.update_tunnel, spec)
+
+    def make(site: Site) -> socket.socket:
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.bind((site.outer, 51810))
+        one.settimeout(0.3)
+        return one
+
+    with pair.near.call(make, pair.near) as near, pair.far.call(make, pair.far) as far:
+        with pytest.raises(PermissionError):
+            near.sendto(b"hello", far.getsockname())
+        exempt_socket(near)
+        near.sendto(b"hello", far.getsockname())
+        with pytest.raises(TimeoutError):
+            far.recv(16)
+        exempt_socket(far)
+        near.sendto(b"hello", far.getsockname())
+        assert far.recv(16) == b"hello"
+        pair.rotate()
+        far.sendto(b"again", near.getsockname())
+        assert near.recv(16) == b"again"
