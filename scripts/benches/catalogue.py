@@ -1,5 +1,12 @@
 """Every bench, in the order in which they run and are printed."""
 
-from benches import handshakes, hub, hub_sockets, rotations, setup
+from benches import handshakes, hub, hub_sockets, memory, rotations, setup
 
-BENCHES = (handshakes.BENCH, hub.BENCH, hub_sockets.BENCH, setup.BENCH, rotations.BENCH)
+BENCHES = (
+    handshakes.BENCH,
+    hub.BENCH,
+    hub_sockets.BENCH,
+    memory.BENCH,
+    setup.BENCH,
+    rotations.BENCH,
+)

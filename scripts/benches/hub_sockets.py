@@ -4,18 +4,17 @@ The hub is a process of its own; the branches call it from this one, over loopba
 one handshake after another. Its CPU time counts, user and system.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from benches.branches import Branches
 from benches.figures import Figure
 from benches.hub import COUNTS, make_branches, summarise_hubs, tunnel_name
 from benches.hub_server import ECDH_SIZE
+from benches.lines import ask, read_line
 from benches.registry import Bench, Options
 from gateway.crypto.identity import PublicIdentity
 
@@ -43,7 +42,7 @@ class RemoteHub:
             stdout=subprocess.PIPE,
             text=True,
         )
-        said = self._read()
+        said = read_line(self._process)
         raw = bytes.fromhex(said["identity"])
         public = PublicIdentity(1, raw[:ECDH_SIZE], raw[ECDH_SIZE:])
         self._branches = Branches(identities, public, said["port"], name_of=tunnel_name)
@@ -52,12 +51,12 @@ class RemoteHub:
 
     def measure(self) -> float:
         """Do a batch of handshakes; return the hub's CPU seconds for each."""
-        before = self._ask()
+        before = ask(self._process)
         for _ in range(BATCH):
             start = time.monotonic()
             self._branches.rotate_next()
             time.sleep(max(0.0, PACE - (time.monotonic() - start)))
-        after = self._ask()
+        after = ask(self._process)
         done = after["commits"] - before["commits"]
         if done != BATCH:
             raise RuntimeError(f"{done} of {BATCH} handshakes reached the hub")
@@ -69,20 +68,6 @@ class RemoteHub:
         assert self._process.stdin is not None  # noqa: S101  # it is a pipe
         self._process.stdin.close()
         self._process.wait(timeout=10)
-
-    def _ask(self) -> dict[str, Any]:
-        assert self._process.stdin is not None  # noqa: S101  # it is a pipe
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self._process.stdout is not None  # noqa: S101  # it is a pipe
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the hub ended; see its message above")
-        value: dict[str, Any] = json.loads(line)
-        return value
 
 
 def run(options: Options) -> list[Figure]:

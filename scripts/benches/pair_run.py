@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benches.cpu import processes_cpu
 from lab.gateway import Gateway, Settings, make_pair
 from lab.netns import Namespace, linked_pair
 from lab.tools import finish_tool, start_traffic
 from lab.watch import Watcher
+
+from benches.cpu import processes_cpu
 
 IDLE_INTERVAL = 3600.0
 """Seconds between rotations while none is wanted."""
@@ -69,9 +70,7 @@ class PairRun:
             time.sleep(max(0.0, until - time.monotonic()))
             spent.append(processes_cpu(pids))
             self._mark(phase)
-        return [
-            after - before for before, after in zip(spent, spent[1:], strict=False)
-        ]
+        return [after - before for before, after in zip(spent, spent[1:], strict=False)]
 
     def set_interval(self, seconds: float) -> None:
         """Change the interval of both ends, by a reload."""

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway.dataplane.choose import available_planes
 from lab.netns import COMMAND_TIMEOUT, run
+
+from gateway.dataplane.choose import available_planes
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 START_TIMEOUT = 120

@@ -16,9 +16,7 @@ MAX_SECONDS = {"setup_s": 0.3, "setup_degraded_s": 3.0}
 
 def run(options: Options) -> list[Figure]:
     """Measure those asked for, both in the same place."""
-    return [
-        _measure(name, options) for name in MAX_SECONDS if name in options.wanted
-    ]
+    return [_measure(name, options) for name in MAX_SECONDS if name in options.wanted]
 
 
 def _measure(name: str, options: Options) -> Figure:

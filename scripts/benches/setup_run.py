@@ -90,9 +90,7 @@ def main() -> None:
     samples = []
     for turn in range(arguments.times):
         samples.append(
-            measure_once(
-                turn, arguments.plane, seconds, degraded=arguments.degraded
-            )
+            measure_once(turn, arguments.plane, seconds, degraded=arguments.degraded)
         )
         print(f"{time.monotonic():.0f}: {samples[-1]:.3f} s", flush=True)
     arguments.out.write_text(json.dumps(samples))

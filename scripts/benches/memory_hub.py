@@ -1,0 +1,101 @@
+"""A hub's whole daemon with a data plane in memory: ``python -m benches.memory_hub``.
+
+Takes the path of a configuration. Everything is the daemon's own: configuration read
+from its files, identities, key store, state folder, sockets, tunnel drivers, rotation,
+control socket. Only the data plane keeps no kernel busy, and memory is not locked:
+that would count what is reserved as if it were used.
+
+Prints its port and public identity, then one JSON object for each line read: resident
+bytes, and how many tunnels are up.
+"""
+
+import asyncio
+import gc
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+
+from gateway.config.load import load_config
+from gateway.config.model import LogFormat, PlaneName
+from gateway.daemon.planes import Planes
+from gateway.daemon.service import Service
+from gateway.daemon.workers import Worker
+from gateway.dataplane.base import DataPlane
+from gateway.dataplane.fake import FakePlane
+from gateway.rotation.tunnel import TunnelPhase
+
+
+class MemoryPlanes(Planes):
+    """The one plane, in memory."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(worker, (0, 0))
+        self.plane = FakePlane(auto_receive=True)
+
+    async def probe(self) -> None:
+        """There is nothing to try."""
+
+    async def get(self, wanted: PlaneName) -> DataPlane:
+        """Return the plane in memory, whichever is wanted."""
+        del wanted
+        return self.plane
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+class MemoryHub:
+    """One daemon that answers lines."""
+
+    def __init__(self, path: Path) -> None:
+        self._service = Service(
+            load_config(path), path, {}, log_format=LogFormat.CONSOLE
+        )
+        self._planes = MemoryPlanes(Worker("data-plane"))
+        self._service.planes = self._planes
+
+    async def run(self) -> None:
+        """Serve until standard input ends."""
+        service, loop = self._service, asyncio.get_running_loop()
+        await service.start()
+        loop.add_reader(sys.stdin, self._report)
+        public = service.identity.public
+        port = service.sockets.sockets[0].getsockname()[1]
+        _say({"port": port, "identity": (public.ecdh + public.kem).hex()})
+        await service.run()
+        await service.stop()
+
+    def _report(self) -> None:
+        if not sys.stdin.readline():
+            self._service.request_stop()
+            return
+        # The plane's record of calls is a tool of tests; no real plane has one.
+        self._planes.plane.calls.clear()
+        gc.collect()
+        drivers = self._service.drivers.values()
+        up = sum(driver.rotation.phase is TunnelPhase.UP for driver in drivers)
+        proven = sum(
+            driver.rotation.current is not None and driver.rotation.current.local_proof
+            for driver in drivers
+        )
+        _say({"resident": resident_bytes(), "up": min(up, proven)})
+
+
+def _say(value: dict[str, object]) -> None:
+    print(json.dumps(value), flush=True)
+
+
+def main() -> None:
+    """Run as a program."""
+    logging.basicConfig(level=logging.ERROR)
+    os.umask(0o077)
+    asyncio.run(MemoryHub(Path(sys.argv[1])).run())
+
+
+if __name__ == "__main__":
+    main()
