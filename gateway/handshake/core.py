@@ -14,6 +14,7 @@ from gateway.handshake.events import (
     PeerMoved,
 )
 from gateway.handshake.guard import Seal
+from gateway.handshake.pace import ping_interval
 from gateway.handshake.session import Session
 from gateway.handshake.timers import TimerQueue
 from gateway.handshake.tunnel import TunnelState
@@ -107,5 +108,8 @@ class Core:
         tunnel.current = session
         tunnel.committed = session.epoch
         self.holders[session.local_id] = session
-        wait = limits.PING_INTERVAL if tunnel.parameters.initiator else limits.SILENCE
+        parameters = tunnel.parameters
+        wait = limits.SILENCE
+        if parameters.initiator:
+            wait = ping_interval(parameters.interval)
         self.timers.set((PING_TIMER, tunnel.name), now + wait)

@@ -38,6 +38,7 @@ from gateway.handshake.initiator import (
     create_initiation,
     finish_response,
 )
+from gateway.handshake.pace import commit_timeout, max_rto
 from gateway.handshake.session import Session
 from gateway.handshake.symmetric import Chain, QKDKey, SymmetricInputs
 from gateway.handshake.tunnel import TunnelState
@@ -214,7 +215,7 @@ class InitiatorSide:
             remote_id=remote_id,
         )
         handshake.state = _State.COMMITTING
-        handshake.deadline = now + limits.COMMIT_TIMEOUT
+        handshake.deadline = now + commit_timeout(handshake.tunnel.parameters.interval)
         handshake.rto = self._first_rto(handshake.tunnel)
         self._core.send(handshake.commit, handshake.address)
         self._arm(handshake, now=now)
@@ -318,7 +319,9 @@ class InitiatorSide:
         if now >= handshake.deadline:
             self._give_up(handshake)
             return
-        handshake.rto = min(handshake.rto * limits.RTO_GROWTH, limits.MAX_RTO)
+        # Grows to the bound, and never shrinks to it from a long round trip.
+        bound = max(max_rto(handshake.tunnel.parameters.interval), handshake.rto)
+        handshake.rto = min(handshake.rto * limits.RTO_GROWTH, bound)
         if handshake.state is _State.SENT:
             self._transmit(handshake, now=now)
         elif handshake.state is _State.COMMITTING:

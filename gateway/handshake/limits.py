@@ -28,6 +28,17 @@ the responder forgets its answer to the old one."""
 COMMIT_TIMEOUT: Final = 10.0
 """M3 not answered by now: the responder forgot, start over at a new epoch."""
 
+HEAL_SHARE: Final = 0.25
+"""Share of the rotation interval that none of the waits for a peer may be longer
+than, where the interval is short: a tunnel heals within one interval of its cause,
+which may take two of them, and the handshake."""
+
+MIN_COMMIT_TIMEOUT: Final = 2.0
+"""... but M3 is given as long as three tries take on a satellite's path."""
+
+MIN_PING_RETRY: Final = 0.25
+"""... and a ping as long as its answer may take."""
+
 HALF_OPEN_TIMEOUT: Final = 15.0
 """A responder keeps what no M3 has followed this long: longer than
 `COMMIT_TIMEOUT` plus a satellite's round trip, so it never forgets first."""

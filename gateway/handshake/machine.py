@@ -22,6 +22,7 @@ from gateway.handshake.events import (
 )
 from gateway.handshake.holder import Holder
 from gateway.handshake.initiating import InitiatorHandshake, InitiatorSide
+from gateway.handshake.pace import ping_interval, ping_retry
 from gateway.handshake.responding import ResponderHandshake, ResponderSide
 from gateway.handshake.session import Session
 from gateway.handshake.symmetric import QKDKey
@@ -356,7 +357,8 @@ class Machine:
     def _watch(self, tunnel: TunnelState, *, now: float) -> None:
         """Ping a quiet peer; report one that stays quiet."""
         initiator = tunnel.parameters.initiator
-        patience = limits.PING_INTERVAL if initiator else limits.SILENCE
+        interval = tunnel.parameters.interval
+        patience = ping_interval(interval) if initiator else limits.SILENCE
         due = tunnel.heard + patience
         key = (PING_TIMER, tunnel.name)
         if now < due:
@@ -369,5 +371,5 @@ class Machine:
         if initiator:
             tunnel.pings += 1
             self.send_control(tunnel.name, Ping(tunnel.pings))
-        wait = limits.PING_INTERVAL if exhausted else limits.PING_RETRY
+        wait = limits.PING_INTERVAL if exhausted else ping_retry(interval)
         self._core.timers.set(key, now + wait)
