@@ -12,7 +12,11 @@ started again by polls, and must be done within five seconds."""
 POLL_GROWTH: Final = 2.0
 
 COUNTER_POLL: Final = 10.0
-"""Between reads of a tunnel's counters once all is in force."""
+"""Between reads of a tunnel's counters once all is in force: also how long keys that
+somebody removed from the kernel may be missed."""
+
+COUNTER_SHARE: Final = 0.2
+"""... but no more than this share of the interval, within which a tunnel heals."""
 
 FORCE_REPEAT: Final = 0.5
 """Between notices that an epoch is in force here, until the peer echoes one."""
@@ -36,6 +40,9 @@ FIRST_RETRY: Final = 0.5
 
 MAX_RETRY: Final = 4.0
 """Between attempts: a tunnel comes back this soon after its cause has gone."""
+
+RETRY_SHARE: Final = 0.5
+"""... and after this share of the interval, within which a tunnel heals."""
 
 RETRY_GROWTH: Final = 1.6
 

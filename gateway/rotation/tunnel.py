@@ -168,7 +168,7 @@ class TunnelRotation:
         self.phase = TunnelPhase.UP
         self.reason = ""
         self.expires_at = expires_at
-        self._poll_at = now + limits.COUNTER_POLL
+        self._poll_at = now + self._counter_poll()
 
     def down(self) -> None:
         """Take the tunnel down; the driver removes its keys."""
@@ -259,7 +259,9 @@ class TunnelRotation:
                 self.failures_in_row - 1, 10
             )
             self.next_attempt = now + min(
-                wait, limits.MAX_RETRY, self._schedule.interval
+                wait,
+                limits.MAX_RETRY,
+                limits.RETRY_SHARE * self._schedule.interval,
             )
 
     def behind(self, peer_epoch: int, *, now: float) -> None:
@@ -303,7 +305,7 @@ class TunnelRotation:
             self._poll_wait = min(self._poll_wait * limits.POLL_GROWTH, limits.MAX_POLL)
             self._poll_at = now + self._poll_wait
         else:
-            self._poll_at = now + limits.COUNTER_POLL
+            self._poll_at = now + self._counter_poll()
 
     def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
         """Note that the peer has proof of an epoch."""
@@ -325,7 +327,7 @@ class TunnelRotation:
             return
         epoch.move(EpochPhase.IN_FORCE)
         epoch.in_force_at = now
-        self._poll_at = now + limits.COUNTER_POLL
+        self._poll_at = now + self._counter_poll()
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
@@ -376,6 +378,10 @@ class TunnelRotation:
     def next_event(self) -> TunnelEvent | None:
         """Return the oldest event not yet returned."""
         return self._events.popleft() if self._events else None
+
+    def _counter_poll(self) -> float:
+        share = limits.COUNTER_SHARE * self._schedule.interval
+        return min(limits.COUNTER_POLL, share)
 
     def _attempt(self) -> None:
         self.next_attempt = None

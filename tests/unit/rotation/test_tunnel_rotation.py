@@ -360,7 +360,7 @@ def test_proof_is_polled_for_with_back_off_then_rarely() -> None:
     before = end.now
     while ReadPlane() not in end.step(0.5):
         pass
-    assert end.now - before == pytest.approx(limits.COUNTER_POLL, abs=0.6)
+    assert end.now - before == pytest.approx(limits.COUNTER_SHARE * INTERVAL, abs=0.6)
 
 
 def test_notices_stop_when_nobody_echoes() -> None:
