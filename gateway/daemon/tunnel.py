@@ -125,6 +125,7 @@ class TunnelDriver:
         self._offer = b""
         self._answers: dict[HandshakeID, bytes] = {}
         self._prepared: EpochPrepared | None = None
+        self._lost_epoch: int | None = None
         self._last_address: SocketAddress | None = None
 
     @property
@@ -592,19 +593,23 @@ class TunnelDriver:
         self.traffic = state
         proven = frozenset(epoch.epoch for epoch in state.epochs if epoch.received)
         self.rotation.plane_polled(proven, now=self._context.clock())
-        vanished = state.blocked or not any(one.active for one in state.epochs)
-        if vanished and self.rotation.phase is TunnelPhase.UP:
-            self._plane_lost()
-
-    def _plane_lost(self) -> None:
-        """Somebody removed our keys from the kernel: make new ones."""
         current = self.rotation.current
-        if current is None or not current.local_proof:
+        if current is None or self.rotation.phase is not TunnelPhase.UP:
             return
-        logger.warning(
-            "the kernel no longer holds this tunnel's keys",
-            extra={"tunnel": self.name, "event": "plane-lost"},
-        )
+        silenced = state.blocked or not any(one.active for one in state.epochs)
+        is_gone = all(one.epoch != current.number for one in state.epochs)
+        # A plane may send under the epoch only once it is proven (WireGuard).
+        if silenced and (current.local_proof or is_gone):
+            self._plane_lost(current.number)
+
+    def _plane_lost(self, epoch: int) -> None:
+        """Somebody removed our keys from the kernel: make new ones."""
+        if self._lost_epoch != epoch:
+            self._lost_epoch = epoch
+            logger.warning(
+                "the kernel no longer holds this tunnel's keys",
+                extra={"tunnel": self.name, "event": "plane-lost"},
+            )
         self.rotation.rotate(RotateReason.PLANE_LOST, now=self._context.clock())
 
     async def _follow(self, address: object) -> None:

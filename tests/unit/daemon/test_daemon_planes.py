@@ -119,3 +119,19 @@ async def test_keys_that_vanish_from_the_kernel_are_made_anew(running: Pair) -> 
     first.driver.rotation._poll_at = 0.0
     first.driver._on_timer()
     await until(lambda: in_force(running, 1), "a new epoch")
+
+
+async def test_keys_that_vanish_before_their_proof_are_made_anew(
+    running: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane = running[0].plane
+    activate = plane.activate
+
+    def activate_and_lose(name: str, epoch: int) -> None:
+        activate(name, epoch)
+        if epoch == 2:
+            plane.expire(name, epoch)
+
+    monkeypatch.setattr(plane, "activate", activate_and_lose)
+    await running[0].call("tunnel.rotate", name=TUNNEL)
+    await until(lambda: in_force(running, 2), "the epoch after the one that was lost")
