@@ -152,12 +152,12 @@ def esp() -> list[tuple[str, ...]]:
 
 
 def wireguard() -> list[tuple[str, ...]]:
-    """The kernel's WireGuard, here or in a virtual machine."""
+    """The kernel's WireGuard and xfrm interfaces, here or in a virtual machine."""
     need_root()
-    tests = (*PYTEST, "tests/kernel/wireguard")
+    tests = (*PYTEST, "tests/kernel/wireguard", "tests/kernel/esp_interface")
     return [
         tests
-        if kernel_has_wireguard()
+        if kernel_has_wireguard() and kernel_has_xfrm_interface()
         else ("scripts/in-vm", "--", *passed_on(), *tests)
     ]
 
@@ -172,7 +172,11 @@ LANES = (
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1),
     Lane("unit", "no root, no kernel of its own", "tests", unit, 1),
     Lane(
-        "wireguard", "a kernel with WireGuard", "tests/kernel/wireguard", wireguard, 1
+        "wireguard",
+        "a kernel with WireGuard and xfrm interfaces",
+        "tests/kernel/wireguard",
+        wireguard,
+        1,
     ),
     Lane("netns", "root, network namespaces", "tests/netns", netns, 2),
     Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 2),
@@ -211,6 +215,12 @@ def kernel_has_esp() -> bool:
 def kernel_has_wireguard() -> bool:
     """Say whether this kernel makes WireGuard devices."""
     return kernel_takes("ip", "link", "add", "probe", "type", "wireguard")
+
+
+def kernel_has_xfrm_interface() -> bool:
+    """Say whether this kernel makes xfrm interfaces and installs AES-GCM SAs."""
+    probe = ("ip", "link", "add", "probe", "type", "xfrm", "dev", "lo", "if_id", "1")
+    return kernel_has_esp() and kernel_takes(*probe)
 
 
 def log_of(lane: Lane) -> Path:
