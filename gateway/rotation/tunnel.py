@@ -189,7 +189,9 @@ class TunnelRotation:
         self._schedule = schedule
         current = self.current
         if changed and self._initiator and self.next_attempt is not None and current:
-            self.next_attempt = schedule.next_after(current.committed_at or 0.0)
+            # Never later than planned: the present epoch has only its old lifetime.
+            planned = schedule.next_after(current.committed_at or 0.0)
+            self.next_attempt = min(self.next_attempt, planned)
 
     def rotate(self, reason: RotateReason, *, now: float) -> None:
         """Rotate now rather than on schedule; a responder asks its peer."""

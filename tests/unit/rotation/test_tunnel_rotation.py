@@ -324,7 +324,19 @@ def test_new_schedule_keeps_the_present_expiry() -> None:
         Schedule("paris", 60.0), max_epoch_lifetime=180.0, qkd_wanted=False
     )
     assert end.rotation.expires_at == before
-    assert end.rotation.next_attempt == Schedule("paris", 60.0).next_after(1000.0)
+
+
+def test_a_longer_schedule_begins_within_the_present_lifetime() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.reconfigure(
+        Schedule("paris", 60.0), max_epoch_lifetime=180.0, qkd_wanted=False
+    )
+    assert started(end.step(LIFETIME - 0.1)) == [2]
+    end.commit(2)
+    assert end.rotation.expires_at == end.now + 180.0
+    assert end.rotation.next_attempt == Schedule("paris", 60.0).next_after(end.now)
 
 
 def test_a_shorter_schedule_that_is_due_already_is_one_rotation() -> None:
