@@ -122,6 +122,7 @@ class TunnelDriver:
         self._timer: asyncio.TimerHandle | None = None
         self._handshake: HandshakeID | None = None
         self._offered: tuple[UUID, ...] = ()
+        self._key_spent = False
         self._offer = b""
         self._answers: dict[HandshakeID, bytes] = {}
         self._prepared: EpochPrepared | None = None
@@ -421,6 +422,7 @@ class TunnelDriver:
             return
         self._offer = offer
         self._offered = offered
+        self._key_spent = False
         self._last_address = address
         self._handshake = self._context.machine.start_handshake(
             self.name,
@@ -436,6 +438,7 @@ class TunnelDriver:
         try:
             await self._stock.retire(self._offered, event.used)
             key = await self._stock.consume(event.key_id, self._own_holder())
+            self._key_spent = True
         except KeyStoreError as error:
             machine.refuse_qkd_key(event.handshake, error.message)
             return
@@ -526,8 +529,8 @@ class TunnelDriver:
             if event.key_id is not None:
                 # Durable before any key made with it reaches the kernel.
                 await self._stock.consume(event.key_id, holder)
-            await self._plane_call(self.plane.prepare, self._installation(event, offer))
-            await self._plane_call(self.plane.activate, self.name, event.epoch)
+            install = self._installation(event, offer)
+            await self._plane_call(self._prepare_and_activate, install)
         except GatewayError as error:
             machine.abort(event.handshake, error.message)
             await self._stock.release(holder)
@@ -541,6 +544,11 @@ class TunnelDriver:
         machine.confirm(event.handshake, now=self._context.clock())
         self.peer_terms = event.terms
         self._committed(event.epoch, event.sources, event.key_id)
+
+    def _prepare_and_activate(self, install: EpochInstall) -> None:
+        """Do both in one turn of the plane's thread: changing threads is not free."""
+        self.plane.prepare(install)
+        self.plane.activate(install.tunnel, install.epoch)
 
     async def _discard(self, epoch: int) -> None:
         """Take back what was installed of an epoch that is not to be."""
@@ -577,7 +585,12 @@ class TunnelDriver:
         if self.config.endpoint is not None and event.reason == "timeout":
             self._context.resolver.forget(self.config.endpoint)
         self._record_failure(event.reason, event.detail)
-        self.rotation.failed(event.reason, event.detail, now=self._context.clock())
+        self.rotation.failed(
+            event.reason,
+            event.detail,
+            now=self._context.clock(),
+            key_spent=self._key_spent,
+        )
 
     def _committed(
         self, epoch: int, sources: tuple[str, ...], key_id: UUID | None

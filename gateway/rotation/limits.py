@@ -46,6 +46,14 @@ RETRY_SHARE: Final = 0.5
 
 RETRY_GROWTH: Final = 1.6
 
+SPENT_GROWTH: Final = 2.0
+"""Growth of the wait after attempts that each cost a QKD key: whoever corrupts or
+drops what follows M2 burns one an attempt."""
+
+SPENT_SHARE: Final = 0.5
+"""... up to this share of the interval: about two keys an interval, instead of one,
+is all that such an attacker gets, and the tunnel still heals within one."""
+
 LATE_FACTOR: Final = 1.5
 """A responder that saw no new epoch for this many intervals asks for one."""
 

@@ -40,6 +40,9 @@ from gateway.rotation.events import (
 from gateway.rotation.schedule import Schedule
 from gateway.wire.control import RotateReason
 
+_MANY = 10
+"""Failures after which a wait has long reached its bound."""
+
 
 class TunnelPhase(Enum):
     """What an operator sees of a tunnel."""
@@ -74,6 +77,7 @@ class TunnelRotation:
         "_force_notices",
         "_highest",
         "_initiator",
+        "_keys_spent",
         "_lifetime",
         "_notice_at",
         "_poll_at",
@@ -120,6 +124,7 @@ class TunnelRotation:
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
         self._attempting = False
+        self._keys_spent = 0
         self._poll_at: float | None = None
         self._poll_wait = limits.FIRST_POLL
         self._notice_at: float | None = None
@@ -133,6 +138,7 @@ class TunnelRotation:
         self.rotations = 0
         self.failures = 0
         self.failures_in_row = 0
+        self._keys_spent = 0
         self.expires_at: float | None = None
         self.next_attempt: float | None = None
 
@@ -230,6 +236,7 @@ class TunnelRotation:
         self.reason = ""
         self.rotations += 1
         self.failures_in_row = 0
+        self._keys_spent = 0
         self.expires_at = now + self._lifetime
         self._attempting = False
         self._asked_at = None
@@ -246,9 +253,19 @@ class TunnelRotation:
         if self._qkd_wanted and key_id is None:
             self._events.append(QKDMissing(self.name, number))
 
-    def failed(self, reason: str, detail: str, *, now: float) -> None:
-        """Note that an attempt ended without an epoch."""
+    def failed(
+        self, reason: str, detail: str, *, now: float, key_spent: bool = False
+    ) -> None:
+        """Note that an attempt ended without an epoch.
+
+        Args:
+            reason: Short machine-readable reason.
+            detail: One line for the operator.
+            now: Current time, monotonic seconds.
+            key_spent: Whether the attempt cost a QKD key.
+        """
         self._attempting = False
+        self._keys_spent += key_spent
         self.failures += 1
         self.failures_in_row += 1
         self._events.append(
@@ -257,14 +274,18 @@ class TunnelRotation:
         if self.phase in (TunnelPhase.CONNECTING, TunnelPhase.BLOCKED):
             self.reason = detail
         if self._initiator and self.phase is not TunnelPhase.DOWN:
-            wait = limits.FIRST_RETRY * limits.RETRY_GROWTH ** min(
-                self.failures_in_row - 1, 10
-            )
-            self.next_attempt = now + min(
-                wait,
-                limits.MAX_RETRY,
-                limits.RETRY_SHARE * self._schedule.interval,
-            )
+            self.next_attempt = now + self._retry_wait()
+
+    def _retry_wait(self) -> float:
+        """Return how long to wait after a failure, seconds."""
+        interval = self._schedule.interval
+        tries = min(self.failures_in_row - 1, _MANY)
+        wait = limits.FIRST_RETRY * limits.RETRY_GROWTH**tries
+        wait = min(wait, limits.MAX_RETRY, limits.RETRY_SHARE * interval)
+        spent = limits.FIRST_RETRY * limits.SPENT_GROWTH ** min(self._keys_spent, _MANY)
+        if self._keys_spent:
+            wait = max(wait, min(spent, limits.SPENT_SHARE * interval))
+        return wait
 
     def behind(self, peer_epoch: int, *, now: float) -> None:
         """Note that the peer has committed later epochs than we know of.

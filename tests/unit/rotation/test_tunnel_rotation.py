@@ -394,3 +394,32 @@ def test_proof_of_other_epochs_counts_for_nothing() -> None:
     assert end.rotation.current is not None
     assert not end.rotation.current.local_proof
     assert not end.rotation.current.peer_proof
+
+
+def test_attempts_that_cost_a_key_are_made_ever_more_rarely() -> None:
+    """Whoever drops M3 burns a QKD key an attempt: at most two an interval."""
+    end = Stepped(initiator=True)
+    end.up()
+    end.step(0.0)
+    waits = []
+    for _ in range(12):
+        end.rotation.failed("unconfirmed", "no M4", now=end.now, key_spent=True)
+        when = end.rotation.next_attempt
+        assert when is not None
+        waits.append(when - end.now)
+        end.step(when - end.now)
+    assert waits == sorted(waits)
+    assert waits[0] <= 2 * limits.FIRST_RETRY
+    interval = end.rotation._schedule.interval
+    assert waits[-1] == pytest.approx(limits.SPENT_SHARE * interval)
+
+
+def test_a_success_forgives_the_keys_spent() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.step(0.0)
+    for _ in range(6):
+        end.rotation.failed("unconfirmed", "no M4", now=end.now, key_spent=True)
+    end.commit(1)
+    end.rotation.failed("timeout", "no answer", now=end.now)
+    assert end.rotation.next_attempt == pytest.approx(end.now + limits.FIRST_RETRY)
