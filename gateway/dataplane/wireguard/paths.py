@@ -35,8 +35,11 @@ class TunnelPaths:
             routed: Prefixes that we routed before a restart.
 
         Raises:
-            PlaneConflictError: A route to one of its prefixes is not ours.
+            PlaneConflictError: A route to one of its prefixes is not ours, or an
+                address is on somebody else's interface.
         """
+        if not routed.issuperset(tunnel.prefixes):
+            self._shared.refuse_taken(tunnel.spec.addresses, self._devices)
         try:
             for device in self._devices:
                 self._shared.ensure_addresses(device, tunnel.spec.addresses)
@@ -50,6 +53,8 @@ class TunnelPaths:
         self, tunnel: Tunnel, changed: Tunnel, kept_addresses: frozenset[str]
     ) -> None:
         """Go from one state of a tunnel to the next; what is in both is untouched."""
+        new = set(changed.spec.addresses) - set(tunnel.spec.addresses)
+        self._shared.refuse_taken(new, self._devices)
         for device in self._devices:
             self._shared.ensure_addresses(device, changed.spec.addresses)
         for prefix in changed.prefixes:

@@ -11,7 +11,13 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
-from ipaddress import ip_interface, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv6Address,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 from typing import Any
 
 from pyroute2 import IPRoute
@@ -22,6 +28,7 @@ from pyroute2.netlink.rtnl import RTM_SETLINK
 from gateway.dataplane.links import ALIAS_PREFIX
 from gateway.dataplane.refusals import kernel_call
 from gateway.dataplane.routes import ROUTE_PROTOCOL, address_family
+from gateway.errors import PlaneConflictError
 
 REFUSAL_METRIC = 0x7FFF0000
 """Metric of the routes that refuse: any other route to the same prefix wins."""
@@ -96,6 +103,26 @@ class SharedLinks:
             message["index"] = socket.if_nametoindex(device)
             message["attrs"].append(("IFLA_AF_SPEC", inet))
             self._route.set_link(message)
+
+    def refuse_taken(self, addresses: Iterable[str], own: Iterable[str]) -> None:
+        """See that no interface but our own has one of these addresses.
+
+        Raises:
+            PlaneConflictError: One has; the message names it.
+        """
+        taken = [ip for a in addresses if _is_ours(ip := ip_interface(a).ip)]
+        if not taken:
+            return  # the usual case: a hub's thousands of addresses are not read
+        with kernel_call("read this host's addresses"):
+            indexes = {socket.if_nametoindex(device) for device in own}
+            for entry in self._route.get_addr():
+                found = entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
+                if entry["index"] not in indexes and ip_address(found) in taken:
+                    holder = socket.if_indextoname(entry["index"])
+                    raise PlaneConflictError(
+                        f"address {found} is on interface {holder} of this host",
+                        "give the tunnel another address",
+                    )
 
     def ensure_addresses(self, device: str, addresses: Iterable[str]) -> None:
         """Put addresses on a device, without routes for their networks."""
@@ -199,3 +226,13 @@ def _forgive(error: NetlinkError | OSError, *numbers: int) -> None:
         number = error.errno or errno.ENODEV
     if number not in numbers:
         raise error
+
+
+def _is_ours(address: IPv4Address | IPv6Address) -> bool:
+    """Whether this host has an address: only then can a socket be bound to it."""
+    with socket.socket(address_family(address.version), socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
