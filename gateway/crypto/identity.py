@@ -185,7 +185,10 @@ def _suite_of(raw: bytes, provider: str) -> Suite:
 
 def _check_fingerprint(headers: dict[str, str], identity: PublicIdentity) -> None:
     if headers.get("Fingerprint") != format_fingerprint(identity.fingerprint):
-        raise IdentityError("the fingerprint in the file is not that of its keys")
+        raise IdentityError(
+            "the fingerprint in the file is not that of its keys",
+            "do not use this file: ask whoever made it for another one",
+        )
 
 
 def _armour(kind: str, headers: dict[str, str], raw: bytes) -> str:
@@ -200,26 +203,30 @@ def _armour(kind: str, headers: dict[str, str], raw: bytes) -> str:
 
 
 def _dearmour(kind: str, text: str) -> tuple[dict[str, str], bytes]:
+    hint = _ASK_AGAIN if kind == _PUBLIC else _RESTORE
     if len(text) > MAX_TEXT_SIZE:
-        raise IdentityError("identity file is too large to be one")
+        raise IdentityError("identity file is too large to be one", hint)
     lines = [line.rstrip() for line in text.strip().splitlines()]
     other = _PRIVATE if kind == _PUBLIC else _PUBLIC
     if lines and lines[0] == f"-----BEGIN {other}-----":
-        raise IdentityError(f"this is a {other.lower()}, not a {kind.lower()}")
+        raise IdentityError(
+            f"this is a {other.lower()}, not a {kind.lower()}",
+            "name the other one of the two files that qgw identity new has made",
+        )
     if not lines or lines[0] != f"-----BEGIN {kind}-----":
-        raise IdentityError(f"not a {kind.lower()} file")
+        raise IdentityError(f"not a {kind.lower()} file", hint)
     if lines[-1] != f"-----END {kind}-----" or "" not in lines:
-        raise IdentityError("identity file is truncated")
+        raise IdentityError("identity file is truncated", hint)
     blank = lines.index("")
     headers = dict(line.split(": ", 1) for line in lines[1:blank] if ": " in line)
     try:
         body = base64.b64decode("".join(lines[blank:-1]), validate=True)
     except (ValueError, binascii.Error) as error:
         # from None: the exception of b64decode must not carry private text.
-        raise IdentityError("identity file is damaged: not base64") from (
+        raise IdentityError("identity file is damaged: not base64", hint) from (
             error if kind == _PUBLIC else None
         )
     raw, checksum = body[:-_CHECKSUM_SIZE], body[-_CHECKSUM_SIZE:]
     if hash_parts(kind.encode(), raw)[:_CHECKSUM_SIZE] != checksum:
-        raise IdentityError("identity file is damaged: checksum differs")
+        raise IdentityError("identity file is damaged: checksum differs", hint)
     return headers, raw

@@ -97,7 +97,8 @@ def read_secret_file(path: Path, *, loose: int, limit: int) -> bytes:
     except OSError as error:
         raise KeyStoreError(
             f"{path}: {os.strerror(error.errno or 0)}",
-            "it must be a plain file that the user of qgwd may read",
+            "it must be a plain file that the user of qgwd may read; new ones come from"
+            " qgw keystore new-master-key and new-seed",
         ) from None
     try:
         found = os.fstat(descriptor)
