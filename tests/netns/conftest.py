@@ -1,0 +1,52 @@
+"""Hosts for a module's tests, made once, and daemons for each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.dataplane.choose import available_planes
+from lab.netns import Namespace
+from tests.netns.labs import Lab, hosts, make_lab
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put every test of this folder into the lane."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.netns)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def needs_root_and_a_plane() -> None:
+    """Skip where nothing of this can run, and say what would help."""
+    if os.geteuid():
+        pytest.skip("needs root: run scripts/test netns as root")
+    options = available_planes()
+    if not any(option.works for option in options):
+        pytest.skip("; ".join(f"{one.name}: {one.hint}" for one in options))
+
+
+@pytest.fixture(scope="module")
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Namespace, Namespace]]:
+    """Two hosts on one network."""
+    tag = f"{abs(hash(request.module.__name__)) % 1000}"
+    with hosts(tag) as made:
+        yield made
+
+
+@pytest.fixture
+def lab(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
+    """Two gateways, not started."""
+    with make_lab(pair) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
+    """Two gateways in force, shared by a module: tests leave them so."""
+    with make_lab(pair) as made:
+        made.start()
+        yield made

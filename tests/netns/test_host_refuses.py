@@ -1,0 +1,229 @@
+"""Files, kernels and neighbours that a daemon cannot start with: what it says."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gateway.dataplane.choose import available_planes
+from lab.gateway import INNER, PORT
+from lab.netns import Namespace, run
+from tests.netns.labs import (
+    TUNNEL,
+    Lab,
+    edit,
+    make_lab,
+    plane,
+    qgw,
+    run_daemon,
+    state,
+    status,
+    until,
+)
+
+pytestmark = pytest.mark.timeout(40)
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 78
+
+
+def damage(path: Path, text: str) -> None:
+    path.chmod(0o600)
+    path.write_text(text)
+
+
+def test_identity_missing(lab: Lab) -> None:
+    path = lab.a.folder / "identity"
+    path.unlink()
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_FAILED
+    assert f"qgwd: cannot read {path}: no such file or directory" in said
+    assert "hint: check the path and who may use it" in said
+    assert "Traceback" not in said
+
+
+def test_identity_truncated(lab: Lab) -> None:
+    path = lab.a.folder / "identity"
+    text = path.read_text()
+    for size in (0, 1, 30, len(text) // 2, len(text) - 2):
+        damage(path, text[:size])
+        code, said = run_daemon(lab.a)
+        assert code == EXIT_FAILED
+        assert f"qgwd: {path}: " in said
+        assert "hint: restore the file from a backup, or make a new identity" in said
+        assert "Traceback" not in said
+        secret = "".join(text.splitlines()[1:3])
+        assert secret[:40] not in said
+
+
+def test_identity_is_the_public_one(lab: Lab) -> None:
+    shutil.copy(lab.b.folder / "peer.pub", lab.a.folder / "identity")
+    (lab.a.folder / "identity").chmod(0o600)
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_FAILED
+    assert "this is a qgw public identity, not a qgw private identity" in said
+    assert "hint: name the other one" in said
+
+
+def test_identity_open_to_others(lab: Lab) -> None:
+    path = lab.a.folder / "identity"
+    path.chmod(0o644)
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_FAILED
+    assert "is open to others" in said
+    assert f"hint: run: chmod 600 {path}" in said
+
+
+def test_peer_identity_wrong_fails_that_tunnel_and_says_so(lab: Lab) -> None:
+    path = lab.a.folder / "peer.pub"
+    good = path.read_text()
+    damage(path, good[: len(good) // 2])
+    lab.b.start()
+    lab.a.start()
+    lab.a.wait_ready()
+    found = lab.a.tunnel()
+    assert found["state"] == "down"
+    assert str(path) in found["reason"]
+    assert found["hint"]
+    assert any("cannot start" in text for text in status(lab.a)["warnings"])
+    damage(path, good)
+    lab.a.call("reload")
+    lab.in_force()
+
+
+def test_configuration_wrong(lab: Lab) -> None:
+    edit(lab.a, "^qkd = .*", 'qkd = "perhaps"\ncolour = "red"')
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_CONFIG
+    path = lab.a.folder / "gateway.toml"
+    assert f"{path}:" in said
+    assert f"tunnels.{TUNNEL}.qkd: expected" in said
+    assert f"tunnels.{TUNNEL}.colour" in said
+    assert "hint: correct them and run: qgw config check" in said
+
+
+def test_master_key_missing(lab: Lab) -> None:
+    (lab.a.folder / "master-key").unlink()
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_FAILED
+    assert "master-key" in said
+    assert "qgw keystore new-master-key" in said
+    assert "Traceback" not in said
+
+
+def test_no_kernel_support_for_the_plane(pair: tuple[Namespace, Namespace]) -> None:
+    lacking = [option for option in available_planes() if not option.works]
+    if not lacking:
+        pytest.skip("this kernel has every plane: nothing is missing to be named")
+    for option in lacking:
+        with make_lab(pair, plane=option.name) as lab:
+            lab.a.start()
+            lab.a.wait_ready()
+            found = lab.a.tunnel()
+            assert found["state"] == "down"
+            assert found["reason"].split(":")[-1] == option.reason.split(":")[-1]
+            assert found["reason"].startswith("the kernel ")
+            assert found["hint"] == option.hint
+            assert found["hint"]
+            links = run("ip", "-n", lab.a.namespace.name, "-br", "link").split("\n")
+            names = {line.split("@")[0].split()[0] for line in links if line}
+            assert names == {"lo", lab.a.namespace.device}
+
+
+def test_without_cap_net_admin(lab: Lab) -> None:
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is missing: apt-get install util-linux")
+    drop = "-net_admin"
+    lab.a.prefix = ("setpriv", "--bounding-set", drop, "--inh-caps", drop)
+    lab.a.start()
+    lab.a.wait_ready()
+    found = lab.a.tunnel()
+    assert found["state"] == "down"
+    assert "CAP_NET_ADMIN" in found["reason"] + found["hint"]
+    assert "cannot start" in "".join(status(lab.a)["warnings"])
+
+
+def test_port_taken(lab: Lab) -> None:
+    script = (
+        "import socket,time; s=socket.socket(2,2); "
+        f"s.bind(('0.0.0.0',{PORT})); print('bound',flush=True); time.sleep(30)"
+    )
+    squatter = lab.a.namespace.spawn(
+        ["/usr/bin/python3", "-c", script], stdout=subprocess.PIPE
+    )
+    try:
+        assert squatter.stdout is not None
+        squatter.stdout.readline()
+        code, said = run_daemon(lab.a)
+    finally:
+        squatter.kill()
+        squatter.communicate()
+    assert code == EXIT_FAILED
+    assert f"qgwd: cannot listen on 0.0.0.0:{PORT}: Address already in use" in said
+    assert f"hint: see who has it: ss -ulpn 'sport = :{PORT}'" in said
+    assert "Traceback" not in said
+
+
+def test_a_second_daemon_does_not_disturb_the_first(lab: Lab) -> None:
+    lab.start()
+    first = lab.a.process
+    code, said = run_daemon(lab.a)
+    lab.a.process = first
+    assert code == EXIT_FAILED
+    assert "another process has the key store open" in said
+    assert "hint: is qgwd already running?" in said
+    lab.next()
+    assert state(lab.a) == "up"
+
+
+def test_interface_name_taken(lab: Lab) -> None:
+    lab.b.start()
+    name = lab.a.namespace.name
+    interface = f"qgw-{TUNNEL}"
+    edit(lab.a, "^encap = .*", f'encap = false\ninterface = "{interface}"')
+    names = {interface, "qgw-wg0", "qgw-wg1"}
+    for taken in names:
+        run("ip", "-n", name, "link", "add", taken, "type", "bridge")
+    before = run("ip", "-n", name, "-o", "link")
+    lab.a.start()
+    lab.a.wait_ready()
+    if plane() == "esp" and state(lab.a) != "down":
+        pytest.skip("ESP uses policies here: there is no interface to be taken")
+    found = lab.a.tunnel()
+    assert found["state"] == "down"
+    assert any(taken in found["reason"] for taken in names), found["reason"]
+    assert found["hint"]
+    assert run("ip", "-n", name, "-o", "link") == before  # not touched
+    for taken in names:
+        run("ip", "-n", name, "link", "del", taken)
+    # It tries again by itself every ten seconds, and now if it is told to.
+    assert qgw(lab.a, "reload").returncode == 0
+    until(lambda: state(lab.a) == "up", "the tunnel")
+
+
+def test_address_taken(lab: Lab) -> None:
+    name = lab.a.namespace.name
+    lab.b.start()
+    run("ip", "-n", name, "link", "add", "other", "type", "bridge")
+    run("ip", "-n", name, "link", "set", "other", "up")
+    run("ip", "-n", name, "addr", "add", f"{INNER['a']}/32", "dev", "other")
+    lab.a.start()
+    lab.a.wait_ready()
+    found = lab.a.tunnel()
+    assert found["state"] == "down"
+    assert INNER["a"] in found["reason"]
+    assert "give the tunnel another address" in found["hint"]
+    assert INNER["a"] in run("ip", "-n", name, "-o", "addr", "show", "dev", "other")
+    run("ip", "-n", name, "link", "del", "other")
+    assert qgw(lab.a, "reload").returncode == 0
+    until(lambda: state(lab.a) == "up", "the tunnel")
+
+
+def test_state_directory_is_a_file(lab: Lab) -> None:
+    (lab.a.folder / "state").write_text("")
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_FAILED
+    assert "state" in said
+    assert "hint: " in said
+    assert "Traceback" not in said

@@ -1,0 +1,211 @@
+"""Garbage at a live gateway's port: counted, unanswered, and nothing grows."""
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.wire.header import Type, decode_header
+from lab.gateway import PORT, Gateway
+from lab.inside import open_socket
+from lab.netns import Namespace
+from tests.netns.labs import Lab, state, status
+from tests.netns.wiretap import Datagram, Wiretap
+
+pytestmark = pytest.mark.timeout(60)
+
+STRANGER = "192.0.2.9"
+COUNT = 400
+RATE = 1500.0
+"""Datagrams a second: faster than any honest peer, slower than a daemon can count."""
+
+ROOM = 1024
+"""KiB that a daemon may grow by while it is shot at: less than what was sent."""
+
+
+@pytest.fixture(scope="module")
+def stranger(shared: Lab) -> Namespace:
+    return shared.join_host("s", STRANGER)
+
+
+@pytest.fixture(scope="module")
+def honest(shared: Lab) -> list[Datagram]:
+    """Every kind of datagram that two honest gateways exchange."""
+    tap = Wiretap(shared.a.namespace)
+    try:
+        shared.next()
+        shared.next()
+    finally:
+        tap.close()
+    assert len(tap.seen) >= 12
+    return tap.seen
+
+
+@contextlib.contextmanager
+def udp(host: Namespace, port: int = 0) -> Iterator[socket.socket]:
+    with open_socket(host.name, socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((host.address, port))
+        yield sock
+
+
+def memory(end: Gateway) -> int:
+    """Return a daemon's resident memory, KiB."""
+    assert end.process is not None
+    text = Path(f"/proc/{end.process.pid}/status").read_text()
+    return int(text.split("VmRSS:")[1].split()[0])
+
+
+def dropped(end: Gateway) -> dict[str, int]:
+    found: dict[str, int] = status(end)["dropped"]
+    return found
+
+
+def shoot(
+    lab: Lab, host: Namespace, target: Gateway, make: Callable[[int], bytes]
+) -> tuple[dict[str, int], list[Datagram]]:
+    """Send COUNT datagrams; return the drops by reason, and all that came back."""
+    before = dropped(target)
+    tap = Wiretap(target.namespace)
+    try:
+        with udp(host) as sock:
+            own = sock.getsockname()
+            due = time.monotonic()
+            for number in range(COUNT):
+                sock.sendto(make(number), (target.namespace.address, PORT))
+                due += 1 / RATE
+                time.sleep(max(0.0, due - time.monotonic()))
+        time.sleep(0.3)
+    finally:
+        tap.close()
+    after = dropped(target)
+    counted = {
+        reason: count - before.get(reason, 0)
+        for reason, count in after.items()
+        if count != before.get(reason, 0)
+    }
+    return counted, [seen for seen in tap.seen if seen.target == own]
+
+
+def held(datagrams: list[bytes]) -> int:
+    """Return how many of COUNT are parts of an M1, which may wait for the others."""
+    parts = [decode_header(one).type is Type.INITIATION for one in datagrams]
+    return sum(parts[number % len(parts)] for number in range(COUNT))
+
+
+def garbage(number: int) -> bytes:
+    return os.urandom(number * 7 % 1400)
+
+
+def test_garbage(shared: Lab, stranger: Namespace) -> None:
+    for end in shared.ends:
+        counted, answers = shoot(shared, stranger, end, garbage)
+        assert sum(counted.values()) >= COUNT, counted
+        assert answers == []
+
+
+def test_truncated(shared: Lab, stranger: Namespace, honest: list[Datagram]) -> None:
+    def cut(number: int) -> bytes:
+        payload = honest[number % len(honest)].payload
+        return payload[: number * len(payload) // COUNT]
+
+    for end in shared.ends:
+        counted, answers = shoot(shared, stranger, end, cut)
+        assert sum(counted.values()) >= COUNT, counted
+        assert answers == []
+
+
+def test_oversized(shared: Lab, stranger: Namespace, honest: list[Datagram]) -> None:
+    def lengthen(number: int) -> bytes:
+        payload = honest[number % len(honest)].payload
+        return payload + os.urandom(1 + number * 150)  # up to 60,000 bytes
+
+    for end in shared.ends:
+        counted, answers = shoot(shared, stranger, end, lengthen)
+        assert sum(counted.values()) >= COUNT, counted
+        assert answers == []
+
+
+@pytest.mark.parametrize("spoofed", [False, True], ids=["stranger", "peer's address"])
+def test_replayed(
+    shared: Lab, stranger: Namespace, honest: list[Datagram], spoofed: bool
+) -> None:
+    """What a peer once sent, again: from elsewhere, and from the peer's own address."""
+    for by, end in enumerate(shared.ends):
+        peer = shared.ends[1 - by].namespace
+        meant = [
+            seen.payload
+            for seen in honest
+            if seen.target == (end.namespace.address, PORT)
+        ]
+        assert len(meant) >= 6
+        counted, answers = shoot(
+            shared,
+            peer if spoofed else stranger,
+            end,
+            lambda number, old=meant: old[number % len(old)],  # type: ignore[misc]
+        )
+        assert sum(counted.values()) >= COUNT - held(meant), counted
+        assert set(counted) <= {"unknown session", "replayed"}
+        assert answers == []
+
+
+def test_reflected(shared: Lab, honest: list[Datagram]) -> None:
+    """What a gateway sent, back at it from the peer's address."""
+    for by, end in enumerate(shared.ends):
+        own = [
+            seen.payload
+            for seen in honest
+            if seen.source == (end.namespace.address, PORT)
+        ]
+        counted, answers = shoot(
+            shared,
+            shared.ends[1 - by].namespace,
+            end,
+            lambda number, sent=own: sent[number % len(sent)],  # type: ignore[misc]
+        )
+        assert sum(counted.values()) >= COUNT, counted
+        assert answers == []
+
+
+def test_bits_flipped(shared: Lab, stranger: Namespace, honest: list[Datagram]) -> None:
+    def flip(number: int) -> bytes:
+        payload = bytearray(honest[number % len(honest)].payload)
+        payload[number * 131 % len(payload)] ^= 1 << number % 8
+        return bytes(payload)
+
+    for end in shared.ends:
+        counted, answers = shoot(shared, stranger, end, flip)
+        parts = held([seen.payload for seen in honest])
+        assert sum(counted.values()) >= COUNT - parts, counted
+        assert answers == []
+
+
+def test_traffic_flows_and_nothing_grows(
+    shared: Lab, stranger: Namespace, honest: list[Datagram]
+) -> None:
+    kinds: list[Callable[[int], bytes]] = [
+        garbage,
+        lambda n: honest[n % len(honest)].payload[: n % 900],
+        lambda n: honest[n % len(honest)].payload,
+        lambda n: honest[n % len(honest)].payload + os.urandom(n),
+    ]
+    for kind in kinds:  # whatever is made once is made now
+        for end in shared.ends:
+            shoot(shared, stranger, end, kind)
+    first = shared.newest()
+    before = [memory(end) for end in shared.ends]
+    with shared.traffic(7.0) as result:
+        for kind in kinds:
+            for end in shared.ends:
+                shoot(shared, stranger, end, kind)
+    after = [memory(end) for end in shared.ends]
+    assert result["lost"] == 0
+    assert shared.newest() > first + 2
+    assert [state(end) for end in shared.ends] == ["up", "up"]
+    grown = [late - early for early, late in zip(before, after, strict=True)]
+    assert max(grown) < ROOM, grown
+    assert sum(end.tunnel()["failed_rotations"] for end in shared.ends) == 0
