@@ -41,6 +41,10 @@ MIN_STOCK = 8
 """Keys made at once when there are none, beyond `low_water`, as if the link had been
 running: a first handshake need not wait for the rate."""
 
+OVERFLOW = 64
+"""Keys beyond capacity that a peer's offers may add: a stock full of keys that the peer
+no longer has (one end leapt, or was restored) must not keep the two apart for ever."""
+
 _LABEL = b"qgw simulated QKD link v1 "
 _TAG_SIZE = 8
 
@@ -140,7 +144,8 @@ class SimulatedLink:
             return 0
         # Those between two offered ones are held by the peer too, or were used by it.
         first = min(ahead)
-        count = min(max(ahead) - first + 1, self._room(store))
+        room = max(self._room(store), min(len(ahead), self._room(store, OVERFLOW)))
+        count = min(max(ahead) - first + 1, room)
         return self._take_in(store, first, count)
 
     def resync(self, store: KeyStore, used: Sequence[UUID]) -> int:
@@ -167,9 +172,9 @@ class SimulatedLink:
         counter = self._sequence.counter(newest) if newest is not None else None
         return max(self._passed, 0 if counter is None else counter + 1)
 
-    def _room(self, store: KeyStore) -> int:
+    def _room(self, store: KeyStore, beyond: int = 0) -> int:
         status = store.status(self._link)
-        return max(0, self._capacity - status.available - status.reserved)
+        return max(0, self._capacity + beyond - status.available - status.reserved)
 
     def _take_in(self, store: KeyStore, first: int, count: int) -> int:
         count = min(count, (1 << COUNTER_BITS) - first)

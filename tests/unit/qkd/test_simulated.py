@@ -7,7 +7,7 @@ import pytest
 
 from gateway.keystore.base import KeyStore
 from gateway.qkd.base import KeySource
-from gateway.qkd.simulated import COUNTER_BITS, KeySequence, SimulatedLink
+from gateway.qkd.simulated import COUNTER_BITS, OVERFLOW, KeySequence, SimulatedLink
 from gateway.secret import Secret
 from tests.keystore_contract import make_keys
 from tests.unit.keystore.sqlite_bench import SQLiteBench
@@ -231,6 +231,28 @@ def test_an_initiator_with_an_old_backup_uses_no_key_again(
     assert all(tries[6:]), tries
 
 
+@pytest.mark.parametrize("leaper", ["initiator", "responder"])
+def test_ends_with_full_stores_meet_after_one_leapt(
+    bench: SQLiteBench, peer: SQLiteBench, leaper: str
+) -> None:
+    ours, theirs = simulated(capacity=50), simulated(capacity=50)
+    for second in (0.0, 100.0):
+        ours.fill(bench.store, second)
+        theirs.fill(peer.store, second)
+    assert stock(bench.store) == stock(peer.store) == 50
+    if leaper == "initiator":
+        # As after an old backup: the peer has used all that was offered.
+        ours.resync(bench.store, bench.store.reserve(LINK, OFFER, holder="x"))
+    else:
+        # An old backup of the responder's: none of its keys is left at the peer.
+        bench.store.purge(LINK, all_keys=True)
+        ours.fill(bench.store, 200.0)
+    for second in range(100):
+        assert meet(bench, ours, peer, theirs)
+        ours.fill(bench.store, 200.0 + second)
+        theirs.fill(peer.store, 200.0 + second)
+
+
 def test_ensure_ignores_what_is_not_ahead_or_not_ours(bench: SQLiteBench) -> None:
     link = simulated()
     link.fill(bench.store, 0.0)
@@ -242,13 +264,18 @@ def test_ensure_ignores_what_is_not_ahead_or_not_ours(bench: SQLiteBench) -> Non
     assert stock(bench.store) == 20
 
 
-def test_a_jump_never_exceeds_capacity_or_the_counter(bench: SQLiteBench) -> None:
+def test_a_jump_has_bounds(bench: SQLiteBench) -> None:
     link = simulated(capacity=50)
     link.fill(bench.store, 0.0)
     sequence = KeySequence(SEED, LINK)
     far = (1 << COUNTER_BITS) - 10
     assert link.ensure(bench.store, [sequence.key_id(100), sequence.key_id(far)]) == 30
-    assert link.ensure(bench.store, [sequence.key_id(1000)]) == 0
+    offered = [sequence.key_id(1000 + number) for number in range(OFFER)]
+    while link.ensure(bench.store, offered):
+        offered = [
+            sequence.key_id(n + OFFER) for n in map(sequence.counter, offered) if n
+        ]
+    assert stock(bench.store) == 50 + OVERFLOW
     bench.store.purge(LINK, all_keys=True)
     assert link.ensure(bench.store, [sequence.key_id(far)]) == 1
     assert link.fill(bench.store, 50.0) == 9
