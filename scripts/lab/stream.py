@@ -14,8 +14,8 @@ from lab.netns import Namespace
 from lab.traffic import MARKER
 
 PORT = 4711
-INTERVAL = 0.01
-"""Seconds between packets of one direction: ten times finer than what is asserted."""
+INTERVAL = 0.02
+"""Seconds between packets of one direction: far finer than what is asserted."""
 
 _STAMP = struct.Struct("!d")
 

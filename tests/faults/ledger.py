@@ -4,8 +4,8 @@ A daemon writes its state file, then the log line that is read here, and only th
 lets M4 leave. So, whatever was killed when:
 
 1. No end commits two epochs with one QKD key.
-2. Numbers of epochs only grow at an end. A responder whose state directory was
-   replaced by an old copy begins again above that copy's.
+2. Numbers of epochs only grow at an end. One whose state directory was replaced by an
+   old copy may begin again above that copy's.
 3. Whatever the initiator committed, the responder committed before: the same number,
    the same sources, the same key. The reverse does not hold: the initiator may have
    died, or M4 may have been lost; then that number and that key are never used again

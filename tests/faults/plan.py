@@ -119,6 +119,8 @@ def draw_plan(
     if not has_process:
         kinds = [Kind.KILL if kind is Kind.PLANE else kind for kind in kinds]
     chance.shuffle(kinds)
+    # Only one end, each time: if both go back, no memory is left of what was used.
+    restored = chance.choice("ab")
     groups: list[list[Kind]] = []
     for kind in kinds[:count]:
         if groups and _may_join(groups[-1], kind, chance):
@@ -128,7 +130,10 @@ def draw_plan(
     return [
         Burst(
             tuple(
-                sorted((_draw(kind, chance, lifetime) for kind in group), key=_order)
+                sorted(
+                    (_draw(kind, chance, lifetime, restored) for kind in group),
+                    key=_order,
+                )
             ),
             dwell=chance.uniform(0.1, 1.2),
         )
@@ -150,7 +155,7 @@ def _order(fault: Fault) -> tuple[bool, bool, float]:
     return fault.kind is not Kind.CUT_LONG, fault.aim is None, fault.after
 
 
-def _draw(kind: Kind, chance: random.Random, lifetime: float) -> Fault:
+def _draw(kind: Kind, chance: random.Random, lifetime: float, restored: str) -> Fault:
     end = chance.choice("ab")
     after = chance.uniform(0.0, BURST_SPREAD)
     match kind:
@@ -176,7 +181,7 @@ def _draw(kind: Kind, chance: random.Random, lifetime: float) -> Fault:
         case Kind.CUT_LONG:
             lasts = lifetime + chance.uniform(0.5, 3.0)
         case Kind.RESTORE:
-            end, lasts = "b", _restart(chance)
+            end, lasts = restored, _restart(chance)
         case Kind.PLANE:
             return Fault(kind, end, after, 0.0, hurry=chance.random() < 0.5)
         case _:

@@ -39,7 +39,7 @@ class Site:
         self.died: list[str] = []
         self.missed = 0
         self._interval = interval
-        self._copies: list[Path] = []
+        self._copies: dict[str, list[Path]] = {end.letter: [] for end in ends}
 
     def strike(self, burst: Burst) -> float:
         """Let a burst happen and be repaired; return when the last repair was."""
@@ -97,7 +97,7 @@ class Site:
         match fault.kind:
             case Kind.KILL | Kind.SHOOT:
                 end.kill()
-                self._copy_sometimes()
+                self._copy(end)
             case Kind.KILL_BOTH | Kind.SHOOT_BOTH:
                 for other in self.ends.values():
                     if other.process is not None:
@@ -111,7 +111,7 @@ class Site:
             case Kind.STOP:
                 self._signal(end, signal.SIGCONT)
                 end.stop()
-                self._copy_sometimes()
+                self._copy(end)
             case Kind.FREEZE:
                 self._signal(end, signal.SIGSTOP)
             case Kind.CUT | Kind.CUT_LONG | Kind.CUT_AT:
@@ -148,19 +148,19 @@ class Site:
         if end.process is not None:
             end.process.send_signal(number)
 
-    def _copy_sometimes(self) -> None:
-        """Keep a copy of b's state while nobody writes to it."""
-        end = self.ends["b"]
-        if end.process is None:
-            target = end.folder / f"copy-{len(self._copies)}"
-            shutil.copytree(end.folder / "state", target)
-            self._copies.append(target)
+    def _copy(self, end: Gateway) -> None:
+        """Keep a copy of the state of a gateway that is not running."""
+        copies = self._copies[end.letter]
+        target = end.folder / f"copy-{len(copies)}"
+        shutil.copytree(end.folder / "state", target)
+        copies.append(target)
 
     def _restore(self, end: Gateway) -> None:
-        """Put the older half's newest copy in the place of the state directory."""
-        if not self._copies:
-            self._copy_sometimes()
-        copy = self._copies[len(self._copies) // 2]
+        """Put a copy of middle age in the place of the state directory."""
+        copies = self._copies[end.letter]
+        if not copies:
+            self._copy(end)
+        copy = copies[len(copies) // 2]
         shutil.rmtree(end.folder / "state")
         shutil.copytree(copy, end.folder / "state")
         with end.log.open("a") as log:
