@@ -2,8 +2,10 @@
 
 import json
 import socket
-import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def read_line(process: "subprocess.Popen[str]") -> dict[str, Any]:

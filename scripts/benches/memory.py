@@ -25,7 +25,7 @@ from gateway.wire.payloads import Policy
 TUNNELS = 5000
 QUICK_TUNNELS = 500
 EPOCHS = 2
-"""Rotations of each tunnel: a session in force, and the one before it, as ever after."""
+"""Rotations of each tunnel: a session in force and the one before it, as ever after."""
 
 INTERVAL = 3600.0
 MAX_KIB = 24.0

@@ -17,6 +17,7 @@ import os
 import signal
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class PairRun:
             time.sleep(max(0.0, until - time.monotonic()))
             spent.append(processes_cpu(pids))
             self._mark(phase)
-        return [after - before for before, after in zip(spent, spent[1:], strict=False)]
+        return [after - before for before, after in pairwise(spent)]
 
     def set_interval(self, seconds: float) -> None:
         """Change the interval of both ends, by a reload."""

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class GuestClock:
     def samples(self, phase: str) -> list[float]:
         """Return CPU seconds between the marks of a phase."""
         found = self.readings.get(phase, [])
-        return [after - before for before, after in zip(found, found[1:], strict=False)]
+        return [after - before for before, after in pairwise(found)]
 
 
 def run(options: Options) -> list[Figure]:
