@@ -10,12 +10,19 @@ lets M4 leave. So, whatever was killed when:
    the same sources, the same key. The reverse does not hold: the initiator may have
    died, or M4 may have been lost; then that number and that key are never used again
    at the initiator.
+4. Each end's key store has marked as used what that end has committed since its state
+   was last restored.
 """
 
 import itertools
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
+
+from gateway.keystore.sqlite_schema import CONSUMED
 
 RESTORED = "=== state directory restored ==="
 """Line that the test writes into a gateway's log where it replaced its state."""
@@ -63,6 +70,19 @@ def find_violations(initiator: Path, responder: Path) -> list[str]:
         if commit not in answered
     ]
     return wrong
+
+
+def find_unmarked(log: Path, store: Path) -> list[str]:
+    """Return the key_IDs that a stopped gateway committed and did not mark as used."""
+    committed = read_lineages(log)[-1]
+    with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        rows = database.execute("SELECT key_id FROM key WHERE state = ?", (CONSUMED,))
+        used = {str(UUID(bytes=key_id)) for (key_id,) in rows}
+    return [
+        commit.key_id
+        for commit in committed
+        if commit.key_id and commit.key_id not in used
+    ]
 
 
 def _reused_keys(lineages: list[list[Commit]]) -> list[str]:

@@ -26,7 +26,7 @@ from lab.watch import Watcher
 
 from gateway.dataplane.choose import best_plane
 from gateway.errors import ControlError, PlaneUnsupportedError
-from tests.faults.ledger import find_violations, read_lineages
+from tests.faults.ledger import find_unmarked, find_violations, read_lineages
 from tests.faults.plan import Burst, draw_plan
 from tests.faults.site import Site
 
@@ -169,6 +169,8 @@ def run_faults(
     assert min(capture["frames"] for capture in seen) > len(plan)
     assert not find_violations(ends[0].log, ends[1].log)
     for end in ends:
+        end.stop()
+        assert not find_unmarked(end.log, end.folder / "state" / "keys.db")
         assert "Traceback" not in end.log.read_text()
 
 
