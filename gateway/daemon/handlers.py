@@ -124,7 +124,7 @@ class Handlers:
     async def tunnel_up(self, params: Params) -> TunnelStatus:
         """Bring a tunnel up."""
         driver = self._driver(params)
-        if driver.rotation.phase.value == "down":
+        if driver.state.rotation.phase.value == "down":
             await driver.bring_up()
         return await self.tunnel_show(params)
 
@@ -136,7 +136,7 @@ class Handlers:
     async def tunnel_rotate(self, params: Params) -> TunnelStatus:
         """Rotate a tunnel now."""
         driver = self._driver(params)
-        if driver.rotation.phase.value == "down":
+        if driver.state.rotation.phase.value == "down":
             raise ControlError(
                 f"tunnel {driver.name} is down",
                 f"bring it up first: qgw tunnel up {driver.name}",
@@ -210,7 +210,7 @@ class Handlers:
         service = self._service
         now = asyncio.get_running_loop().time()
         found = [
-            report_tunnel(driver, service.machine.peer_address(name), now=now)
+            report_tunnel(driver.state, service.machine.peer_address(name), now=now)
             for name, driver in service.drivers.items()
         ]
         found += [

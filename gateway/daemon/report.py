@@ -9,7 +9,7 @@ from gateway.control.schema import (
 )
 from gateway.crypto.identity import format_fingerprint
 from gateway.daemon.refusals import policy_name
-from gateway.daemon.tunnel import TunnelDriver
+from gateway.daemon.tunnel_state import TunnelState
 from gateway.keystore.alarms import StockAlarm
 from gateway.keystore.base import StockStatus
 from gateway.rotation.tunnel import TunnelPhase
@@ -25,32 +25,39 @@ _HINTS = {
     "install": "see: journalctl -u qgwd",
 }
 
+_WAITING = {
+    True: "check that the peer runs, its endpoint, and the path to it",
+    False: "the peer starts the handshakes: check that it runs and can reach us",
+}
+"""What to do when no attempt has failed yet and still there is no epoch, by whether
+this end is the initiator."""
 
-def report_tunnel(driver: TunnelDriver, address: object, *, now: float) -> TunnelStatus:
+
+def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelStatus:
     """Describe one tunnel."""
-    config, rotation = driver.config, driver.rotation
-    current, parameters = rotation.current, driver.parameters
+    config, rotation = state.config, state.rotation
+    current, parameters = rotation.current, state.parameters
     up = rotation.phase is TunnelPhase.UP
     committed_at = current.committed_at if current else None
     in_force_at = current.in_force_at if current else None
     adopted = current is not None and current.adopted
     epoch = None
     if current is not None:
-        epoch = current.number or driver.last_epoch()
-    traffic = driver.traffic.epochs
+        epoch = current.number or state.last_epoch()
+    traffic = state.plane.state.epochs
     return TunnelStatus(
         name=config.name,
         state=rotation.phase.value,
         reason=rotation.reason,
-        hint="" if up else _HINTS.get(driver.failure_reason(), ""),
+        hint=_hint(state),
         role="initiator" if parameters.initiator else "responder",
         peer=format_fingerprint(parameters.peer.fingerprint),
-        endpoint=_endpoint(driver, address),
-        plane=driver.plane.name,
+        endpoint=_endpoint(state, address),
+        plane=state.plane.plane.name,
         interface=config.interface,
         suite=parameters.peer.suite_id,
         qkd=config.qkd.value,
-        peer_qkd=policy_name(driver.peer_terms.policy) if driver.peer_terms else None,
+        peer_qkd=policy_name(state.peer_terms.policy) if state.peer_terms else None,
         link=config.link,
         epoch=epoch,
         in_force=InForce(
@@ -69,8 +76,8 @@ def report_tunnel(driver: TunnelDriver, address: object, *, now: float) -> Tunne
         tx_bytes=sum(epoch.bytes_out for epoch in traffic),
         rx_packets=sum(epoch.packets_in for epoch in traffic),
         tx_packets=sum(epoch.packets_out for epoch in traffic),
-        last_failure=_failure(driver, now),
-        faults=driver.faults(),
+        last_failure=_failure(state, now),
+        faults=state.faults(),
     )
 
 
@@ -94,15 +101,26 @@ def report_link(
     )
 
 
-def _endpoint(driver: TunnelDriver, address: object) -> str | None:
+def _endpoint(state: TunnelState, address: object) -> str | None:
     if isinstance(address, tuple):
         host, port = address
         return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return str(driver.config.endpoint) if driver.config.endpoint else None
+    return str(state.config.endpoint) if state.config.endpoint else None
 
 
-def _failure(driver: TunnelDriver, now: float) -> FailureStatus | None:
-    failure = driver.failure
+def _hint(state: TunnelState) -> str:
+    match state.rotation.phase:
+        case TunnelPhase.UP:
+            return ""
+        case TunnelPhase.DOWN:
+            return f"bring it up: qgw tunnel up {state.name}"
+        case _:
+            waiting = _WAITING[state.parameters.initiator]
+            return _HINTS.get(state.failure_reason(), waiting)
+
+
+def _failure(state: TunnelState, now: float) -> FailureStatus | None:
+    failure = state.failure
     if failure is None:
         return None
     return FailureStatus(

@@ -299,7 +299,9 @@ class Service:
             await self._add_tunnel(config)
             return
         try:
-            parameters = load_parameters(config, self.identity, driver.plane)
+            parameters = load_parameters(
+                config, self.identity, driver.state.plane.plane
+            )
             await driver.update(config, parameters)
         except (GatewayError, ValueError):
             # The role follows from what changed: that takes a new start.
@@ -308,7 +310,7 @@ class Service:
 
     def _prepare_sockets(self) -> None:
         """Keep the control channel out of ESP tunnels; let ESP share its port."""
-        planes = {driver.plane.name for driver in self.drivers.values()}
+        planes = {driver.state.plane.plane.name for driver in self.drivers.values()}
         if "esp" not in planes:
             return
         # Imported here: loading it for nothing takes time at every other start.
@@ -317,7 +319,7 @@ class Service:
             exempt_socket,
         )
 
-        encap = any(driver.parameters.encap for driver in self.drivers.values())
+        encap = any(driver.state.parameters.encap for driver in self.drivers.values())
         for sock in self.sockets.sockets:
             exempt_socket(sock)
             if encap:
@@ -395,7 +397,7 @@ class Service:
 
     def summary(self) -> str:
         """Return the line that ``systemctl status`` shows."""
-        phases = [driver.rotation.phase for driver in self.drivers.values()]
+        phases = [driver.state.rotation.phase for driver in self.drivers.values()]
         up = phases.count(TunnelPhase.UP)
         blocked = phases.count(TunnelPhase.BLOCKED)
         text = f"{up} of {len(self.config.tunnels)} tunnels up"

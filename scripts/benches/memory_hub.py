@@ -78,9 +78,9 @@ class MemoryHub:
         self._planes.plane.calls.clear()
         gc.collect()
         drivers = self._service.drivers.values()
-        up = sum(driver.rotation.phase is TunnelPhase.UP for driver in drivers)
+        up = sum(driver.state.rotation.phase is TunnelPhase.UP for driver in drivers)
         proven = sum(
-            driver.rotation.current is not None and driver.rotation.current.local_proof
+            driver.state.rotation.current is not None and driver.state.rotation.current.local_proof
             for driver in drivers
         )
         _say({"resident": resident_bytes(), "up": min(up, proven)})

@@ -153,7 +153,7 @@ class End:
 
     def in_force(self) -> bool:
         """Whether the tunnel's newest epoch is proven at both ends."""
-        current = self.driver.rotation.current
+        current = self.driver.state.rotation.current
         return current is not None and current.in_force_at is not None
 
 

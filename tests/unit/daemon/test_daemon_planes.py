@@ -24,14 +24,14 @@ async def test_one_refusal_costs_one_attempt(
     end = running[which]
     end.plane.fail_next(method, DataPlaneError("out of memory", retryable=True))
     await running[0].call("tunnel.rotate", name=TUNNEL)
-    await until(lambda: any(one.driver.failure for one in running), "a failure")
+    await until(lambda: any(one.driver.state.failure for one in running), "a failure")
     await until(lambda: in_force(running, 1), "a new epoch")
     for one in running:
         states = one.plane.read_state(TUNNEL).epochs
-        current = one.driver.rotation.current
+        current = one.driver.state.rotation.current
         assert current is not None
         assert [state.epoch for state in states if state.active] == [current.number]
-        known = set(one.driver.rotation.epochs)
+        known = set(one.driver.state.rotation.epochs)
         assert {state.epoch for state in states} <= known
         assert (await one.status())["faults"] == []
 
@@ -44,7 +44,7 @@ async def test_what_was_in_force_stays_while_the_kernel_refuses(
     for _ in range(3):
         end.plane.fail_next("prepare", DataPlaneError("no buffer space"))
     await running[0].call("tunnel.rotate", name=TUNNEL)
-    await until(lambda: end.driver.failure, "a failure")
+    await until(lambda: end.driver.state.failure, "a failure")
     status = await end.status()
     assert status["state"] == "up"
     assert "no buffer space" in status["last_failure"]["detail"]
@@ -65,7 +65,9 @@ async def test_a_fault_of_ours_does_not_end_rotation(
     with monkeypatch.context() as patch:
         patch.setattr(end.plane, method, explode)
         await running[0].call("tunnel.rotate", name=TUNNEL)
-        await until(lambda: any(one.driver.failure for one in running), "a failure")
+        await until(
+            lambda: any(one.driver.state.failure for one in running), "a failure"
+        )
     await until(lambda: in_force(running, 1), "recovery")
 
 
@@ -116,7 +118,7 @@ async def test_a_start_refused_halfway_is_tried_again(
 async def test_keys_that_vanish_from_the_kernel_are_made_anew(running: Pair) -> None:
     first = running[0]
     first.plane.expire(TUNNEL, 1)
-    first.driver.rotation._poll_at = 0.0
+    first.driver.state.rotation._poll_at = 0.0
     first.driver._on_timer()
     await until(lambda: in_force(running, 1), "a new epoch")
 

@@ -23,7 +23,7 @@ async def start_all(ends: Pair) -> None:
 async def test_required_and_no_keys_blocks_and_says_why(file_ends: Pair) -> None:
     first, second = file_ends
     await start_all(file_ends)
-    await until(lambda: first.driver.rotation.failures > 0, "a failed attempt")
+    await until(lambda: first.driver.state.rotation.failures > 0, "a failed attempt")
     status = await first.status()
     assert status["state"] == "connecting"
     assert "no QKD key in stock of link fibre" in status["reason"]
@@ -36,9 +36,11 @@ async def test_required_and_no_keys_blocks_and_says_why(file_ends: Pair) -> None
         ]
     # Keys at one end only: both ends say why.
     assert (await first.import_keys(range(1, 6)))["added"] == 5
-    await until(lambda: second.driver.failure is not None, "the responder's refusal")
     await until(
-        lambda: first.driver.failure_reason() == "qkd-unavailable", "the refusal"
+        lambda: second.driver.state.failure is not None, "the responder's refusal"
+    )
+    await until(
+        lambda: first.driver.state.failure_reason() == "qkd-unavailable", "the refusal"
     )
     for end in file_ends:
         status = await end.status()
@@ -57,8 +59,10 @@ async def test_required_stock_used_up(file_ends: Pair) -> None:
     await until(lambda: in_force(file_ends), "the tunnel")
     await rotate(file_ends)
     await first.call("tunnel.rotate", name=TUNNEL)
-    await until(lambda: first.driver.failure is not None, "the failure")
-    assert first.driver.rotation.phase is TunnelPhase.UP  # until its lifetime ends
+    await until(lambda: first.driver.state.failure is not None, "the failure")
+    assert (
+        first.driver.state.rotation.phase is TunnelPhase.UP
+    )  # until its lifetime ends
     for end in file_ends:
         stock = await end.stock()
         assert (stock["available"], stock["reserved"], stock["consumed"]) == (0, 0, 2)
@@ -102,7 +106,7 @@ async def test_policies_that_exclude_each_other(file_ends: Pair) -> None:
     first.tunnel_keys[TUNNEL]["qkd"] = "off"
     await start_all(file_ends)
     await second.import_keys(range(1, 4))
-    await until(lambda: first.driver.failure is not None, "the refusal")
+    await until(lambda: first.driver.state.failure is not None, "the refusal")
     for end, ours, theirs in (
         (first, "off", "required"),
         (second, "required", "off"),
@@ -142,7 +146,7 @@ async def test_a_key_that_cannot_be_marked_used_is_not_used(
     with monkeypatch.context() as patch:
         patch.setattr(store, "consume", consume)
         await running[0].call("tunnel.rotate", name=TUNNEL)
-        await until(lambda: refused and end.driver.failure, "an attempt", 20.0)
+        await until(lambda: refused and end.driver.state.failure, "an attempt", 20.0)
         status = await end.status()
         assert "no space left on the disk" in status["last_failure"]["detail"]
         for one in running:
@@ -164,8 +168,8 @@ async def test_a_store_that_refuses_everything(
             for name in ("reserve", "reserve_first", "consume", "release", "retire"):
                 patch.setattr(end.service.store, name, refuse)
         await running[0].call("tunnel.rotate", name=TUNNEL)
-        await until(lambda: running[0].driver.failure is not None, "a failure")
-        assert running[0].driver.failure_reason() == "qkd"
+        await until(lambda: running[0].driver.state.failure is not None, "a failure")
+        assert running[0].driver.state.failure_reason() == "qkd"
         await stays(lambda: all(end.plane.send(TUNNEL) for end in running), "traffic")
     await until(lambda: in_force(running, 1), "a new epoch", 20.0)
 
@@ -175,7 +179,7 @@ async def test_no_key_is_used_twice_over_many_restarts(ends: Pair) -> None:
     used: list[UUID] = []
     for turn in range(6):
         await rotate(ends)
-        current = ends[0].driver.rotation.current
+        current = ends[0].driver.state.rotation.current
         assert current is not None
         assert current.key_id is not None
         used.append(current.key_id)

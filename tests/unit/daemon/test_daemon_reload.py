@@ -46,7 +46,7 @@ async def test_what_can_change_in_place_touches_no_kernel(running: Pair) -> None
     assert result["changed"] == [TUNNEL]
     assert calls == []
     assert first.in_force()
-    assert first.driver.rotation._schedule.interval == 30.0
+    assert first.driver.state.rotation._schedule.interval == 30.0
 
 
 async def test_another_tunnel_is_added_and_removed(running: Pair) -> None:
@@ -59,7 +59,7 @@ async def test_another_tunnel_is_added_and_removed(running: Pair) -> None:
         assert {call[1] for call in calls} == {"lyon"}
     await until(
         lambda: all(
-            (current := end.service.drivers["lyon"].rotation.current)
+            (current := end.service.drivers["lyon"].state.rotation.current)
             and current.in_force_at
             for end in running
         ),
@@ -158,7 +158,8 @@ async def test_disabled_and_enabled(running: Pair) -> None:
     first.tunnel_keys[TUNNEL]["enabled"] = False
     await reload(first)
     await until(
-        lambda: second.driver.rotation.phase is TunnelPhase.BLOCKED, "the peer's block"
+        lambda: second.driver.state.rotation.phase is TunnelPhase.BLOCKED,
+        "the peer's block",
     )
     assert first.plane.read_state(TUNNEL).blocked
     first.tunnel_keys[TUNNEL]["enabled"] = True

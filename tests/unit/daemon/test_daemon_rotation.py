@@ -13,7 +13,7 @@ Pair = tuple[End, End]
 
 def epochs(ends: Pair) -> list[int]:
     return [
-        current.number if (current := end.driver.rotation.current) else -1
+        current.number if (current := end.driver.state.rotation.current) else -1
         for end in ends
     ]
 
@@ -66,7 +66,7 @@ async def test_every_epoch_has_its_own_keys(running: Pair) -> None:
     seen = set()
     for _ in range(5):
         await rotate(running)
-        current = running[0].driver.rotation.current
+        current = running[0].driver.state.rotation.current
         assert current is not None
         assert current.sources == ("x25519", "ml-kem-768", "chain", "qkd")
         seen.add(current.key_id)
@@ -82,14 +82,15 @@ async def test_down_blocks_both_ends_and_up_heals(running: Pair) -> None:
     first, second = running
     await first.call("tunnel.down", name=TUNNEL)
     await until(
-        lambda: second.driver.rotation.phase is TunnelPhase.BLOCKED, "the peer's block"
+        lambda: second.driver.state.rotation.phase is TunnelPhase.BLOCKED,
+        "the peer's block",
     )
     await until(
         lambda: all(not end.plane.send(TUNNEL) for end in running), "both blocked"
     )
     assert (await second.status())["reason"] == "the peer took the tunnel down"
     assert (await first.status())["state"] == "down"
-    await stays(lambda: first.driver.rotation.phase is TunnelPhase.DOWN, "down")
+    await stays(lambda: first.driver.state.rotation.phase is TunnelPhase.DOWN, "down")
     await first.call("tunnel.up", name=TUNNEL)
     await until(lambda: in_force(running, 1), "the tunnel's return")
 
@@ -98,14 +99,15 @@ async def test_down_at_the_responder(running: Pair) -> None:
     first, second = running
     await second.call("tunnel.down", name=TUNNEL)
     await until(
-        lambda: first.driver.rotation.phase is TunnelPhase.BLOCKED, "the peer's block"
+        lambda: first.driver.state.rotation.phase is TunnelPhase.BLOCKED,
+        "the peer's block",
     )
     await first.call("tunnel.rotate", name=TUNNEL)
-    await until(lambda: first.driver.failure is not None, "the refusal")
+    await until(lambda: first.driver.state.failure is not None, "the refusal")
     status = await first.status()
     assert status["last_failure"]["reason"] == "not-ready"
     assert "down, or not ready" in status["reason"]
-    assert second.driver.rotation.phase is TunnelPhase.DOWN
+    assert second.driver.state.rotation.phase is TunnelPhase.DOWN
     await second.call("tunnel.up", name=TUNNEL)
     await until(lambda: in_force(running, 1), "the tunnel's return")
 
@@ -123,7 +125,7 @@ async def test_down_in_the_middle_of_a_handshake_stays_down(
     await until(lambda: not downed.plane.read_state(TUNNEL).epochs, "its keys gone")
     await stays(
         lambda: (
-            downed.driver.rotation.phase is TunnelPhase.DOWN
+            downed.driver.state.rotation.phase is TunnelPhase.DOWN
             and not downed.plane.read_state(TUNNEL).epochs
         ),
         "down",
@@ -157,7 +159,7 @@ async def test_killed_and_its_kernel_emptied(running: Pair) -> None:
     await second.stop()
     second.plane.block(TUNNEL)
     await second.start()
-    assert second.driver.rotation.phase is TunnelPhase.CONNECTING
+    assert second.driver.state.rotation.phase is TunnelPhase.CONNECTING
     await first.call("tunnel.rotate", name=TUNNEL)
     await until(lambda: in_force(running, 1), "a new epoch")
 

@@ -118,7 +118,7 @@ async def test_a_tunnel_the_peer_does_not_have(ends: Pair) -> None:
     second.tunnel_keys["rome"] = second.tunnel_keys.pop(TUNNEL)
     await second.start()
     await first.start()
-    await until(lambda: first.driver.failure, "the refusal")
+    await until(lambda: first.driver.state.failure, "the refusal")
     status = await first.status()
     assert status["reason"] == "one end has no tunnel named paris with the other"
     own = format_fingerprint(first.identity.public.fingerprint)
@@ -149,7 +149,9 @@ async def test_an_alarm_says_when_stock_runs_low_and_empty(
     await until(lambda: first.in_force() and file_ends[1].in_force(), "the tunnel")
     for _ in range(3):
         await first.call("tunnel.rotate", name=TUNNEL)
-        await until(lambda: first.driver.rotation._attempting is False, "an attempt")
+        await until(
+            lambda: first.driver.state.rotation._attempting is False, "an attempt"
+        )
         await asyncio.sleep(0.3)
     stock = await first.stock()
     assert stock["alarm"] == "empty"
@@ -172,7 +174,7 @@ async def test_two_hundred_tunnels_between_two_services(ends: Pair) -> None:
         return all(
             len(end.service.drivers) == 200
             and all(
-                (current := driver.rotation.current) is not None
+                (current := driver.state.rotation.current) is not None
                 and current.in_force_at is not None
                 for driver in end.service.drivers.values()
             )
@@ -183,11 +185,11 @@ async def test_two_hundred_tunnels_between_two_services(ends: Pair) -> None:
     key_ids = [
         current.key_id
         for driver in first.service.drivers.values()
-        if (current := driver.rotation.current)
+        if (current := driver.state.rotation.current)
     ]
     assert None not in key_ids
     assert len(set(key_ids)) == 200
-    indexes = {driver.spec().index for driver in first.service.drivers.values()}
+    indexes = {one.state.record.index for one in first.service.drivers.values()}
     assert len(indexes) == 200
     assert second.service.summary() == "200 of 200 tunnels up"
 

@@ -116,16 +116,16 @@ async def test_a_slow_resolver_does_not_delay_a_block(
     first.tunnel_keys[TUNNEL]["endpoint"] = f"peer.example:{running[1].port}"
     first.write()
     await first.call("reload")
-    first.driver.rotation.failures_in_row = 1  # so that the name is asked for
+    first.driver.state.rotation.failures_in_row = 1  # so that the name is asked for
     names.addresses = ["127.0.0.1"]
     names.gate = threading.Event()
     await first.call("tunnel.rotate", name=TUNNEL)
     await until(lambda: names.asked, "the look-up")
     loop = asyncio.get_running_loop()
-    first.driver.rotation.expires_at = loop.time()
+    first.driver.state.rotation.expires_at = loop.time()
     first.driver._on_timer()
     await until(lambda: first.plane.read_state(TUNNEL).blocked, "the block", 0.5)
-    assert first.driver.rotation.phase is TunnelPhase.BLOCKED
+    assert first.driver.state.rotation.phase is TunnelPhase.BLOCKED
     names.gate.set()
     await until(lambda: in_force(running, 1), "the tunnel's return")
 
@@ -138,7 +138,7 @@ async def test_a_name_no_resolver_can_spell_does_not_end_the_tunnel(
     names.error = UnicodeError("label empty or too long")
     await second.start()
     await first.start()
-    await until(lambda: first.driver.failure, "a failure")
+    await until(lambda: first.driver.state.failure, "a failure")
     assert "cannot resolve peer.example" in (await first.status())["reason"]
     names.error = None
     names.addresses = ["127.0.0.1"]

@@ -1,0 +1,203 @@
+"""The initiator's part of a driver: finds the peer, offers keys, installs, commits."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from gateway.daemon.resolver import SocketAddress
+from gateway.daemon.tunnel_plane import installation_of
+from gateway.daemon.tunnel_state import TunnelState
+from gateway.errors import DataPlaneError, GatewayError, KeyStoreError
+from gateway.handshake.events import (
+    EpochCommitted,
+    EpochPrepared,
+    HandshakeFailed,
+    HandshakeID,
+    HandshakeRefused,
+    QKDKeyRequested,
+)
+from gateway.wire.payloads import Policy, Status
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+
+class Asking:
+    """Carries out what the handshakes that this end starts ask for.
+
+    One handshake is under way at a time; a later one replaces it.
+    """
+
+    def __init__(self, state: TunnelState) -> None:
+        self._state = state
+        self._machine = state.context.machine
+        self._holder = f"{state.name}/initiator"
+        self._task: asyncio.Task[None] | None = None
+        self._handshake: HandshakeID | None = None
+        self._offered: tuple[UUID, ...] = ()
+        self._offer = b""
+        self._key_spent = False
+        self._prepared: EpochPrepared | None = None
+
+    def is_own(self, handshake: HandshakeID) -> bool:
+        """Whether a handshake is the one under way here."""
+        return handshake == self._handshake
+
+    def abort(self, detail: str) -> None:
+        """Give up what is under way."""
+        if self._handshake is not None:
+            self._machine.abort(self._handshake, detail)
+        self._prepared = None
+
+    async def stop(self) -> None:
+        """Stop looking for the peer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def start(self, epoch: int) -> asyncio.Task[None]:
+        """Begin beside the queue: a slow resolver must not delay a block."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        self._task = asyncio.get_running_loop().create_task(self._start(epoch))
+        return self._task
+
+    async def provide_key(self, event: QKDKeyRequested) -> None:
+        """Consume the key that the responder chose, and go on with it."""
+        stock = self._state.stock
+        try:
+            await stock.retire(self._offered, event.used)
+            key = await stock.consume(event.key_id, self._holder)
+        except KeyStoreError as error:
+            self._machine.refuse_qkd_key(event.handshake, error.message)
+            return
+        self._key_spent = True
+        self._machine.provide_qkd_key(event.handshake, key, now=self._state.now)
+
+    async def prepare(self, event: EpochPrepared) -> None:
+        """Make receiving work, then send M3."""
+        state = self._state
+        try:
+            install = installation_of(
+                event, state.config, self._offer, state.context, initiator=True
+            )
+            await state.plane.prepare(install)
+        except GatewayError as error:
+            self._machine.abort(event.handshake, error.message)
+            return
+        if state.is_down():
+            return
+        self._prepared = event
+        state.peer_terms = event.terms
+        state.rotation.prepared(event.epoch)
+        self._machine.commit(event.handshake, now=state.now)
+
+    async def activate(self, event: EpochCommitted) -> None:
+        """Move sending to the epoch that the responder has confirmed."""
+        state = self._state
+        if state.is_down():
+            return
+        prepared = self._prepared
+        if prepared is None or prepared.epoch != event.epoch:
+            raise GatewayError(f"epoch {event.epoch} was committed but not prepared")
+        self._handshake = self._prepared = None
+        try:
+            await state.plane.activate(event.epoch)
+        except GatewayError as error:
+            state.failed_because("plane", error)
+        else:
+            if not state.is_down():
+                state.committed(event.epoch, prepared.sources, prepared.key_id)
+        await state.stock.release(self._holder)
+
+    async def refused(self, event: HandshakeRefused) -> None:
+        """Learn from a responder that said no."""
+        state = self._state
+        self._handshake = None
+        state.peer_terms = event.terms
+        await state.stock.retire(self._offered, event.used)
+        await state.stock.release(self._holder)
+        if event.status is Status.STALE_EPOCH:
+            state.rotation.behind(event.epoch, now=state.now)
+        else:
+            state.refused(event.status, event.terms, state.name)
+
+    async def failed(self, event: HandshakeFailed) -> None:
+        """Clean up after an attempt that ended without keys."""
+        state = self._state
+        self._handshake = None
+        await state.stock.release(self._holder)
+        endpoint = state.config.endpoint
+        if endpoint is not None and event.reason == "timeout":
+            state.context.resolver.forget(endpoint)
+        state.failed(event.reason, event.detail, key_spent=self._key_spent)
+
+    async def _start(self, epoch: int) -> None:
+        state = self._state
+        try:
+            address = await self._find_peer()
+            await self._start_handshake(epoch, address)
+        except GatewayError as error:
+            await state.stock.release(self._holder)
+            state.failed_because(_reason_of(error), error)
+        except Exception:
+            logger.exception(
+                "fault while starting epoch %d",
+                epoch,
+                extra={"tunnel": state.name, "event": "fault"},
+            )
+            state.failed("fault", "internal fault; see the log")
+
+    async def _find_peer(self) -> SocketAddress:
+        """Return where the peer was last heard, or where it is configured to be."""
+        state = self._state
+        endpoint = state.config.endpoint
+        known = self._machine.peer_address(state.name)
+        heard = isinstance(known, tuple) and not state.rotation.failures_in_row
+        if endpoint is not None and not heard:
+            return await state.context.resolver.resolve(endpoint)
+        if isinstance(known, tuple):
+            return known[0], known[1]
+        raise GatewayError(
+            "the peer's address is not known",
+            "set endpoint, or let the peer be the initiator",
+        )
+
+    async def _start_handshake(self, epoch: int, address: SocketAddress) -> None:
+        state = self._state
+        offered = tuple(await state.stock.reserve(self._holder))
+        if not offered and state.parameters.policy is Policy.REQUIRED:
+            link = state.config.link
+            raise KeyStoreError(
+                f"no QKD key in stock of link {link}, and qkd = required",
+                f"import keys: qgw keystore import --link {link} FILE; or check "
+                "the link",
+            )
+        offer = await state.plane.offer(epoch)
+        if state.is_down():
+            await state.stock.release(self._holder)
+            return
+        self._offer = offer
+        self._offered = offered
+        self._key_spent = False
+        self._handshake = self._machine.start_handshake(
+            state.name,
+            epoch=epoch,
+            key_ids=offered,
+            plane_offer=offer,
+            address=address,
+            now=state.now,
+        )
+
+
+def _reason_of(error: GatewayError) -> str:
+    """Name the part that kept a handshake from starting."""
+    match error:
+        case KeyStoreError():
+            return "qkd"
+        case DataPlaneError():
+            return "plane"
+        case _:
+            return "endpoint"

@@ -1,0 +1,165 @@
+"""One tunnel's data plane: calls it in its own thread, in its own words."""
+
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from gateway.config.model import TunnelConfig
+from gateway.daemon.context import Context
+from gateway.dataplane.base import (
+    DataPlane,
+    EpochInstall,
+    PlaneKeys,
+    PlaneState,
+    TunnelSpec,
+)
+from gateway.errors import DataPlaneError, GatewayError
+from gateway.handshake.events import CommitReceived, EpochPrepared
+from gateway.rotation import limits
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class TunnelPlane:
+    """What one tunnel asks of its data plane.
+
+    Every method may raise `DataPlaneError`.
+
+    Attributes:
+        plane: The plane, which other tunnels share.
+        fault: What it last objected to, empty once a call succeeds.
+        state: The kernel's state as last read.
+    """
+
+    def __init__(self, context: Context, plane: DataPlane, name: str) -> None:
+        self._context = context
+        self._name = name
+        self.plane = plane
+        self.fault = ""
+        self.state = PlaneState(blocked=True)
+
+    async def add(self, config: TunnelConfig, index: int) -> None:
+        """Make the tunnel in the kernel, blocked, or adopt it."""
+        await self._call(self.plane.add_tunnel, spec_of(config, index))
+
+    async def remove(self) -> None:
+        """Remove all that was made for it."""
+        await self._call(self.plane.remove_tunnel, self._name)
+
+    async def offer(self, epoch: int) -> bytes:
+        """Return what the peer must know to install an epoch."""
+        return await self._call(self.plane.offer, self._name, epoch)
+
+    async def prepare(self, install: EpochInstall) -> None:
+        """Make receiving under an epoch work."""
+        await self._call(self.plane.prepare, install)
+
+    async def activate(self, epoch: int) -> None:
+        """Send under an epoch from now on."""
+        await self._call(self.plane.activate, self._name, epoch)
+
+    async def install(self, install: EpochInstall) -> None:
+        """Prepare and activate in one turn: changing threads is not free."""
+        await self._call(self._install, install)
+
+    async def discard(self, epoch: int) -> None:
+        """Take back what was installed of an epoch that is not to be; never raises."""
+        try:
+            await self._context.plane_worker.run(self.plane.retire, self._name, epoch)
+        except DataPlaneError as error:
+            logger.warning(
+                "cannot remove what was installed of epoch %d: %s",
+                epoch,
+                error.message,
+                extra={"tunnel": self._name, "event": "half-installed"},
+            )
+
+    async def retire(self, epoch: int) -> None:
+        """Remove an epoch's keys."""
+        await self._call(self.plane.retire, self._name, epoch)
+
+    async def block(self) -> None:
+        """Remove every epoch's keys; nothing leaves."""
+        await self._call(self.plane.block, self._name)
+
+    async def poll(self) -> PlaneState:
+        """Push an activation that is not yet complete, and read the state."""
+        self.state = await self._call(self.plane.poll, self._name)
+        return self.state
+
+    async def read(self) -> PlaneState:
+        """Read the state."""
+        self.state = await self._call(self.plane.read_state, self._name)
+        return self.state
+
+    async def move_peer(self, address: tuple[str, int]) -> None:
+        """Follow the peer to another outer address."""
+        await self._call(self.plane.move_peer, self._name, address)
+
+    def _install(self, install: EpochInstall) -> None:
+        self.plane.prepare(install)
+        self.plane.activate(install.tunnel, install.epoch)
+
+    async def _call(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            result = await self._context.plane_worker.run(call, *args, **kwargs)
+        except DataPlaneError as error:
+            self.fault = error.message
+            raise
+        self.fault = ""
+        return result
+
+
+def spec_of(config: TunnelConfig, index: int) -> TunnelSpec:
+    """Return what a data plane needs to know of a tunnel."""
+    return TunnelSpec(
+        name=config.name,
+        index=index,
+        interface=config.interface,
+        addresses=tuple(map(str, config.addresses)),
+        local_subnets=tuple(map(str, config.local_subnets)),
+        remote_subnets=tuple(map(str, config.remote_subnets)),
+        mtu=config.mtu,
+        encap=config.encap,
+    )
+
+
+def installation_of(
+    event: EpochPrepared | CommitReceived,
+    config: TunnelConfig,
+    offer: bytes,
+    context: Context,
+    *,
+    initiator: bool,
+) -> EpochInstall:
+    """Return what the data plane needs to install an epoch.
+
+    Raises:
+        GatewayError: There is no route to the peer.
+    """
+    peer = event.address
+    if not isinstance(peer, tuple):
+        raise GatewayError("the peer's address is not known")
+    keys = event.keys
+    plane_keys = PlaneKeys(
+        esp_send=keys.esp_i2r if initiator else keys.esp_r2i,
+        esp_receive=keys.esp_r2i if initiator else keys.esp_i2r,
+        wireguard_psk=keys.wireguard_psk,
+    )
+    local = context.sockets.source_for(peer)
+    if config.local_address is not None:
+        local = (config.local_address, local[1])
+    return EpochInstall(
+        tunnel=config.name,
+        epoch=event.epoch,
+        initiator=initiator,
+        local_address=local,
+        peer_address=peer,
+        local_offer=offer,
+        peer_offer=event.plane_offer,
+        keys=plane_keys,
+        lifetime=config.max_epoch_lifetime + limits.LIFETIME_MARGIN,
+    )

@@ -1,0 +1,140 @@
+"""What the parts of one tunnel's driver share."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway.config.model import TunnelConfig
+from gateway.daemon.context import Context
+from gateway.daemon.refusals import explain_refusal, list_faults
+from gateway.daemon.stock import TunnelStock
+from gateway.daemon.tunnel_plane import TunnelPlane
+from gateway.dataplane.base import DataPlane
+from gateway.errors import GatewayError
+from gateway.handshake.tunnel import TunnelParameters
+from gateway.rotation.schedule import Schedule
+from gateway.rotation.tunnel import TunnelPhase, TunnelRotation
+from gateway.wire.payloads import Policy, Status, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last attempt that failed."""
+
+    reason: str
+    detail: str
+    at: float
+
+
+class TunnelState:
+    """One tunnel's configuration, decisions and dealings with store and kernel.
+
+    Attributes:
+        context: What all tunnels share.
+        config: What the operator wrote.
+        parameters: The handshake's view of it.
+        record: What an earlier run left.
+        rotation: The tunnel's decisions.
+        stock: Its QKD keys.
+        plane: Its data plane.
+        peer_terms: The peer's configuration as it last told, or None.
+        failure: The last failed attempt, or None.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        config: TunnelConfig,
+        parameters: TunnelParameters,
+        plane: DataPlane,
+    ) -> None:
+        self.context = context
+        self.config = config
+        self.parameters = parameters
+        self.record = context.state.record(config.name)
+        self.plane = TunnelPlane(context, plane, config.name)
+        self.stock = TunnelStock(context, config.name, config.link, parameters.policy)
+        self.rotation = TunnelRotation(
+            Schedule(config.name, config.rotation_interval),
+            initiator=parameters.initiator,
+            max_epoch_lifetime=config.max_epoch_lifetime,
+            qkd_wanted=parameters.policy is not Policy.OFF,
+            last_epoch=self.record.epoch,
+        )
+        self.peer_terms: Terms | None = None
+        self.failure: Failure | None = None
+
+    @property
+    def name(self) -> str:
+        """The tunnel's name."""
+        return self.config.name
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self.context.clock()
+
+    def is_down(self) -> bool:
+        """Whether the operator took it down: nothing under way may bring it up.
+
+        Asked again after every wait, since that is when it happens.
+        """
+        return self.rotation.phase is TunnelPhase.DOWN
+
+    def reconfigure(self, config: TunnelConfig, parameters: TunnelParameters) -> None:
+        """Take over what can change while traffic flows."""
+        self.config = config
+        self.parameters = parameters
+        self.context.machine.update_tunnel(parameters)
+        self.stock = TunnelStock(
+            self.context, config.name, config.link, parameters.policy
+        )
+        self.rotation.reconfigure(
+            Schedule(config.name, config.rotation_interval),
+            max_epoch_lifetime=config.max_epoch_lifetime,
+            qkd_wanted=parameters.policy is not Policy.OFF,
+        )
+
+    def committed(
+        self, epoch: int, sources: tuple[str, ...], key_id: UUID | None
+    ) -> None:
+        """Note an epoch that is committed, here and on disk."""
+        now = self.now
+        self.rotation.committed(epoch, sources=sources, key_id=key_id, now=now)
+        self.context.state.committed(
+            self.name, epoch, now + self.config.max_epoch_lifetime
+        )
+
+    def failed(self, reason: str, detail: str, *, key_spent: bool = False) -> None:
+        """Note an attempt that ended without an epoch."""
+        now = self.now
+        self.failure = Failure(reason, detail, now)
+        self.rotation.failed(reason, detail, now=now, key_spent=key_spent)
+
+    def refused(self, status: Status, theirs: Terms, tunnel: str) -> None:
+        """Note an attempt that one end refused."""
+        ours = self.parameters.terms()
+        detail = explain_refusal(status, ours, theirs, tunnel)
+        self.failed(status.name.lower().replace("_", "-"), detail)
+
+    def failed_because(self, reason: str, error: GatewayError) -> None:
+        """Note an attempt that an error of ours ended."""
+        self.failed(reason, error.message)
+
+    def failure_reason(self) -> str:
+        """Return the last failure's reason, or an empty string."""
+        return self.failure.reason if self.failure else ""
+
+    def last_epoch(self) -> int:
+        """Return the number of the last epoch committed, 0 for none."""
+        return self.context.machine.committed(self.name)
+
+    def faults(self) -> list[str]:
+        """Things that work but should not stay so."""
+        found = [self.plane.fault] if self.plane.fault else []
+        if self.peer_terms is not None:
+            found += list_faults(self.parameters.terms(), self.peer_terms)
+        current = self.rotation.current
+        wanted = self.parameters.policy is not Policy.OFF
+        if current and wanted and not current.adopted and current.key_id is None:
+            found.append("this epoch has no fresh QKD key")
+        return found
