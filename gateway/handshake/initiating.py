@@ -10,13 +10,13 @@ below change its state::
 """
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
+from gateway.handshake.attempts import InitiatorHandshake, InitiatorState
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
     Address,
@@ -28,9 +28,7 @@ from gateway.handshake.events import (
     QKDKeyRequested,
 )
 from gateway.handshake.guard import NO_MAC, make_mac2
-from gateway.handshake.holder import Holder
 from gateway.handshake.initiator import (
-    InitiationSent,
     ResponseRead,
     consume_committed,
     consume_response,
@@ -38,6 +36,7 @@ from gateway.handshake.initiator import (
     create_initiation,
     finish_response,
 )
+from gateway.handshake.insisting import objection
 from gateway.handshake.pace import commit_timeout, max_rto
 from gateway.handshake.session import Session
 from gateway.handshake.symmetric import Chain, QKDKey, SymmetricInputs
@@ -54,76 +53,10 @@ from gateway.wire.header import (
 from gateway.wire.payloads import (
     MAX_OFFERED_KEYS,
     InitiationPayload,
-    Policy,
-    ResponsePayload,
     Status,
 )
 
-if TYPE_CHECKING:
-    from gateway.handshake.keys import EpochKeys
-
 RETRY_TIMER: Final = "retry"
-
-
-class _State(Enum):
-    SENT = "sent"
-    KEY = "key"
-    VERIFIED = "verified"
-    COMMITTING = "committing"
-
-
-class InitiatorHandshake(Holder):
-    """One handshake that this end started."""
-
-    __slots__ = (
-        "address",
-        "bodies",
-        "chain",
-        "commit",
-        "deadline",
-        "epoch",
-        "first_mac1",
-        "handshake_id",
-        "keys",
-        "offered",
-        "qkd",
-        "read",
-        "rto",
-        "sent",
-        "sent_at",
-        "session",
-        "state",
-        "suspicion",
-        "tunnel",
-    )
-
-    def __init__(
-        self,
-        handshake_id: HandshakeID,
-        tunnel: TunnelState,
-        epoch: int,
-        offered: tuple[UUID, ...],
-        address: Address,
-    ) -> None:
-        self.handshake_id = handshake_id
-        self.tunnel = tunnel
-        self.epoch = epoch
-        self.offered = offered
-        self.address = address
-        self.chain: Chain | None = tunnel.chains[0] if tunnel.chains else None
-        self.state = _State.SENT
-        self.bodies: list[bytes] = []
-        self.sent: InitiationSent
-        self.sent_at = 0.0
-        self.rto = limits.INITIAL_RTO
-        self.deadline = 0.0
-        self.first_mac1 = b""
-        self.read: ResponseRead | None = None
-        self.qkd: QKDKey | None = None
-        self.keys: EpochKeys | None = None
-        self.commit = b""
-        self.session: Session | None = None
-        self.suspicion = ""
 
 
 class InitiatorSide:
@@ -190,7 +123,7 @@ class InitiatorSide:
     ) -> None:
         """Continue with the QKD key that the responder chose."""
         read = handshake.read
-        if handshake.state is not _State.KEY or read is None:
+        if handshake.state is not InitiatorState.KEY or read is None:
             return
         key_id = read.payload.key_id
         assert key_id is not None  # noqa: S101  # state KEY is entered with one
@@ -199,7 +132,7 @@ class InitiatorSide:
 
     def commit(self, handshake: InitiatorHandshake, *, now: float) -> None:
         """Send M3: the driver has prepared receiving."""
-        if handshake.state is not _State.VERIFIED:
+        if handshake.state is not InitiatorState.VERIFIED:
             return
         keys, read = handshake.keys, handshake.read
         assert keys is not None and read is not None  # noqa: S101, PT018  # VERIFIED
@@ -214,7 +147,7 @@ class InitiatorSide:
             local_id=handshake.handshake_id,
             remote_id=remote_id,
         )
-        handshake.state = _State.COMMITTING
+        handshake.state = InitiatorState.COMMITTING
         handshake.deadline = now + commit_timeout(handshake.tunnel.parameters.interval)
         handshake.rto = self._first_rto(handshake.tunnel)
         self._core.send(handshake.commit, handshake.address)
@@ -232,7 +165,7 @@ class InitiatorSide:
     def abandon(self, tunnel: TunnelState, detail: str) -> None:
         """End what the peer cannot have committed."""
         handshake = tunnel.handshake
-        if handshake is not None and handshake.state is not _State.COMMITTING:
+        if handshake is not None and handshake.state is not InitiatorState.COMMITTING:
             self.fail(handshake, "aborted", detail)
 
     # -- What arrives
@@ -253,7 +186,7 @@ class InitiatorSide:
         identity = core.identities[local.public.fingerprint]
         if not identity.seal.verify_mac1(start, mac1):
             raise ProtocolError("mac1")
-        if handshake.state is not _State.SENT:
+        if handshake.state is not InitiatorState.SENT:
             raise ProtocolError("duplicate")
         message = core.responses.add(
             header.session_id, header.index, header.count, start[HEADER_SIZE:], now=now
@@ -277,7 +210,7 @@ class InitiatorSide:
         now: float,
     ) -> None:
         """Take in M4."""
-        if handshake.state is not _State.COMMITTING or handshake.keys is None:
+        if handshake.state is not InitiatorState.COMMITTING or handshake.keys is None:
             raise ProtocolError("unexpected")
         consume_committed(handshake.keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
         self._committed(handshake, address, now=now)
@@ -295,7 +228,10 @@ class InitiatorSide:
         Only a responder that has committed can have sealed it. The message itself
         is lost; the sender repeats what matters.
         """
-        if handshake.state is not _State.COMMITTING or handshake.session is None:
+        if (
+            handshake.state is not InitiatorState.COMMITTING
+            or handshake.session is None
+        ):
             raise ProtocolError("unexpected")
         session = handshake.session
         session.open(data)
@@ -307,7 +243,7 @@ class InitiatorSide:
     ) -> None:
         """Take in a cookie, and send M1 again with it, once."""
         tunnel = handshake.tunnel
-        if handshake.state is not _State.SENT or not handshake.first_mac1:
+        if handshake.state is not InitiatorState.SENT or not handshake.first_mac1:
             raise ProtocolError("unexpected")
         tunnel.cookie = tunnel.seal.open_cookie(data, handshake.first_mac1)
         tunnel.cookie_expires = now + limits.COOKIE_USE
@@ -322,9 +258,9 @@ class InitiatorSide:
         # Grows to the bound, and never shrinks to it from a long round trip.
         bound = max(max_rto(handshake.tunnel.parameters.interval), handshake.rto)
         handshake.rto = min(handshake.rto * limits.RTO_GROWTH, bound)
-        if handshake.state is _State.SENT:
+        if handshake.state is InitiatorState.SENT:
             self._transmit(handshake, now=now)
-        elif handshake.state is _State.COMMITTING:
+        elif handshake.state is InitiatorState.COMMITTING:
             self._core.send(handshake.commit, handshake.address)
         self._arm(handshake, now=now)
 
@@ -354,35 +290,18 @@ class InitiatorSide:
                 )
             )
             return
-        objection = self._objection(handshake, payload)
-        if objection:
-            self.fail(handshake, "policy", objection)
+        refusal = objection(handshake, payload)
+        if refusal:
+            self.fail(handshake, "policy", refusal)
         elif payload.key_id is None or handshake.qkd is not None:
             self._finish(handshake, read, now=now)
         else:
-            handshake.state = _State.KEY
+            handshake.state = InitiatorState.KEY
             self._core.emit(
                 QKDKeyRequested(
                     handshake.handshake_id, tunnel.name, payload.key_id, used
                 )
             )
-
-    @staticmethod
-    def _objection(handshake: InitiatorHandshake, payload: ResponsePayload) -> str:
-        """Return why this answer breaks our own policy, whatever the peer says."""
-        terms, ours = payload.terms, handshake.tunnel.terms
-        if payload.key_id is None:
-            if ours.policy is Policy.REQUIRED:
-                return "the peer agreed to no QKD key, and qkd = required here"
-        elif payload.key_id not in handshake.offered:
-            return "the peer chose a QKD key that was not offered"
-        if handshake.qkd is not None and handshake.qkd.key_id != payload.key_id:
-            return "the peer changed its mind about the QKD key"
-        if payload.chained and handshake.chain is None:
-            return "the peer mixed a chain secret that was not offered"
-        if (terms.plane, terms.psk, terms.encap) != (ours.plane, ours.psk, ours.encap):
-            return "the peer accepted terms that are not its own"
-        return ""
 
     def _finish(
         self, handshake: InitiatorHandshake, read: ResponseRead, *, now: float
@@ -394,7 +313,7 @@ class InitiatorSide:
         try:
             handshake.keys = finish_response(read, inputs)
         except CryptoError:
-            handshake.state = _State.SENT
+            handshake.state = InitiatorState.SENT
             handshake.suspicion = (
                 "the last tag of M2 fails: PSK, or bytes of the QKD key, differ "
                 "between the two ends, or somebody tampers on the path"
@@ -402,7 +321,7 @@ class InitiatorSide:
             self._core.drop("symmetric", handshake.address)
             self._arm(handshake, now=now)
             return
-        handshake.state = _State.VERIFIED
+        handshake.state = InitiatorState.VERIFIED
         suite = tunnel.parameters.local.suite
         sources = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
         self._core.emit(
@@ -437,10 +356,10 @@ class InitiatorSide:
 
     def _give_up(self, handshake: InitiatorHandshake) -> None:
         match handshake.state:
-            case _State.COMMITTING:
+            case InitiatorState.COMMITTING:
                 reason = "unconfirmed"
                 detail = "the peer did not confirm: it stopped, or the path is cut"
-            case _State.KEY | _State.VERIFIED:
+            case InitiatorState.KEY | InitiatorState.VERIFIED:
                 reason = "expired"
                 detail = "this gateway was too slow to fetch or install the keys"
             case _ if handshake.suspicion:

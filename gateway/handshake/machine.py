@@ -12,6 +12,7 @@ from uuid import UUID
 
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
+from gateway.handshake.attempts import InitiatorHandshake, ResponderHandshake
 from gateway.handshake.core import PING_TIMER, Core, LocalIdentity
 from gateway.handshake.events import (
     Address,
@@ -21,9 +22,9 @@ from gateway.handshake.events import (
     PeerSilent,
 )
 from gateway.handshake.holder import Holder
-from gateway.handshake.initiating import InitiatorHandshake, InitiatorSide
+from gateway.handshake.initiating import InitiatorSide
 from gateway.handshake.pace import ping_interval, ping_retry
-from gateway.handshake.responding import ResponderHandshake, ResponderSide
+from gateway.handshake.responding import ResponderSide
 from gateway.handshake.session import Session
 from gateway.handshake.symmetric import QKDKey
 from gateway.handshake.tunnel import TunnelParameters, TunnelState

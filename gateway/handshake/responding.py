@@ -13,27 +13,25 @@ weakly authentic (a replay, or whoever breaks the static ECDH, passes for the pe
 
 from collections import OrderedDict
 from collections.abc import Collection
-from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
-from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
+from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
-from gateway.handshake.core import Core, LocalIdentity
+from gateway.handshake.admission import Admission, Admitted
+from gateway.handshake.attempts import ResponderHandshake, ResponderState
+from gateway.handshake.core import Core
 from gateway.handshake.events import (
     Address,
     CommitReceived,
     HandshakeFailed,
-    HandshakeID,
     InitiationReceived,
     InitiationRefused,
     UnknownPeer,
 )
-from gateway.handshake.guard import NO_MAC, CookieJar, LoadMeter
-from gateway.handshake.holder import Holder
+from gateway.handshake.insisting import verdict
 from gateway.handshake.responder import (
-    InitiationRead,
     consume_commit,
     consume_identity,
     consume_initiation,
@@ -45,75 +43,17 @@ from gateway.handshake.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInput
 from gateway.handshake.tunnel import TunnelState
 from gateway.wire.fragments import split_message
 from gateway.wire.header import (
-    COOKIE_REPLY_SIZE,
-    COOKIE_SALT_SIZE,
     HEADER_SIZE,
     RESPONSE_OVERHEAD,
     Header,
     Type,
     encode_header,
 )
-from gateway.wire.payloads import Policy, ResponsePayload, Status, Terms
-
-if TYPE_CHECKING:
-    from gateway.handshake.keys import EpochKeys
+from gateway.wire.payloads import Policy, ResponsePayload, Status
 
 HALF_OPEN_TIMER: Final = "half-open"
 _MACS_SIZE: Final = 2 * MAC_SIZE
 _NO_OFFER: Final = b"\0"
-
-
-class _State(Enum):
-    ASKED = "asked"
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    COMMITTING = "committing"
-
-
-class ResponderHandshake(Holder):
-    """One handshake that a peer started."""
-
-    __slots__ = (
-        "address",
-        "chain",
-        "commit",
-        "commit_address",
-        "digest",
-        "handshake_id",
-        "keys",
-        "qkd",
-        "read",
-        "remote_id",
-        "response",
-        "sources",
-        "state",
-        "tunnel",
-    )
-
-    def __init__(
-        self,
-        handshake_id: HandshakeID,
-        *,
-        remote_id: bytes,
-        tunnel: TunnelState,
-        read: InitiationRead,
-        address: Address,
-        digest: bytes,
-    ) -> None:
-        self.handshake_id = handshake_id
-        self.remote_id = remote_id
-        self.tunnel = tunnel
-        self.read = read
-        self.address = address
-        self.digest = digest
-        self.state = _State.ASKED
-        self.response: list[bytes] = []
-        self.keys: EpochKeys | None = None
-        self.chain: Chain | None = None
-        self.qkd: UUID | None = None
-        self.sources: tuple[str, ...] = ()
-        self.commit = b""
-        self.commit_address: Address = None
 
 
 class ResponderSide:
@@ -121,8 +61,7 @@ class ResponderSide:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._cookies = CookieJar(core.random)
-        self._load = LoadMeter()
+        self._admission = Admission(core)
         self._remembered: OrderedDict[bytes, ResponderHandshake | None] = OrderedDict()
 
     # -- What the driver calls
@@ -140,7 +79,7 @@ class ResponderSide:
         Raises:
             ValueError: A QKD key that was not offered, or one under policy ``off``.
         """
-        if handshake.state is not _State.ASKED:
+        if handshake.state is not ResponderState.ASKED:
             return
         request, tunnel = handshake.read.payload, handshake.tunnel
         ours, theirs = tunnel.terms.policy, request.terms.policy
@@ -158,7 +97,7 @@ class ResponderSide:
         names = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
         handshake.sources = tuple(name.lower() for name in names)
         if self._respond(handshake, Status.ACCEPTED, plane_offer, inputs, used):
-            handshake.state = _State.ANSWERED
+            handshake.state = ResponderState.ANSWERED
 
     def refuse(
         self,
@@ -168,12 +107,12 @@ class ResponderSide:
         used: Collection[UUID] = (),
     ) -> None:
         """Send M2 with a no."""
-        if handshake.state is not _State.ASKED:
+        if handshake.state is not ResponderState.ASKED:
             return
         if not self._respond(handshake, status, _NO_OFFER, NO_INPUTS, used):
             return
-        self._make_room(handshake.tunnel, _State.REFUSED)
-        handshake.state = _State.REFUSED
+        self._make_room(handshake.tunnel, ResponderState.REFUSED)
+        handshake.state = ResponderState.REFUSED
         handshake.keys = None
         tunnel, request = handshake.tunnel, handshake.read.payload
         self._core.emit(
@@ -188,7 +127,7 @@ class ResponderSide:
 
     def confirm(self, handshake: ResponderHandshake, *, now: float) -> None:
         """Send M4: keys are consumed, installed and used for sending."""
-        if handshake.state is not _State.COMMITTING or handshake.keys is None:
+        if handshake.state is not ResponderState.COMMITTING or handshake.keys is None:
             return
         core, tunnel, keys = self._core, handshake.tunnel, handshake.keys
         session = Session(
@@ -217,7 +156,7 @@ class ResponderSide:
     def fail(self, handshake: ResponderHandshake, reason: str, detail: str) -> None:
         """End a handshake without keys, and without a word to the peer."""
         self._forget(handshake)
-        if handshake.state is not _State.REFUSED:
+        if handshake.state is not ResponderState.REFUSED:
             self._core.emit(
                 HandshakeFailed(
                     handshake.handshake_id, handshake.tunnel.name, reason, detail
@@ -226,7 +165,7 @@ class ResponderSide:
 
     def expire(self, handshake: ResponderHandshake) -> None:
         """End a handshake whose time is over."""
-        if handshake.state is _State.COMMITTING:
+        if handshake.state is ResponderState.COMMITTING:
             self.fail(handshake, "expired", "this gateway was too slow to install keys")
         else:
             self.fail(handshake, "expired", "the peer sent no M3")
@@ -234,7 +173,7 @@ class ResponderSide:
     def abandon(self, tunnel: TunnelState, detail: str) -> None:
         """End every handshake that has no M3 yet."""
         for handshake in list(tunnel.pending.values()):
-            if handshake.state is not _State.COMMITTING:
+            if handshake.state is not ResponderState.COMMITTING:
                 self.fail(handshake, "aborted", detail)
 
     # -- What arrives
@@ -243,27 +182,14 @@ class ResponderSide:
         self, header: Header, data: bytes, address: Address, *, now: float
     ) -> None:
         """Take in one fragment of M1."""
-        core = self._core
-        start, macs = data[:-_MACS_SIZE], data[-_MACS_SIZE:]
-        mac1, mac2 = macs[:MAC_SIZE], macs[MAC_SIZE:]
-        local = self._addressee(start, mac1)
-        if self._load.under_load(assemblies=len(core.initiations), now=now):
-            self._demand_cookie(local, header, start + mac1, mac2, address, now=now)
-        message = core.initiations.add(
-            (address, header.session_id),
-            header.index,
-            header.count,
-            start[HEADER_SIZE:],
-            now=now,
-        )
-        if message is None:
+        admitted = self._admission.admit(header, data, address, now=now)
+        if admitted is None:
             return
-        digest = hash_parts(header.session_id, message)[: HASH_SIZE // 2]
-        if digest in self._remembered:
-            self._repeat(self._remembered[digest], address)
+        if admitted.digest in self._remembered:
+            self._repeat(self._remembered[admitted.digest], address)
             return
-        self._load.count_initiation(now=now)
-        self._read(local, header.session_id, message, digest, address, now=now)
+        self._admission.count(now=now)
+        self._read(admitted, address, now=now)
 
     def receive_commit(
         self,
@@ -274,15 +200,15 @@ class ResponderSide:
         now: float,
     ) -> None:
         """Take in M3."""
-        if handshake.state is _State.COMMITTING:
+        if handshake.state is ResponderState.COMMITTING:
             raise ProtocolError("duplicate")
-        if handshake.state is not _State.ANSWERED or handshake.keys is None:
+        if handshake.state is not ResponderState.ANSWERED or handshake.keys is None:
             raise ProtocolError("unexpected")
         consume_commit(handshake.keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
         tunnel, payload = handshake.tunnel, handshake.read.payload
         if payload.epoch <= tunnel.committed:
             raise ProtocolError("stale")
-        handshake.state = _State.COMMITTING
+        handshake.state = ResponderState.COMMITTING
         handshake.commit = data
         handshake.commit_address = address
         # A driver that never answers must not keep the handshake for ever.
@@ -313,34 +239,6 @@ class ResponderSide:
 
     # -- Steps
 
-    def _addressee(self, start: bytes, mac1: bytes) -> LocalIdentity:
-        """Return the identity of ours that a datagram is addressed to."""
-        for local in self._core.identities.values():
-            if local.seal.verify_mac1(start, mac1):
-                return local
-        raise ProtocolError("mac1")
-
-    def _demand_cookie(
-        self,
-        local: LocalIdentity,
-        header: Header,
-        covered: bytes,
-        mac2: bytes,
-        address: Address,
-        *,
-        now: float,
-    ) -> None:
-        """Let only those pass who receive what is sent to their address."""
-        if mac2 != NO_MAC and self._cookies.verify(address, covered, mac2, now=now):
-            return
-        if header.index == 0 and len(covered) + MAC_SIZE >= COOKIE_REPLY_SIZE:
-            cookie = self._cookies.cookie_for(address, now=now)
-            salt = self._core.random(COOKIE_SALT_SIZE)
-            mac1 = covered[-MAC_SIZE:]
-            reply = local.seal.seal_cookie(header.session_id, mac1, cookie, salt)
-            self._core.send(reply, address)
-        raise ProtocolError("cookie")
-
     def _repeat(self, handshake: ResponderHandshake | None, address: Address) -> None:
         """Answer a repeated M1 as before, if the answer still stands."""
         if handshake is None or not handshake.response:
@@ -348,19 +246,10 @@ class ResponderSide:
         for datagram in handshake.response:
             self._core.send(datagram, address)
 
-    def _read(
-        self,
-        local: LocalIdentity,
-        remote_id: bytes,
-        message: bytes,
-        digest: bytes,
-        address: Address,
-        *,
-        now: float,
-    ) -> None:
+    def _read(self, admitted: Admitted, address: Address, *, now: float) -> None:
         """Read a whole M1 and ask the driver, or refuse."""
-        core = self._core
-        identity = consume_identity(local.private, remote_id, message)
+        core, local, remote_id = self._core, admitted.local, admitted.session_id
+        identity = consume_identity(local.private, remote_id, admitted.message)
         tunnels = local.peers.get(identity.fingerprint)
         if not tunnels:
             core.report(UnknownPeer(identity.fingerprint, address))
@@ -375,15 +264,15 @@ class ResponderSide:
             tunnel=tunnel or some,
             read=read,
             address=address,
-            digest=digest,
+            digest=admitted.digest,
         )
-        verdict = _verdict(handshake.tunnel, read, known=tunnel is not None)
+        status = verdict(handshake.tunnel, read, known=tunnel is not None)
         self._remember(handshake)
-        if verdict is not Status.ACCEPTED:
+        if status is not Status.ACCEPTED:
             self._admit(handshake, now=now)
-            self.refuse(handshake, verdict)
+            self.refuse(handshake, status)
             return
-        self._make_room(handshake.tunnel, _State.ASKED, _State.ANSWERED)
+        self._make_room(handshake.tunnel, ResponderState.ASKED, ResponderState.ANSWERED)
         self._admit(handshake, now=now)
         core.emit(
             InitiationReceived(
@@ -391,7 +280,7 @@ class ResponderSide:
             )
         )
 
-    def _make_room(self, tunnel: TunnelState, *rivals: _State) -> None:
+    def _make_room(self, tunnel: TunnelState, *rivals: ResponderState) -> None:
         """Give up the oldest handshake in one of these states, if they are many.
 
         Those refused have places of their own: an old M1 replayed, which its epoch
@@ -469,28 +358,6 @@ class ResponderSide:
         # That M1 came is remembered; what it said, and what followed from it, is not.
         if handshake.digest in self._remembered:
             self._remembered[handshake.digest] = None
-
-
-def _verdict(tunnel: TunnelState, read: InitiationRead, *, known: bool) -> Status:
-    """Whether this end can serve what M1 asks, before any QKD key is looked for."""
-    request = read.payload
-    if not known:
-        return Status.UNKNOWN_TUNNEL
-    if tunnel.parameters.initiator:
-        return Status.ROLE_CONFLICT
-    return _judge_terms(tunnel.terms, request.terms) or (
-        Status.STALE_EPOCH if request.epoch <= tunnel.committed else Status.ACCEPTED
-    )
-
-
-def _judge_terms(ours: Terms, theirs: Terms) -> Status | None:
-    if (theirs.plane, theirs.encap) != (ours.plane, ours.encap):
-        return Status.PLANE_MISMATCH
-    if theirs.psk != ours.psk:
-        return Status.PSK_MISMATCH
-    if {theirs.policy, ours.policy} == {Policy.OFF, Policy.REQUIRED}:
-        return Status.POLICY_MISMATCH
-    return None
 
 
 def _matching_chain(tunnel: TunnelState, chain_id: bytes | None) -> Chain | None:

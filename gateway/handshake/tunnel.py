@@ -10,9 +10,8 @@ from gateway.secret import Secret
 from gateway.wire.payloads import PlaneKind, Policy, Terms
 
 if TYPE_CHECKING:
+    from gateway.handshake.attempts import InitiatorHandshake, ResponderHandshake
     from gateway.handshake.events import Address
-    from gateway.handshake.initiating import InitiatorHandshake
-    from gateway.handshake.responding import ResponderHandshake
     from gateway.handshake.session import Session
     from gateway.handshake.symmetric import Chain
 

@@ -143,7 +143,7 @@ def test_invalid_ephemeral_kem_key_does_not_raise_into_the_driver(
 def test_cookie_reply_is_never_larger_than_the_fragment_it_answers() -> None:
     pair = Pair()
     responder = pair.b.machine._responder
-    responder._load._until = pair.now + 1000
+    responder._admission._load._until = pair.now + 1000
     for size in range(1, COOKIE_REPLY_SIZE):
         head = encode_header(Type.INITIATION, bytes(8), 0, 2) + bytes(size)
         data = remake_macs(head + bytes(32), pair.london.public)

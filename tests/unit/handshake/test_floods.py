@@ -84,7 +84,7 @@ def test_flood_of_whole_initiations_costs_a_bounded_number_of_decapsulations(
 
 def test_cookie_of_another_address_does_not_help() -> None:
     pair = Pair()
-    pair.b.machine._responder._load._until = pair.now + 1
+    pair.b.machine._responder._admission._load._until = pair.now + 1
     pair.start()
     pair.deliver(pair.b, pair.sent(pair.a))
     pair.deliver(pair.a, pair.sent(pair.b))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.handshake import responding
+from gateway.handshake import attempts
 from gateway.handshake.events import (
     EpochPrepared,
     Event,
@@ -237,14 +237,14 @@ class LyingResponder:
         asked = one(pair.b.events(InitiationReceived))
         core = pair.b.machine._core
         handshake = core.holders[asked.handshake]
-        assert isinstance(handshake, responding.ResponderHandshake)
+        assert isinstance(handshake, attempts.ResponderHandshake)
         self.handshake = handshake
 
     def say_yes(self, inputs: SymmetricInputs) -> None:
         """Accept, mixing these inputs whatever the policies say."""
         side = self.pair.b.machine._responder
         side._respond(self.handshake, Status.ACCEPTED, b"x", inputs, ())
-        self.handshake.state = responding._State.ANSWERED
+        self.handshake.state = attempts.ResponderState.ANSWERED
         self.pair.deliver(self.pair.a, self.pair.sent(self.pair.b))
 
 

@@ -162,7 +162,7 @@ def test_every_byte_changed_by_one_who_makes_the_macs_right(
     macs = 32 if number == 1 else 16
     for place, datagram in enumerate(honest):
         for position in range(HEADER_SIZE, len(datagram) - macs, stride):
-            pair.b.machine._responder._load = LoadMeter()  # no cookies here
+            pair.b.machine._responder._admission._load = LoadMeter()  # no cookies here
             changed = bytearray(datagram)
             changed[position] ^= 1 << position % 8
             if number == 1:
@@ -237,7 +237,7 @@ def test_changed_cookie_is_dropped(
     change: Callable[[bytes], Iterator[bytes]],
 ) -> None:
     pair = Pair()
-    pair.b.machine._responder._load._until = pair.now + 1
+    pair.b.machine._responder._admission._load._until = pair.now + 1
     pair.start()
     pair.deliver(pair.b, pair.sent(pair.a))
     (reply,) = pair.sent(pair.b)

@@ -28,7 +28,7 @@ from tests.unit.handshake.pair import TUNNEL, Pair, kind_of
 def conversation(suite_id: int) -> list[bytes]:
     """Return real datagrams of every type."""
     pair = Pair(suite_id)
-    pair.b.machine._responder._load._until = pair.now + 1
+    pair.b.machine._responder._admission._load._until = pair.now + 1
     pair.start()
     first = pair.sent(pair.a)
     pair.deliver(pair.b, first)
