@@ -171,7 +171,7 @@ def faults() -> list[tuple[str, ...]]:
     need_root()
     commands: list[tuple[str, ...]] = [(*PYTEST, "tests/faults")]
     if not kernel_has_esp():
-        fewer = ("env", "QGW_FAULT_COUNT=25", f"QGW_FAULT_INTERVAL={UML_INTERVAL:g}")
+        fewer = ("env", "QGW_FAULT_COUNT=20", f"QGW_FAULT_INTERVAL={UML_INTERVAL:g}")
         commands.append(
             (
                 *("scripts/in-uml", "--", *passed_on(), *fewer, *PYTEST),
