@@ -67,3 +67,7 @@ line, for when the daemon is dead."""
 MAX_EPOCH: Final = 2**48
 """Highest epoch of a peer's that is believed: at the shortest interval it is reached
 in 17 million years, and the numbers on the wire (64 bits) never run out above it."""
+
+FORCE_PATIENCE: Final = 6.0
+"""The next epoch waits this long for the present one to be in force, if lifetime
+allows: WireGuard repeats a lost handshake after 5 s and a third."""

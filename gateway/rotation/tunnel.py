@@ -53,6 +53,10 @@ class TunnelPhase(Enum):
     BLOCKED = "blocked"
 
 
+_URGENT = frozenset({RotateReason.PLANE_LOST, RotateReason.ADDRESS_CHANGED})
+"""What the present epoch will not recover from by waiting."""
+
+
 class TunnelRotation:
     """Decides when keys change and what an epoch lives through.
 
@@ -73,8 +77,10 @@ class TunnelRotation:
         "_actions",
         "_asked_at",
         "_attempting",
+        "_due_by",
         "_events",
         "_force_notices",
+        "_held",
         "_highest",
         "_initiator",
         "_keys_spent",
@@ -85,6 +91,7 @@ class TunnelRotation:
         "_qkd_wanted",
         "_retire_at",
         "_schedule",
+        "_urgent",
         "current",
         "epochs",
         "expires_at",
@@ -130,7 +137,10 @@ class TunnelRotation:
         self._notice_at: float | None = None
         self._force_notices = 0
         self._retire_at: float | None = None
+        self._due_by: float | None = None
         self._asked_at: float | None = None
+        self._held = False
+        self._urgent = False
         self.phase = TunnelPhase.DOWN
         self.reason = "not started"
         self.epochs: dict[int, Epoch] = {}
@@ -193,11 +203,13 @@ class TunnelRotation:
         self._qkd_wanted = qkd_wanted
         changed = schedule != self._schedule
         self._schedule = schedule
-        current = self.current
-        if changed and self._initiator and self.next_attempt is not None and current:
-            # Never later than planned: the present epoch has only its old lifetime.
-            planned = schedule.next_after(current.committed_at or 0.0)
-            self.next_attempt = min(self.next_attempt, planned)
+        # Neither is ever later than planned: this epoch has only its old lifetime.
+        last = self.current.committed_at if self.current else None
+        if changed and last is not None and self.next_attempt is not None:
+            self.next_attempt = min(self.next_attempt, schedule.next_after(last))
+        if changed and last is not None and self._due_by is not None:
+            late = last + limits.LATE_FACTOR * schedule.interval
+            self._due_by = min(self._due_by, late)
 
     def rotate(self, reason: RotateReason, *, now: float) -> None:
         """Rotate now rather than on schedule; a responder asks its peer."""
@@ -207,6 +219,7 @@ class TunnelRotation:
             self._actions.append(AskForRotation(reason))
         elif not self._attempting:
             self.next_attempt = now
+            self._urgent = reason in _URGENT
 
     # -- What the handshake did
 
@@ -240,6 +253,7 @@ class TunnelRotation:
         self.expires_at = now + self._lifetime
         self._attempting = False
         self._asked_at = None
+        self._due_by = now + limits.LATE_FACTOR * self._schedule.interval
         self._poll_wait = limits.FIRST_POLL
         self._poll_at = now + self._poll_wait
         self._notice_at = None
@@ -350,6 +364,9 @@ class TunnelRotation:
             return
         epoch.move(EpochPhase.IN_FORCE)
         epoch.in_force_at = now
+        if self._held:
+            self._held = False
+            self.next_attempt = now
         self._poll_at = now + self._counter_poll()
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
@@ -380,7 +397,7 @@ class TunnelRotation:
         if self.expires_at is not None and now >= self.expires_at:
             self._block("no new epoch within max_epoch_lifetime")
         if self.next_attempt is not None and now >= self.next_attempt:
-            self._attempt()
+            self._attempt(now=now)
         if self._poll_at is not None and now >= self._poll_at:
             self._poll_at = None
             self._poll()
@@ -406,13 +423,33 @@ class TunnelRotation:
         share = limits.COUNTER_SHARE * self._schedule.interval
         return min(limits.COUNTER_POLL, share)
 
-    def _attempt(self) -> None:
+    def _attempt(self, *, now: float) -> None:
         self.next_attempt = None
         if self._attempting:
             return
+        until = self._hold_until()
+        if until is not None and now < until:
+            self.next_attempt = until
+            self._held = True
+            return
+        self._held = self._urgent = False
         self._attempting = True
         self._highest += 1
         self._actions.append(StartHandshake(self._highest))
+
+    def _hold_until(self) -> float | None:
+        """Return when an epoch not yet in force may be overtaken, None for at once.
+
+        Until then its predecessor carries the traffic, and a plane with room for two
+        (WireGuard) would have to drop that to make room for a third.
+        """
+        epoch = self.current
+        if epoch is None or epoch.phase is not EpochPhase.COMMITTED or self._urgent:
+            return None
+        if epoch.committed_at is None or self.expires_at is None:
+            return None
+        latest = self.expires_at - self._schedule.interval
+        return min(epoch.committed_at + limits.FORCE_PATIENCE, latest)
 
     def _poll(self) -> None:
         epoch = self.current
@@ -437,10 +474,7 @@ class TunnelRotation:
             return None
         if self._asked_at is not None:
             return self._asked_at + limits.LATE_REPEAT
-        committed = self.current.committed_at
-        if committed is None or self.current.adopted:
-            return None
-        return committed + limits.LATE_FACTOR * self._schedule.interval
+        return self._due_by
 
     def _retire_old(self) -> None:
         if self.current is None:
@@ -470,4 +504,6 @@ class TunnelRotation:
         self._poll_at = None
         self._notice_at = None
         self._retire_at = None
+        self._due_by = None
         self._asked_at = None
+        self._held = self._urgent = False

@@ -228,6 +228,7 @@ def test_rotate_now() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
+    end.prove(1)
     end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
     assert started(end.step(0.0)) == [2]
     end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
@@ -250,10 +251,51 @@ def test_the_peer_took_it_down() -> None:
     assert started(end.step(1.5 * INTERVAL)) == [2]
 
 
+def test_an_epoch_not_yet_in_force_is_not_overtaken() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert started(end.step(limits.FORCE_PATIENCE - 0.1)) == []
+    end.prove(1)
+    assert started(end.step(0.0)) == [2]  # no later than that
+
+
+def test_an_epoch_that_never_is_in_force_is_overtaken_in_time() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert started(end.step(limits.FORCE_PATIENCE + 0.1)) == [2]
+
+
+def test_waiting_leaves_an_interval_before_the_lifetime_ends() -> None:
+    end = Stepped(initiator=True)
+    end.rotation.reconfigure(
+        Schedule("paris", 2.0), max_epoch_lifetime=6.0, qkd_wanted=False
+    )
+    end.up()
+    end.commit(1)
+    assert started(end.step(3.9)) == []
+    assert started(end.step(0.2)) == [2]
+
+
+@pytest.mark.parametrize(
+    "reason", [RotateReason.PLANE_LOST, RotateReason.ADDRESS_CHANGED]
+)
+def test_what_waiting_cannot_mend_does_not_wait(reason: RotateReason) -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.commit(1)
+    end.rotation.rotate(reason, now=end.now)
+    assert started(end.step(0.0)) == [2]
+
+
 def test_silence_starts_one_attempt_and_only_while_up() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
+    end.prove(1)
     end.rotation.peer_silent(now=end.now)
     assert started(end.step(0.0)) == [2]
     end.rotation.peer_silent(now=end.now)
@@ -281,6 +323,28 @@ def test_a_blocked_responder_asks_nothing() -> None:
     end.step(LIFETIME)
     assert phase(end) is TunnelPhase.BLOCKED
     assert end.step(1000.0) == []
+
+
+def test_a_longer_schedule_does_not_make_a_responder_ask_too_late() -> None:
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    end.rotation.reconfigure(
+        Schedule("paris", 600.0), max_epoch_lifetime=1800.0, qkd_wanted=False
+    )
+    asked = end.step(limits.LATE_FACTOR * INTERVAL + 0.1)
+    assert _asked(asked)
+    assert BlockTunnel() not in asked
+
+
+def test_a_shorter_schedule_makes_a_responder_ask_sooner() -> None:
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    end.rotation.reconfigure(
+        Schedule("paris", 2.0), max_epoch_lifetime=6.0, qkd_wanted=False
+    )
+    assert _asked(end.step(limits.LATE_FACTOR * 2.0 + 0.1))
 
 
 def _asked(actions: list[Action]) -> list[Action]:
@@ -343,6 +407,7 @@ def test_a_shorter_schedule_that_is_due_already_is_one_rotation() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
+    end.prove(1)
     end.step(4.0)
     end.rotation.reconfigure(
         Schedule("paris", 2.0), max_epoch_lifetime=6.0, qkd_wanted=False
