@@ -52,14 +52,14 @@ def _status(figures: list[Figure]) -> int:
         f"\n{len(figures)} figures, {len(missed)} missed, {len(unknown)} not measured"
         + (f"; missed: {', '.join(missed)}" if missed else "")
     )
-    return EXIT_MISSED if missed else 0
+    return EXIT_MISSED if missed or any(one.failed for one in figures) else 0
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description="Measure what docs/performance.md promises.",
-        epilog="Exit status: 0, 1 if a target was missed, 2 for an unknown name.",
+        epilog="Exit status: 1 for a missed target or a failed bench, 2 for bad usage.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="figure, or prefix")
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -7,6 +7,6 @@ BENCHES = (
     hub.BENCH,
     hub_sockets.BENCH,
     memory.BENCH,
-    setup.BENCH,
-    rotations.BENCH,
+    *setup.BENCHES,
+    *rotations.BENCHES,
 )

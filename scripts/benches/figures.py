@@ -18,6 +18,7 @@ class Figure:
         spread: Distance between the quartiles; None for what is counted once.
         target: The value may be at most this; None where there is no target.
         note: Where and how it was measured, or why it was not.
+        failed: Whether its measurement broke off, which is a fault.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Figure:
     spread: float | None = None
     target: float | None = None
     note: str = ""
+    failed: bool = False
 
     @property
     def met(self) -> bool | None:

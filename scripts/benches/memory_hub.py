@@ -80,7 +80,8 @@ class MemoryHub:
         drivers = self._service.drivers.values()
         up = sum(driver.state.rotation.phase is TunnelPhase.UP for driver in drivers)
         proven = sum(
-            driver.state.rotation.current is not None and driver.state.rotation.current.local_proof
+            driver.state.rotation.current is not None
+            and driver.state.rotation.current.local_proof
             for driver in drivers
         )
         _say({"resident": resident_bytes(), "up": min(up, proven)})

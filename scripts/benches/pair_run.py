@@ -4,11 +4,11 @@ Runs in whatever kernel has the plane; writes one JSON object to ``--out``. It p
 ``MARK NAME`` each time a sample ends, so that whoever runs this in a guest can read
 the guest's CPU time from outside at that moment.
 
-Phases, in this order, on one pair of daemons:
+Phases, in this order, on one pair of daemons with one or more tunnels:
 
     idle    no rotation; CPU of the daemons, interval by interval
-    rotate  one rotation in each interval, no traffic; CPU likewise
-    lost    rotations under traffic both ways, which is counted
+    rotate  each tunnel rotates once in each interval, no traffic; CPU likewise
+    lost    rotations under traffic both ways through the first tunnel, counted
 """
 
 import argparse
@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lab.gateway import Gateway, Settings, make_pair
+from lab.gateway import TUNNEL, Gateway, Settings, make_pair
 from lab.netns import Namespace, linked_pair
 from lab.tools import finish_tool, start_traffic
 from lab.watch import Watcher
@@ -33,6 +33,9 @@ IDLE_INTERVAL = 3600.0
 
 SETTLE = 4.0
 """Seconds after an epoch is in force until the one before it is gone."""
+
+KEY_RATE = 1.0
+"""QKD keys a second for each tunnel, while nothing rotates and while all do."""
 
 MARK = "MARK"
 
@@ -78,6 +81,7 @@ class PairRun:
         for end in self._ends:
             path = end.folder / "gateway.toml"
             lines = path.read_text().splitlines()
+            # One file a gateway: every tunnel is in it.
             changed = [
                 f"rotation_interval = {seconds}"
                 if line.startswith("rotation_interval")
@@ -95,9 +99,13 @@ class PairRun:
 
     def rotate(self, count: int) -> dict[str, Any]:
         """Measure rotations without traffic."""
-        before = max(self.epochs())
+        before = self._committed()
         samples = self.sample("rotate", count)
-        return {"cpu": samples, "rotations": max(self.epochs()) - before}
+        return {"cpu": samples, "rotations": self._committed() - before}
+
+    def _committed(self) -> int:
+        """Return the epochs committed so far, of all tunnels together."""
+        return sum(self._all_epochs(self._ends[0]).values())
 
     def lose(self) -> dict[str, Any]:
         """Count packets over so many rotations under traffic."""
@@ -142,12 +150,46 @@ class PairRun:
         print(f"{MARK} {phase}", flush=True)
 
     def _wait_for_rotations(self, count: int) -> None:
-        wanted = max(self.epochs()) + count
+        """Wait until every tunnel has rotated so often, at both ends."""
+        wanted = {
+            (end.letter, name): epoch + count
+            for end in self._ends
+            for name, epoch in self._all_epochs(end).items()
+        }
         until = time.monotonic() + 10 * self._arguments.interval * count
-        while min(self.epochs()) < wanted:
+        while True:
+            behind = [
+                (letter, name)
+                for (letter, name), epoch in wanted.items()
+                if self._all_epochs(self._end(letter))[name] < epoch
+            ]
+            if not behind:
+                return
             if time.monotonic() > until:
-                raise TimeoutError("the daemons do not rotate at the new interval")
-            time.sleep(0.2)
+                raise TimeoutError(f"these do not rotate: {behind}")
+            time.sleep(0.5)
+
+    def _end(self, letter: str) -> Gateway:
+        return self._ends["ab".index(letter)]
+
+    @staticmethod
+    def _all_epochs(end: Gateway) -> dict[str, int]:
+        listed = end.call("tunnel.list")
+        return {tunnel["name"]: int(tunnel["epoch"] or 0) for tunnel in listed}
+
+
+def add_tunnels(path: Path, count: int) -> None:
+    """Add copies of a gateway's one tunnel, each with prefixes of its own."""
+    text = path.read_text()
+    start = text.index(f"[tunnels.{TUNNEL}]")
+    block = text[start:]
+    for index in range(1, count + 1):
+        copy = block.replace(f"[tunnels.{TUNNEL}]", f"[tunnels.{TUNNEL}-{index}]")
+        for side in ("71", "72"):
+            copy = copy.replace(f'"10.{side}.0.', f'"10.{side}.{index}.')
+            copy = copy.replace(f'"fd{side}::', f'"fd{side}:{index:x}::')
+        text += copy
+    path.write_text(text)
 
 
 def main() -> None:
@@ -156,6 +198,7 @@ def main() -> None:
     parser.add_argument("--plane", required=True)
     parser.add_argument("--phases", required=True)
     parser.add_argument("--interval", type=float, required=True)
+    parser.add_argument("--tunnels", type=int, default=1)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--rotations", type=int, default=20)
     parser.add_argument("--packet-interval", type=float, default=0.001)
@@ -168,8 +211,15 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="qgw-bench-") as folder,
         linked_pair() as namespaces,
     ):
-        settings = Settings(plane=arguments.plane, interval=IDLE_INTERVAL, rate=1.0)
+        settings = Settings(
+            plane=arguments.plane,
+            interval=IDLE_INTERVAL,
+            lifetime=2 * IDLE_INTERVAL,
+            rate=KEY_RATE * arguments.tunnels,
+        )
         ends = make_pair(Path(folder) / "gateways", namespaces, settings)
+        for end in ends:
+            add_tunnels(end.folder / "gateway.toml", arguments.tunnels - 1)
         try:
             run = PairRun(ends, namespaces, arguments)
             result = run.run(arguments.phases.split(","))

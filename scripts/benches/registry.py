@@ -55,12 +55,25 @@ def choose_names(known: Sequence[str], asked: Iterable[str]) -> frozenset[str]:
     return frozenset(chosen or known)
 
 
+def _run(bench: Bench, options: Options) -> list[Figure]:
+    """Run a bench; one that breaks off must not take the others' figures with it."""
+    try:
+        return bench.run(options)
+    except Exception as error:  # noqa: BLE001  # whatever it was, it is reported
+        options.say(f"failed: {error}")
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return [
+            Figure(name, None, "", note=f"failed: {first}", failed=True)
+            for name in bench.names
+        ]
+
+
 def run_benches(benches: Iterable[Bench], options: Options) -> list[Figure]:
     """Run every bench that has a figure asked for; return the figures asked for."""
     figures: list[Figure] = []
     for bench in benches:
         if not options.wanted.isdisjoint(bench.names):
-            measured = {figure.name: figure for figure in bench.run(options)}
+            measured = {figure.name: figure for figure in _run(bench, options)}
             figures += [
                 measured[name]
                 for name in bench.names
