@@ -123,6 +123,8 @@ class Asking:
             state.rotation.behind(event.epoch, now=state.now)
         else:
             state.refused(event.status, event.terms, state.name)
+            if event.used:
+                state.rotation.learned(now=state.now)
 
     async def failed(self, event: HandshakeFailed) -> None:
         """Clean up after an attempt that ended without keys."""

@@ -290,6 +290,15 @@ class TunnelRotation:
         if self._initiator and self.phase is not TunnelPhase.DOWN:
             self.next_attempt = now + self._retry_wait()
 
+    def learned(self, *, now: float) -> None:
+        """Note that the failure taught us something: the next attempt is another one.
+
+        An initiator with an old backup learns a few used QKD keys at a time, and must
+        get past them all within one interval.
+        """
+        if self.next_attempt is not None:
+            self.next_attempt = min(self.next_attempt, now + limits.FIRST_RETRY)
+
     def _retry_wait(self) -> float:
         """Return how long to wait after a failure, seconds."""
         interval = self._schedule.interval

@@ -153,6 +153,17 @@ def test_a_retry_never_waits_longer_than_the_interval() -> None:
         end.step(2.0)
 
 
+def test_a_failure_that_taught_something_is_followed_soon() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.rotation.learned(now=end.now)
+    assert end.rotation.next_attempt is None  # an attempt is under way
+    for _ in range(7):
+        end.fail()
+        end.rotation.learned(now=end.now)
+        assert len(started(end.step(limits.FIRST_RETRY + 1e-6))) == 1
+
+
 def test_a_commit_resets_the_back_off() -> None:
     end = Stepped(initiator=True)
     end.up()
