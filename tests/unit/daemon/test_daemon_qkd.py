@@ -187,3 +187,22 @@ async def test_no_key_is_used_twice_over_many_restarts(ends: Pair) -> None:
         await end.stop()
         await end.start()
     assert len(set(used)) == len(used)
+
+
+async def test_an_initiator_with_an_old_backup_comes_back(ends: Pair) -> None:
+    first, second = ends
+    for end in ends:
+        end.link_keys.update(low_water=100)
+    await start_both(ends)
+    await first.stop()
+    backup = (first.folder / "keys.db").read_bytes()
+    await first.start()
+    for _ in range(40):
+        await rotate(ends)
+    await first.stop()
+    first.plane.block(TUNNEL)
+    (first.folder / "keys.db").write_bytes(backup)
+    above = (await second.status())["epoch"]
+    await first.start()
+    await until(lambda: in_force(ends, above), "an epoch with a new key")
+    assert first.driver.state.rotation.failures > 0
