@@ -34,7 +34,10 @@ PYTEST = (
     # A kernel's console counts as a terminal; colours would hide the closing line.
     *("-p", "no:cacheprovider", "--color=no"),
 )
-OWN_KERNEL = ("tests/kernel", "tests/faults")
+OWN_KERNEL = ("tests/kernel", "tests/faults", "tests/systemd")
+
+CAP_SYS_RESOURCE = 24
+"""Number of the capability, capability.h of Linux."""
 
 STRICT = "QGW_LANE_STRICT"
 """The variable under which tests/conftest.py forgives no skip."""
@@ -181,6 +184,23 @@ def faults() -> list[tuple[str, ...]]:
     return commands
 
 
+def systemd() -> list[tuple[str, ...]]:
+    """The unit and README.md's set-up under systemd, on two booted machines."""
+    need_root()
+    if not shutil.which("debootstrap"):
+        raise CannotRunError("debootstrap is not installed: run scripts/setup test")
+    return [("scripts/systemd-root",), (*PYTEST, "tests/systemd")]
+
+
+def systemd_esp() -> list[tuple[str, ...]]:
+    """The same set-up with ESP, and what only a root without limits may do."""
+    need_root()
+    root, tests = systemd()
+    chosen = (*tests, "-k", "readme or memory")
+    own = kernel_has_esp() and may_raise_limits()
+    return [root, chosen if own else ("scripts/in-uml", "--", *passed_on(), *chosen)]
+
+
 LANES = (
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1),
     Lane("unit", "no root, no kernel of its own", "tests", unit, 1),
@@ -191,10 +211,14 @@ LANES = (
         wireguard,
         1,
     ),
+    Lane(
+        "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 1
+    ),
     Lane("netns", "root, network namespaces", "tests/netns", netns, 2),
     Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 2),
     Lane("esp", "a kernel with ESP and AES-GCM", "tests/kernel/esp", esp, 2),
     Lane("faults", "root, network namespaces", "tests/faults", faults, 2),
+    Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 2),
 )
 
 
@@ -207,6 +231,13 @@ def need_root() -> None:
     """Refuse, with the way out, when this is not root."""
     if os.geteuid():
         raise CannotRunError("needs root: run scripts/test as root")
+
+
+def may_raise_limits() -> bool:
+    """Say whether root may raise resource limits here: some hosts forbid it."""
+    status = Path("/proc/self/status").read_text()
+    (effective,) = re.findall(r"^CapEff:\s+(\w+)$", status, re.MULTILINE)
+    return bool(int(effective, 16) >> CAP_SYS_RESOURCE & 1)
 
 
 def kernel_takes(*command: str) -> bool:

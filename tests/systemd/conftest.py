@@ -1,0 +1,176 @@
+"""Two booted machines on which README.md's set-up was followed to the letter."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from lab.netns import linked_pair, run
+
+from tests.systemd import readme
+from tests.systemd.machine import ROOT, Machine, booted, wait_until
+
+CLONE = "/srv/qkd-gateway"
+KEYS = 400
+"""More than all tests here use up, at one for each epoch."""
+
+UP_SECONDS = 30.0
+"""Until a tunnel is up: a tenth of it on the host, where nothing else runs."""
+
+
+@dataclass
+class Site:
+    """The two gateways, and what they said while they were set up.
+
+    Attributes:
+        a: The initiator or the responder, as their fingerprints decide.
+        b: The other.
+        said: What each step of README.md printed at `a`, by the step.
+    """
+
+    a: Machine
+    b: Machine
+    said: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def both(self) -> tuple[Machine, Machine]:
+        """Both."""
+        return self.a, self.b
+
+
+def etsi_container(count: int) -> str:
+    """Return a key container of ETSI GS QKD 014 V1.1.1, clause 6.3, with new keys."""
+    keys = [
+        {
+            "key_ID": str(uuid.uuid4()),
+            "key": base64.b64encode(os.urandom(32)).decode(),
+        }
+        for _ in range(count)
+    ]
+    return json.dumps({"keys": keys})
+
+
+def tunnel(machine: Machine) -> dict[str, object]:
+    """Return what `qgw status` says of the one tunnel."""
+    status = json.loads(machine.run("qgw", "status", "--json").stdout)
+    (found,) = status["tunnels"]
+    assert isinstance(found, dict)
+    return found
+
+
+def is_up(machine: Machine) -> bool:
+    """Say whether the daemon answers and its tunnel is up, in force at both ends."""
+    done = machine.run("qgw", "status", "--json", check=False)
+    if done.returncode:
+        return False
+    (found,) = json.loads(done.stdout)["tunnels"]
+    return bool(found["state"] == "up" and found["in_force"])
+
+
+def wait_up(*machines: Machine) -> None:
+    """Wait until every tunnel is up."""
+    for machine in machines:
+        wait_until(
+            lambda machine=machine: is_up(machine),  # type: ignore[misc]  # bound now
+            UP_SECONDS,
+            lambda machine=machine: (  # type: ignore[misc]
+                machine.run("journalctl", "-u", "qgwd", "-n", "30").stdout
+            ),
+        )
+
+
+@pytest.fixture(scope="session")
+def machines() -> Iterator[Site]:
+    """Two machines that reach each other as README.md assumes."""
+    if os.geteuid():
+        pytest.skip("needs root: run scripts/test systemd as root")
+    if not shutil.which("debootstrap"):
+        pytest.skip("no debootstrap: run scripts/setup test")
+    subprocess.run((str(ROOT / "scripts/systemd-root"),), check=True)  # noqa: S603
+    with linked_pair("s") as ends:
+        for end, address in zip(ends, ("203.0.113.1", "203.0.113.2"), strict=True):
+            run("ip", "-n", end.name, "addr", "add", f"{address}/24",
+                "dev", end.device)  # fmt: skip
+        site = Site(Machine("a", ends[0]), Machine("b", ends[1]))
+        with booted(*site.both):
+            yield site
+
+
+@pytest.fixture(scope="session")
+def site(machines: Site) -> Site:
+    """Follow README.md, step by step, at both."""
+    install(machines)
+    make_identities(machines)
+    configure(machines)
+    fill(machines)
+    wait_up(*machines.both)
+    for machine, network in zip(machines.both, ("10.1.0.1", "10.2.0.1"), strict=True):
+        # A host of the site behind the gateway.
+        machine.shell(f"ip addr add {network}/32 dev lo")
+    look(machines)
+    return machines
+
+
+def install(site: Site) -> None:
+    """Step 1."""
+    command = readme.block("scripts/install")
+    cloning = "git clone URL qkd-gateway && cd qkd-gateway\n"
+    assert cloning in command
+    typed = command.replace(cloning, f"cd {CLONE}\n")
+    started = time.monotonic()
+    running = [machine.spawn("bash", "-ec", typed) for machine in site.both]
+    for process in running:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+        site.said.setdefault("install", output)
+    site.said["install seconds"] = f"{time.monotonic() - started:.0f}"
+    for machine in site.both:
+        site.said[f"{machine.name} after install"] = machine.run(
+            "systemctl", "is-active", "qgwd", check=False
+        ).stdout.strip()
+
+
+def make_identities(site: Site) -> None:
+    """Step 2."""
+    command = readme.block("qgw identity new")
+    site.said["identity"] = site.a.shell(command)
+    site.b.shell(command.replace("a.pub", "b.pub"))
+    for machine, other in ((site.a, site.b), (site.b, site.a)):
+        public = machine.read(f"/etc/qgw/{machine.name}.pub")
+        other.write(f"/etc/qgw/peers/{machine.name}.pub", public)
+    own = readme.said_inline("qgw identity show /etc/qgw/identity.key")
+    theirs = readme.said_inline("qgw identity show /etc/qgw/peers/a.pub")
+    site.said["own"] = site.a.shell(own)
+    site.said["theirs"] = site.b.shell(theirs)
+
+
+def configure(site: Site) -> None:
+    """Step 3."""
+    written = readme.block("[gateway]")
+    site.a.write("/etc/qgw/gateway.toml", written)
+    site.b.write("/etc/qgw/gateway.toml", readme.swapped(written))
+
+
+def fill(site: Site) -> None:
+    """Step 4."""
+    container = etsi_container(KEYS)
+    command = readme.block("qgw keystore import --link")
+    for machine in site.both:
+        machine.write("/root/keys.json", container)
+        site.said["fill"] = machine.shell(command)
+
+
+def look(site: Site) -> None:
+    """Step 5."""
+    for command in readme.block("qgw tunnel show").splitlines():
+        # ping goes on until it is interrupted.
+        bounded = command.replace("ping ", "ping -c 5 -i 0.2 ")
+        site.said[command.split(" ")[0] + " " + command.split(" ")[1]] = site.a.shell(
+            bounded
+        )
