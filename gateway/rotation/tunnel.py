@@ -20,10 +20,7 @@ from gateway.rotation.actions import (
     Action,
     AskForRotation,
     BlockTunnel,
-    PollPlane,
-    ReadPlane,
     RetireEpoch,
-    SendInForce,
     StartHandshake,
 )
 from gateway.rotation.epochs import Epoch, EpochPhase
@@ -37,6 +34,7 @@ from gateway.rotation.events import (
     TunnelEvent,
     TunnelUp,
 )
+from gateway.rotation.proof import Proof
 from gateway.rotation.schedule import Schedule
 from gateway.wire.control import RotateReason
 
@@ -79,15 +77,12 @@ class TunnelRotation:
         "_attempting",
         "_due_by",
         "_events",
-        "_force_notices",
         "_held",
         "_highest",
         "_initiator",
         "_keys_spent",
         "_lifetime",
-        "_notice_at",
-        "_poll_at",
-        "_poll_wait",
+        "_proof",
         "_qkd_wanted",
         "_retire_at",
         "_schedule",
@@ -132,10 +127,7 @@ class TunnelRotation:
         self._events: deque[TunnelEvent] = deque()
         self._attempting = False
         self._keys_spent = 0
-        self._poll_at: float | None = None
-        self._poll_wait = limits.FIRST_POLL
-        self._notice_at: float | None = None
-        self._force_notices = 0
+        self._proof = Proof()
         self._retire_at: float | None = None
         self._due_by: float | None = None
         self._asked_at: float | None = None
@@ -148,7 +140,6 @@ class TunnelRotation:
         self.rotations = 0
         self.failures = 0
         self.failures_in_row = 0
-        self._keys_spent = 0
         self.expires_at: float | None = None
         self.next_attempt: float | None = None
 
@@ -184,7 +175,7 @@ class TunnelRotation:
         self.phase = TunnelPhase.UP
         self.reason = ""
         self.expires_at = expires_at
-        self._poll_at = now + self._counter_poll()
+        self._proof.rest(self._schedule.interval, now=now)
 
     def down(self) -> None:
         """Take the tunnel down; the driver removes its keys."""
@@ -254,10 +245,7 @@ class TunnelRotation:
         self._attempting = False
         self._asked_at = None
         self._due_by = now + limits.LATE_FACTOR * self._schedule.interval
-        self._poll_wait = limits.FIRST_POLL
-        self._poll_at = now + self._poll_wait
-        self._notice_at = None
-        self._force_notices = 0
+        self._proof.begin(now=now)
         self._retire_at = None
         if self._initiator:
             self.next_attempt = self._schedule.next_after(now)
@@ -344,26 +332,18 @@ class TunnelRotation:
             return
         if epoch.number in proven and not epoch.local_proof:
             epoch.local_proof = True
-            self._notice_at = now
+            self._proof.notice_at = now
             self._check_force(epoch, now=now)
-        if epoch.phase is EpochPhase.COMMITTED:
-            # Even with our own proof: a plane may have to help the peer to its.
-            self._poll_wait = min(self._poll_wait * limits.POLL_GROWTH, limits.MAX_POLL)
-            self._poll_at = now + self._poll_wait
-        else:
-            self._poll_at = now + self._counter_poll()
+        self._proof.plane_polled(epoch, self._schedule.interval, now=now)
 
     def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
         """Note that the peer has proof of an epoch."""
         epoch = self.epochs.get(number)
         if epoch is None or epoch is not self.current:
             return
-        epoch.peer_proof = True
-        if echo:
-            epoch.peer_knows = True
-            self._notice_at = None
-        elif epoch.local_proof:
-            self._actions.append(SendInForce(number, echo=True))
+        answer = self._proof.peer_said(epoch, echo=echo)
+        if answer is not None:
+            self._actions.append(answer)
         self._check_force(epoch, now=now)
 
     def _check_force(self, epoch: Epoch, *, now: float) -> None:
@@ -376,7 +356,7 @@ class TunnelRotation:
         if self._held:
             self._held = False
             self.next_attempt = now
-        self._poll_at = now + self._counter_poll()
+        self._proof.rest(self._schedule.interval, now=now)
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
@@ -392,8 +372,8 @@ class TunnelRotation:
             for when in (
                 self.next_attempt,
                 self.expires_at,
-                self._poll_at,
-                self._notice_at,
+                self._proof.poll_at,
+                self._proof.notice_at,
                 self._retire_at,
                 self._late_at(),
             )
@@ -407,11 +387,7 @@ class TunnelRotation:
             self._block("no new epoch within max_epoch_lifetime")
         if self.next_attempt is not None and now >= self.next_attempt:
             self._attempt(now=now)
-        if self._poll_at is not None and now >= self._poll_at:
-            self._poll_at = None
-            self._poll()
-        if self._notice_at is not None and now >= self._notice_at:
-            self._notify(now=now)
+        self._actions.extend(self._proof.due(self.current, now=now))
         if self._retire_at is not None and now >= self._retire_at:
             self._retire_at = None
             self._retire_old()
@@ -427,10 +403,6 @@ class TunnelRotation:
     def next_event(self) -> TunnelEvent | None:
         """Return the oldest event not yet returned."""
         return self._events.popleft() if self._events else None
-
-    def _counter_poll(self) -> float:
-        share = limits.COUNTER_SHARE * self._schedule.interval
-        return min(limits.COUNTER_POLL, share)
 
     def _attempt(self, *, now: float) -> None:
         self.next_attempt = None
@@ -459,23 +431,6 @@ class TunnelRotation:
             return None
         latest = self.expires_at - self._schedule.interval
         return min(epoch.committed_at + limits.FORCE_PATIENCE, latest)
-
-    def _poll(self) -> None:
-        epoch = self.current
-        if epoch is not None and epoch.phase is EpochPhase.COMMITTED:
-            self._actions.append(PollPlane())
-        else:
-            self._actions.append(ReadPlane())
-
-    def _notify(self, *, now: float) -> None:
-        epoch = self.current
-        self._notice_at = None
-        if epoch is None or not epoch.local_proof or epoch.peer_knows:
-            return
-        self._actions.append(SendInForce(epoch.number, echo=epoch.peer_proof))
-        self._force_notices += 1
-        if self._force_notices < limits.MAX_FORCE_NOTICES:
-            self._notice_at = now + limits.FORCE_REPEAT
 
     def _late_at(self) -> float | None:
         """When a responder without a new epoch asks for one."""
@@ -510,8 +465,7 @@ class TunnelRotation:
         self.epochs.clear()
         self.current = None
         self.expires_at = None
-        self._poll_at = None
-        self._notice_at = None
+        self._proof.stop()
         self._retire_at = None
         self._due_by = None
         self._asked_at = None

@@ -118,7 +118,7 @@ async def test_a_start_refused_halfway_is_tried_again(
 async def test_keys_that_vanish_from_the_kernel_are_made_anew(running: Pair) -> None:
     first = running[0]
     first.plane.expire(TUNNEL, 1)
-    first.driver.state.rotation._poll_at = 0.0
+    first.driver.state.rotation._proof.poll_at = 0.0
     first.driver._on_timer()
     await until(lambda: in_force(running, 1), "a new epoch")
 

@@ -1,0 +1,81 @@
+"""Bringing the sending epoch into force: when to ask the kernel, when to tell the peer.
+
+"In force" is measured: packets under the epoch's keys have arrived at both ends. Each
+end polls its kernel until that is so, tells the peer of its own half, and repeats that
+until the peer echoes it.
+"""
+
+from collections.abc import Iterator
+
+from gateway.rotation import limits
+from gateway.rotation.actions import Action, PollPlane, ReadPlane, SendInForce
+from gateway.rotation.epochs import Epoch, EpochPhase
+
+
+class Proof:
+    """The timers of one tunnel's proof; the facts are in its `Epoch`.
+
+    Attributes:
+        poll_at: When to ask the kernel next, or None.
+        notice_at: When to tell the peer next, or None.
+    """
+
+    __slots__ = ("_notices", "_wait", "notice_at", "poll_at")
+
+    def __init__(self) -> None:
+        self.poll_at: float | None = None
+        self.notice_at: float | None = None
+        self._wait = limits.FIRST_POLL
+        self._notices = 0
+
+    def begin(self, *, now: float) -> None:
+        """Start over, for an epoch that was just committed."""
+        self._wait = limits.FIRST_POLL
+        self._notices = 0
+        self.poll_at = now + self._wait
+        self.notice_at = None
+
+    def rest(self, interval: float, *, now: float) -> None:
+        """Look at the counters now and then; there is nothing left to prove."""
+        share = limits.COUNTER_SHARE * interval
+        self.poll_at = now + min(limits.COUNTER_POLL, share)
+
+    def stop(self) -> None:
+        """Forget every timer: there is no epoch."""
+        self.poll_at = self.notice_at = None
+
+    def plane_polled(self, epoch: Epoch, interval: float, *, now: float) -> None:
+        """Set the next poll, after one that `Epoch.local_proof` knows of."""
+        if epoch.phase is not EpochPhase.COMMITTED:
+            self.rest(interval, now=now)
+            return
+        # Even with our own proof: a plane may have to help the peer to its.
+        self._wait = min(self._wait * limits.POLL_GROWTH, limits.MAX_POLL)
+        self.poll_at = now + self._wait
+
+    def peer_said(self, epoch: Epoch, *, echo: bool) -> SendInForce | None:
+        """Note the peer's half; return what to answer."""
+        epoch.peer_proof = True
+        if echo:
+            epoch.peer_knows = True
+            self.notice_at = None
+        elif epoch.local_proof:
+            return SendInForce(epoch.number, echo=True)
+        return None
+
+    def due(self, epoch: Epoch | None, *, now: float) -> Iterator[Action]:
+        """Yield what is to be done now."""
+        if self.poll_at is not None and now >= self.poll_at:
+            self.poll_at = None
+            proving = epoch is not None and epoch.phase is EpochPhase.COMMITTED
+            yield PollPlane() if proving else ReadPlane()
+        if self.notice_at is not None and now >= self.notice_at:
+            self.notice_at = None
+            if epoch is not None and epoch.local_proof and not epoch.peer_knows:
+                yield self._notice(epoch, now=now)
+
+    def _notice(self, epoch: Epoch, *, now: float) -> SendInForce:
+        self._notices += 1
+        if self._notices < limits.MAX_FORCE_NOTICES:
+            self.notice_at = now + limits.FORCE_REPEAT
+        return SendInForce(epoch.number, echo=epoch.peer_proof)
