@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from gateway.errors import KeyStoreError
-from gateway.keystore.master_key import read_secret_file, write_secret_file
+from gateway.keystore.secret_files import read_secret_file, write_secret_file
 from gateway.secret import Secret
 
 SEED_SIZE = 32
@@ -38,7 +38,7 @@ def load_seed(path: Path) -> Secret:
     Raises:
         KeyStoreError: The file is missing, readable by others, or malformed.
     """
-    line = read_secret_file(path, loose=0o077, limit=MAX_FILE_SIZE)
+    line = read_secret_file(path, MAX_FILE_SIZE)
     seed = b""
     if line.startswith(_MARK):
         try:

@@ -81,10 +81,10 @@ def test_every_bad_file_is_reported_with_its_line(folder: Path) -> None:
         "16: tunnels.paris.psk: expected a PSK file",
         "13: tunnels.paris.peer: expected a public identity file",
     ]
-    files = ["own.key", "master.key", "seed", "psk", "peer.pub"]
+    found = [f"{folder}/own.key", f"{folder}/master.key", f"cannot read {folder}/seed"]
+    found += [f"{folder}/psk", f"{folder}/peer.pub"]
     starts = [
-        f"{toml}:{kind}, found {folder / file}"
-        for kind, file in zip(kinds, files, strict=True)
+        f"{toml}:{kind}, found {what}" for kind, what in zip(kinds, found, strict=True)
     ]
     assert len(lines) == len(starts) + 2
     assert "own.key is open to others (mode 0644)" in lines[0]

@@ -39,5 +39,5 @@ def test_refuses_other_content_without_showing_it(
     path.write_bytes(LINE)
     assert load_seed(path).expose() == bytes(range(32))
     path.chmod(0o644)
-    with pytest.raises(KeyStoreError, match="others may read"):
+    with pytest.raises(KeyStoreError, match="open to others"):
         load_seed(path)
