@@ -78,4 +78,5 @@ class Proof:
         self._notices += 1
         if self._notices < limits.MAX_FORCE_NOTICES:
             self.notice_at = now + limits.FORCE_REPEAT
-        return SendInForce(epoch.number, echo=epoch.peer_proof)
+        # Never as an echo: a notice is answered with one, and an echo with nothing.
+        return SendInForce(epoch.number, echo=False)

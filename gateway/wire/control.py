@@ -48,8 +48,8 @@ class InForce:
 
     Attributes:
         epoch: The epoch.
-        echo: Whether the sender has heard the same from the receiver: when both
-            say so, nobody repeats it.
+        echo: Whether this answers the same notice from the receiver. A notice that
+            is no echo is repeated until an echo comes; an echo is not answered.
     """
 
     epoch: int

@@ -461,6 +461,37 @@ def test_notices_stop_when_nobody_echoes() -> None:
     assert len(notices) == limits.MAX_FORCE_NOTICES
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+def test_both_ends_fall_silent_once_each_has_heard_the_other(delay: float) -> None:
+    ends = (Stepped(initiator=True), Stepped(initiator=False))
+    for end in ends:
+        end.up()
+        end.commit(1)
+        end.step(delay if end is ends[1] else 0.0)
+        end.rotation.plane_polled(frozenset({1}), now=end.now)
+    sent = 0
+    for _ in range(60):
+        for sender, receiver in (ends, ends[::-1]):
+            for action in sender.step(0.05):
+                if isinstance(action, SendInForce):
+                    receiver.rotation.peer_in_force(
+                        1, echo=action.echo, now=receiver.now
+                    )
+                    sent += 1
+                    # What the receiver answers is delivered too.
+                    answers = receiver.collect()
+                    for answer in answers:
+                        if isinstance(answer, SendInForce):
+                            sent += 1
+                            sender.rotation.peer_in_force(
+                                1, echo=answer.echo, now=sender.now
+                            )
+    assert sent == 4
+    for end in ends:
+        assert end.rotation.current is not None
+        assert end.rotation.current.peer_knows
+
+
 def test_proof_of_other_epochs_counts_for_nothing() -> None:
     end = Stepped(initiator=True)
     end.up()
