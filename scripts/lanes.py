@@ -138,7 +138,12 @@ def netns() -> list[tuple[str, ...]]:
     """Tests between network namespaces of this host's kernel."""
     need_root()
     ignored = [f"--ignore={path}" for path in OWN_KERNEL]
-    return [(*PYTEST, "-m", "netns", *ignored, "tests")]
+    # Most of these wait; those that count lost packets need the processors.
+    beside = ("-n", "2", "--dist", "loadfile", "-m", "netns and not lossless")
+    return [
+        (*PYTEST, *beside, *ignored, "tests"),
+        (*PYTEST, "-m", "netns and lossless", *ignored, "tests"),
+    ]
 
 
 def wireguard_go() -> list[tuple[str, ...]]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab.netns import Namespace
 
 from gateway.dataplane.choose import available_planes
-from lab.netns import Namespace
 from tests.netns.labs import Lab, hosts, make_lab
 
 

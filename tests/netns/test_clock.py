@@ -1,14 +1,12 @@
 """The clock a year back and a year forward: nothing happens."""
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lab.gateway import Gateway
 
 from gateway.errors import ControlError
-from lab.gateway import Gateway
 from tests.netns.labs import INTERVAL, Lab, state, status
 
 pytestmark = pytest.mark.timeout(60)
@@ -23,7 +21,7 @@ def library() -> Path | None:
 
 
 @pytest.fixture
-def faked(lab: Lab) -> Iterator[Lab]:
+def faked(lab: Lab) -> Lab:
     """Two gateways whose time of day can be set, but not their monotonic clock."""
     preload = library()
     if preload is None:
@@ -42,13 +40,13 @@ def faked(lab: Lab) -> Iterator[Lab]:
             "FAKETIME_DONT_FAKE_MONOTONIC=1",
         )
     lab.start()
-    yield lab
+    return lab
 
 
 def set_clock(end: Gateway, seconds: int) -> None:
     fresh = end.folder / "clock.new"
     fresh.write_text(f"{seconds:+d}s\n")
-    os.replace(fresh, end.folder / "clock")
+    fresh.replace(end.folder / "clock")
 
 
 def year_logged(end: Gateway) -> int:
@@ -57,6 +55,7 @@ def year_logged(end: Gateway) -> int:
     return int(lines[-1][:4])
 
 
+@pytest.mark.lossless
 def test_a_year_back_and_forward(faked: Lab) -> None:
     lab = faked
     this_year = year_logged(lab.a)
@@ -65,12 +64,10 @@ def test_a_year_back_and_forward(faked: Lab) -> None:
         (lab.a, -YEAR),
         (lab.b, YEAR),
         (lab.a, YEAR),
-        (lab.b, -YEAR),
-        (lab.a, 0),
     ):
         first = lab.newest()
         set_clock(end, shift)
-        with lab.traffic(2.2 * INTERVAL) as result:
+        with lab.traffic(1.6 * INTERVAL) as result:
             lab.in_force(first)
             for one in lab.ends:
                 try:
@@ -78,8 +75,7 @@ def test_a_year_back_and_forward(faked: Lab) -> None:
                 except ControlError as error:  # it must keep answering too
                     blocked.append(error.message)
         assert result["lost"] == 0
-        if shift:
-            assert year_logged(end) != this_year
+        assert year_logged(end) != this_year
     assert blocked == []
     for end in lab.ends:
         found = status(end)
@@ -89,6 +85,7 @@ def test_a_year_back_and_forward(faked: Lab) -> None:
         assert json.dumps(found).find("-31") == -1  # no age of minus a year
 
 
+@pytest.mark.lossless
 def test_restarted_under_another_clock(faked: Lab) -> None:
     lab = faked
     for end, shift in ((lab.a, YEAR), (lab.b, -YEAR)):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from gateway.wire.header import Type, decode_header
 from lab.gateway import PORT, Gateway
 from lab.inside import open_socket
 from lab.netns import Namespace
+
+from gateway.wire.header import Type, decode_header
 from tests.netns.labs import Lab, state, status
 from tests.netns.wiretap import Datagram, Wiretap
 
@@ -184,6 +184,7 @@ def test_bits_flipped(shared: Lab, stranger: Namespace, honest: list[Datagram]) 
         assert answers == []
 
 
+@pytest.mark.lossless
 def test_traffic_flows_and_nothing_grows(
     shared: Lab, stranger: Namespace, honest: list[Datagram]
 ) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-
 from lab.gateway import LINK, Gateway
 from lab.netns import Namespace, run
+
 from tests.netns.labs import (
     TUNNEL,
     Lab,
@@ -71,7 +71,12 @@ def test_no_keys_blocks_keys_heal_and_bad_ones_are_named(by_hand: Lab) -> None:
     assert not lab.ping(count=1)
     for end in lab.ends:
         done = qgw(
-            end, "keystore", "import", "--link", LINK, write(end, *map(key, range(1, 9)))
+            end,
+            "keystore",
+            "import",
+            "--link",
+            LINK,
+            write(end, *map(key, range(1, 9))),
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert "8 keys" in done.stdout

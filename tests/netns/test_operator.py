@@ -24,6 +24,7 @@ def test_reading(shared: Lab) -> None:
     assert shown.returncode == 0
     assert TUNNEL in shown.stdout
     until(lambda: status(shared.a)["warnings"] == [], "enough keys in stock")
+    shared.next()  # only the second epoch has a first to be chained to
     found = status(shared.a)
     assert found["tunnels"][0]["state"] == "up"
     listed = json.loads(qgw(shared.a, "tunnel", "list", "--json").stdout)
@@ -65,6 +66,7 @@ def test_nobody_there(shared: Lab) -> None:
     assert "hint:" in done.stderr
 
 
+@pytest.mark.lossless
 def test_rotate_by_hand_loses_nothing(shared: Lab) -> None:
     with shared.traffic(3.0) as result:
         for end in shared.ends:
@@ -74,8 +76,9 @@ def test_rotate_by_hand_loses_nothing(shared: Lab) -> None:
     assert result["lost"] == 0
 
 
+@pytest.mark.lossless
 def test_reload_by_hand_and_by_signal_loses_nothing(shared: Lab) -> None:
-    with shared.traffic(4.0) as result:
+    with shared.traffic(3.0) as result:
         answer = json.loads(qgw(shared.a, "reload", "--json").stdout)
         assert answer["unchanged"] == [TUNNEL]
         for end, interval in ((shared.a, "3.0"), (shared.a, "2.0")):
@@ -87,7 +90,7 @@ def test_reload_by_hand_and_by_signal_loses_nothing(shared: Lab) -> None:
             os.kill(end.process.pid, signal.SIGHUP)
         until(lambda: "reloaded: 0 added" in shared.b.log.read_text(), "the reload")
         shared.next()
-    assert result["sent"] > 3000
+    assert result["sent"] > 2000
     assert result["lost"] == 0
 
 
@@ -111,6 +114,7 @@ def test_a_wrong_configuration_is_refused_whole(shared: Lab) -> None:
     assert qgw(shared.a, "reload").returncode == 0
 
 
+@pytest.mark.lossless
 def test_another_tunnel_beside_it_touches_nothing(shared: Lab) -> None:
     path = shared.a.folder / "gateway.toml"
     good = path.read_text()
@@ -118,7 +122,7 @@ def test_another_tunnel_beside_it_touches_nothing(shared: Lab) -> None:
     for old, new in (("10.71.", "10.81."), ("10.72.", "10.82."), ("fd7", "fd8")):
         more = more.replace(old, new)
     try:
-        with shared.traffic(4.0) as result:
+        with shared.traffic(3.0) as result:
             path.write_text(good + f"\n[tunnels.other]\n{more}")
             answer = json.loads(qgw(shared.a, "reload", "--json").stdout)
             assert (answer["added"], answer["unchanged"]) == (["other"], [TUNNEL])
@@ -152,11 +156,12 @@ def test_down_blocks_both_ends_and_up_heals(shared: Lab) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.lossless
 def test_a_restart_under_traffic_loses_nothing(shared: Lab, which: int) -> None:
     end = shared.ends[which]
     before = shared.newest()
     size = end.log.stat().st_size
-    with shared.traffic(4.0) as result:
+    with shared.traffic(3.0) as result:
         end.stop()
         end.start()
         end.wait_ready()
@@ -168,10 +173,11 @@ def test_a_restart_under_traffic_loses_nothing(shared: Lab, which: int) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.lossless
 def test_killed_and_started_loses_nothing(shared: Lab, which: int) -> None:
     end = shared.ends[which]
     before = shared.newest()
-    with shared.traffic(4.0) as result:
+    with shared.traffic(3.0) as result:
         end.kill()
         end.start()
         end.wait_ready()

@@ -1,6 +1,7 @@
 """A peer with another fingerprint, suite, policy, name: each end says which."""
 
 import pytest
+from lab.netns import Namespace
 
 from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import (
@@ -8,7 +9,6 @@ from gateway.crypto.identity import (
     format_fingerprint,
     generate_identity,
 )
-from lab.netns import Namespace
 from tests.netns.labs import (
     TUNNEL,
     Gateway,
@@ -60,6 +60,8 @@ def test_the_responder_pins_somebody_else(lab: Lab) -> None:
     found = lab.a.tunnel()
     assert found["last_failure"]["reason"] == "timeout"
     assert "fingerprints" in found["hint"]
+    shown = qgw(lab.a, "tunnel", "show", TUNNEL).stdout
+    assert "check that the peer runs" in shown
     blocked(lab)
 
 
@@ -161,7 +163,5 @@ def test_intervals_differ_and_it_works_but_is_shown(
         edit(lab.b, "^rotation_interval = .*", "rotation_interval = 3")
         lab.start()
         for end, here, there in ((lab.a, "2", "3"), (lab.b, "3", "2")):
-            assert end.tunnel()["faults"] == [
-                f"rotation_interval differs: here {here} s, peer {there} s; "
-                "the initiator's counts"
-            ]
+            said = f"rotation_interval differs: here {here} s, peer {there} s; "
+            assert end.tunnel()["faults"] == [said + "the initiator's counts"]
