@@ -253,6 +253,7 @@ class Handlers:
             for name, alarm in sorted(service.links.alarms.items())
             if alarm is not StockAlarm.OK
         ]
+        found += service.links.simulated()
         found += [
             f"{count} datagrams could not be sent: {reason}"
             for reason, count in sorted(service.sockets.unsent.items())

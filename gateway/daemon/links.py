@@ -48,6 +48,12 @@ class Links:
                 sources[name] = self.sources[name]
             elif (source := _make_source(config)) is not None:
                 sources[name] = source
+                logger.warning(
+                    "link %s: %s",
+                    name,
+                    source.description,
+                    extra={"link": name, "event": "simulated-link"},
+                )
         self.configs = dict(configs)
         self.sources.clear()
         self.sources.update(sources)
@@ -63,6 +69,14 @@ class Links:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def simulated(self) -> list[str]:
+        """Name the links whose keys are no quantum keys, and say so."""
+        return [
+            f"link {name}: {self.sources[name].description}"
+            for name, config in sorted(self.configs.items())
+            if config.source is LinkSource.SIMULATED and name in self.sources
+        ]
 
     async def refresh(self, name: str) -> StockStatus:
         """Read one link's stock now."""

@@ -206,3 +206,19 @@ async def test_an_initiator_with_an_old_backup_comes_back(ends: Pair) -> None:
     await first.start()
     await until(lambda: in_force(ends, above), "an epoch with a new key")
     assert first.driver.state.rotation.failures > 0
+
+
+async def test_simulated_keys_are_called_no_quantum_keys(
+    ends: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    await start_all(ends)
+    said = "link fibre: simulated, NOT quantum keys"
+    for end in ends:
+        warnings = (await end.call("status"))["warnings"]
+        assert any(text.startswith(said) for text in warnings)
+    assert said in caplog.text
+
+
+async def test_a_file_s_keys_are_taken_for_what_they_are(file_ends: Pair) -> None:
+    await start_all(file_ends)
+    assert "NOT quantum" not in str((await file_ends[0].call("status"))["warnings"])
