@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.systemd import readme
 from tests.systemd.conftest import Site, is_up, tunnel, wait_up
 from tests.systemd.machine import Machine, wait_until
 
@@ -251,3 +252,36 @@ def test_what_only_the_operator_can_mend_is_not_tried_again(site: Site) -> None:
     site.b.write(CONFIG, text)
     site.b.run("systemctl", "start", "qgwd")
     wait_up(site.b)
+
+
+# -- Links
+
+
+def test_a_simulated_link_as_the_readme_says(site: Site) -> None:
+    make = readme.said_inline("qgw keystore new-seed /etc/qgw/fibre.seed")
+    own = readme.said_inline("chown qgw: /etc/qgw/fibre.seed")
+    keys = [
+        readme.said_inline(text)
+        for text in (
+            'source = "simulated"',
+            "rate = 0.1",
+            'seed_file = "fibre.seed"',
+        )
+    ]
+    site.a.shell(make)
+    site.b.write("/etc/qgw/fibre.seed", site.a.read("/etc/qgw/fibre.seed"))
+    site.b.shell("chmod 600 /etc/qgw/fibre.seed")
+    before = re.compile(r'^source = "file".*$', re.MULTILINE)
+    for machine in site.both:
+        machine.shell(own)
+        text, changed = before.subn("\n".join(keys), machine.read(CONFIG))
+        assert changed == 1
+        machine.write(CONFIG, text)
+        machine.shell("qgw config check && systemctl reload qgwd")
+    for machine in site.both:
+        status = machine.shell("qgw status")
+        assert re.search(r"^fibre +simulated", status, re.MULTILINE)
+        assert "NOT quantum keys" in status
+        assert "NOT quantum keys" in machine.shell("journalctl -u qgwd -n 20")
+    site.a.shell("qgw tunnel rotate a-b")
+    wait_up(*site.both)
