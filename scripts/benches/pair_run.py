@@ -1,20 +1,18 @@
 """Two daemons in two namespaces, measured: ``python -m benches.pair_run``.
 
 Runs in whatever kernel has the plane; writes one JSON object to ``--out``. It prints
-``MARK NAME`` each time a sample ends, so that whoever runs this in a guest can read
+``MARK`` each time a sample ends, so that whoever runs this in a guest can read
 the guest's CPU time from outside at that moment.
 
-Phases, in this order, on one pair of daemons with one or more tunnels:
-
-    idle    no rotation; CPU of the daemons, interval by interval
-    rotate  each tunnel rotates once in each interval, no traffic; CPU likewise
-    lost    rotations under traffic both ways through the first tunnel, counted
+``--phase cpu``: CPU of the daemons, window by window, while every tunnel rotates at
+its interval; a very long one shows what they cost at rest. ``--phase lost``: rotations
+under traffic both
+ways through the first tunnel; its packets are counted.
 """
 
 import argparse
 import json
 import os
-import signal
 import tempfile
 import time
 from itertools import pairwise
@@ -28,8 +26,8 @@ from lab.watch import Watcher
 
 from benches.cpu import processes_cpu
 
-IDLE_INTERVAL = 3600.0
-"""Seconds between rotations while none is wanted."""
+MAX_WAIT = 30.0
+"""Seconds to wait for rotations to spread; with a long interval there are none."""
 
 SETTLE = 4.0
 """Seconds after an epoch is in force until the one before it is gone."""
@@ -56,52 +54,39 @@ class PairRun:
 
     def bring_up(self) -> None:
         """Start both daemons and wait for the first epoch."""
+        patience = (20.0 + 2.0 * self._arguments.tunnels) * self._slow
         for end in reversed(self._ends):
             end.start()
         for end in self._ends:
-            end.wait_ready(20.0 * self._slow)
-        Watcher(self._ends).wait_in_force(20.0 * self._slow)
+            end.wait_ready(patience)
+        Watcher(self._ends).wait_in_force(patience)
         time.sleep(SETTLE)
 
-    def sample(self, phase: str, count: int) -> list[float]:
-        """Return CPU seconds of both daemons in each of some intervals."""
+    def measure_cpu(self) -> dict[str, Any]:
+        """Measure the daemons' CPU, and count the rotations meanwhile."""
+        arguments = self._arguments
+        # What came up at once is spread over the interval by its second epoch.
+        time.sleep(min(arguments.interval / 2, MAX_WAIT))
+        before = self._committed()
+        spent = self._sample(arguments.samples)
+        return {"cpu": spent, "rotations": self._committed() - before}
+
+    def _sample(self, count: int) -> list[float]:
+        """Return CPU seconds of both daemons in each of some windows."""
         pids = [pid for end in self._ends for pid in end.namespace_pids()]
         spent = [processes_cpu(pids)]
-        self._mark(phase)
+        print(MARK, flush=True)
         start = time.monotonic()
         for turn in range(1, count + 1):
-            until = start + turn * self._arguments.interval
+            until = start + turn * self._arguments.window
             time.sleep(max(0.0, until - time.monotonic()))
             spent.append(processes_cpu(pids))
-            self._mark(phase)
+            print(MARK, flush=True)
         return [after - before for before, after in pairwise(spent)]
-
-    def set_interval(self, seconds: float) -> None:
-        """Change the interval of both ends, by a reload."""
-        for end in self._ends:
-            path = end.folder / "gateway.toml"
-            lines = path.read_text().splitlines()
-            # One file a gateway: every tunnel is in it.
-            changed = [
-                f"rotation_interval = {seconds}"
-                if line.startswith("rotation_interval")
-                else line
-                for line in lines
-            ]
-            path.write_text("\n".join(changed) + "\n")
-            assert end.process is not None  # noqa: S101  # it was started
-            end.process.send_signal(signal.SIGHUP)
-        self._wait_for_rotations(2)
 
     def epochs(self) -> list[int]:
         """Return each end's epoch."""
         return [int(end.tunnel()["epoch"] or 0) for end in self._ends]
-
-    def rotate(self, count: int) -> dict[str, Any]:
-        """Measure rotations without traffic."""
-        before = self._committed()
-        samples = self.sample("rotate", count)
-        return {"cpu": samples, "rotations": self._committed() - before}
 
     def _committed(self) -> int:
         """Return the epochs committed so far, of all tunnels together."""
@@ -133,45 +118,6 @@ class PairRun:
             "failed": max(watcher.failed.values()) - failed,
         }
 
-    def run(self, phases: list[str]) -> dict[str, Any]:
-        """Run the phases."""
-        result: dict[str, Any] = {}
-        self.bring_up()
-        if "idle" in phases:
-            result["idle"] = {"cpu": self.sample("idle", self._arguments.samples)}
-        self.set_interval(self._arguments.interval)
-        if "rotate" in phases:
-            result["rotate"] = self.rotate(self._arguments.samples)
-        if "lost" in phases:
-            result["lost"] = self.lose()
-        return result
-
-    def _mark(self, phase: str) -> None:
-        print(f"{MARK} {phase}", flush=True)
-
-    def _wait_for_rotations(self, count: int) -> None:
-        """Wait until every tunnel has rotated so often, at both ends."""
-        wanted = {
-            (end.letter, name): epoch + count
-            for end in self._ends
-            for name, epoch in self._all_epochs(end).items()
-        }
-        until = time.monotonic() + 10 * self._arguments.interval * count
-        while True:
-            behind = [
-                (letter, name)
-                for (letter, name), epoch in wanted.items()
-                if self._all_epochs(self._end(letter))[name] < epoch
-            ]
-            if not behind:
-                return
-            if time.monotonic() > until:
-                raise TimeoutError(f"these do not rotate: {behind}")
-            time.sleep(0.5)
-
-    def _end(self, letter: str) -> Gateway:
-        return self._ends["ab".index(letter)]
-
     @staticmethod
     def _all_epochs(end: Gateway) -> dict[str, int]:
         listed = end.call("tunnel.list")
@@ -196,10 +142,11 @@ def main() -> None:
     """Run as a program."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plane", required=True)
-    parser.add_argument("--phases", required=True)
+    parser.add_argument("--phase", choices=["cpu", "lost"], required=True)
     parser.add_argument("--interval", type=float, required=True)
     parser.add_argument("--tunnels", type=int, default=1)
-    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--window", type=float, default=10.0)
+    parser.add_argument("--samples", type=int, default=6)
     parser.add_argument("--rotations", type=int, default=20)
     parser.add_argument("--packet-interval", type=float, default=0.001)
     parser.add_argument("--slowness", type=int, default=1)
@@ -213,8 +160,7 @@ def main() -> None:
     ):
         settings = Settings(
             plane=arguments.plane,
-            interval=IDLE_INTERVAL,
-            lifetime=2 * IDLE_INTERVAL,
+            interval=arguments.interval,
             rate=KEY_RATE * arguments.tunnels,
         )
         ends = make_pair(Path(folder) / "gateways", namespaces, settings)
@@ -222,7 +168,8 @@ def main() -> None:
             add_tunnels(end.folder / "gateway.toml", arguments.tunnels - 1)
         try:
             run = PairRun(ends, namespaces, arguments)
-            result = run.run(arguments.phases.split(","))
+            run.bring_up()
+            result = run.measure_cpu() if arguments.phase == "cpu" else run.lose()
         except (RuntimeError, TimeoutError) as error:
             for end in ends:
                 print(f"--- gateway {end.letter}\n{end.tail()}")
