@@ -44,13 +44,16 @@ from gateway.handshake.events import (
 from gateway.handshake.machine import Machine
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.rotation.events import TunnelEvent
+from gateway.rotation.events import TunnelBlocked, TunnelEvent, TunnelUp
 from gateway.rotation.tunnel import TunnelPhase
 
 logger = logging.getLogger(__name__)
 
 SOCKET_NAME: Final = "control-udp"
 """Name under which systemd keeps our sockets while we restart."""
+
+STATUS_DELAY: Final = 0.2
+"""Seconds until ``systemctl status`` shows a tunnel that came up or was blocked."""
 
 STATUS_INTERVAL: Final = 5.0
 """Seconds between looks at what ``systemctl status`` should show."""
@@ -128,6 +131,7 @@ class Service:
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
         self.notifier = Notifier(environ)
+        self._status_timer: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -203,8 +207,9 @@ class Service:
             await self._control.stop()
         for driver in self.drivers.values():
             await driver.stop()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._status_timer):
+            if timer is not None:
+                timer.cancel()
         self.sockets.close()
         await self.links.stop()
         await self.planes.close()
@@ -407,6 +412,19 @@ class Service:
             text += f", {len(self.failed)} cannot start"
         return text
 
+    def refresh_status(self) -> None:
+        """Tell systemd how we stand, soon and once for all that happens until then.
+
+        Looking at every tunnel for each event of each would grow with their square.
+        """
+        if self._status_timer is None:
+            loop = asyncio.get_running_loop()
+            self._status_timer = loop.call_later(STATUS_DELAY, self._show_status)
+
+    def _show_status(self) -> None:
+        self._status_timer = None
+        self.notifier.status(self.summary())
+
     async def _watch(self) -> None:
         turns = 0
         while True:
@@ -436,6 +454,7 @@ def log_event_of(service: Service) -> Callable[[TunnelEvent], None]:
 
     def publish(event: TunnelEvent) -> None:
         log_event(event)
-        service.notifier.status(service.summary())
+        if isinstance(event, TunnelUp | TunnelBlocked):
+            service.refresh_status()
 
     return publish

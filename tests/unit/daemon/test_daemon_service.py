@@ -12,6 +12,7 @@ import pytest
 from gateway.config.identity_files import write_private_identity
 from gateway.crypto.identity import encode_private, format_fingerprint
 from gateway.daemon import memory
+from gateway.daemon.service import STATUS_DELAY, Service
 from gateway.daemon.strangers import MAX_STRANGERS, SHOWN_FOR, Strangers
 from gateway.errors import GatewayError, IdentityError, KeyStoreError
 from tests.unit.daemon.conftest import start_both, tasks_but_this
@@ -160,8 +161,20 @@ async def test_an_alarm_says_when_stock_runs_low_and_empty(
 
 
 @pytest.mark.timeout(60)
-async def test_two_hundred_tunnels_between_two_services(ends: Pair) -> None:
+async def test_two_hundred_tunnels_between_two_services(
+    ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, second = ends
+    looks = 0
+    summary = Service.summary
+
+    def counted(service: Service) -> str:
+        nonlocal looks
+        looks += 1
+        return summary(service)
+
+    monkeypatch.setattr(Service, "summary", counted)
+    began = asyncio.get_running_loop().time()
     for end, peer in ((first, second), (second, first)):
         for number in range(1, 200):
             end.tunnel_keys[f"t-{number}"] = tunnel_keys(end, peer, number)
@@ -192,6 +205,10 @@ async def test_two_hundred_tunnels_between_two_services(ends: Pair) -> None:
     indexes = {one.state.record.index for one in first.service.drivers.values()}
     assert len(indexes) == 200
     assert second.service.summary() == "200 of 200 tunnels up"
+    # A look at all tunnels costs as much as there are: not one for each event.
+    elapsed = asyncio.get_running_loop().time() - began
+    assert looks <= 2 * (elapsed / STATUS_DELAY + 4)
+    assert looks < 200
 
 
 def test_memory_that_cannot_be_locked_is_said(
