@@ -6,8 +6,7 @@ the guest's CPU time from outside at that moment.
 
 ``--phase cpu``: CPU of the daemons, window by window, while every tunnel rotates at
 its interval; a very long one shows what they cost at rest. ``--phase lost``: rotations
-under traffic both
-ways through the first tunnel; its packets are counted.
+under traffic both ways through the first tunnel, whose packets are counted.
 """
 
 import argparse
