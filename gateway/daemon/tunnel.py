@@ -288,7 +288,10 @@ class TunnelDriver:
     # -- What the kernel and the peer say
 
     def _note_plane(self, found: PlaneState) -> None:
-        proven = frozenset(epoch.epoch for epoch in found.epochs if epoch.received)
+        # An epoch that has received but does not send yet needs another poll.
+        proven = frozenset(
+            epoch.epoch for epoch in found.epochs if epoch.received and epoch.active
+        )
         self._rotation.plane_polled(proven, now=self.state.now)
         current = self._rotation.current
         if current is None or self._rotation.phase is not TunnelPhase.UP:

@@ -1,7 +1,10 @@
 """A kernel that refuses: nothing is half-installed, and the tunnel recovers."""
 
+from dataclasses import replace
+
 import pytest
 
+from gateway.dataplane.base import PlaneState
 from gateway.errors import DataPlaneError, PlaneConflictError
 from gateway.handshake import limits
 from tests.unit.daemon.services import TUNNEL, End, until
@@ -113,6 +116,30 @@ async def test_a_start_refused_halfway_is_tried_again(
     assert TUNNEL in first.service.failed
     await until(lambda: TUNNEL in first.service.drivers, "a later try")
     await until(lambda: in_force(ends), "the tunnel")
+
+
+async def test_proof_counts_only_once_the_epoch_also_sends(
+    running: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WireGuard moves its routes in a later poll: without it nothing is in force."""
+    first = running[0]
+    honest = first.plane.poll
+    polls = []
+
+    def late(name: str) -> PlaneState:
+        polls.append(name)
+        state = honest(name)
+        if len(polls) > 2:
+            return state
+        sends_still = tuple(
+            replace(epoch, active=epoch.epoch == 1) for epoch in state.epochs
+        )
+        return replace(state, epochs=sends_still)
+
+    monkeypatch.setattr(first.plane, "poll", late)
+    await first.call("tunnel.rotate", name=TUNNEL)
+    await until(lambda: in_force(running, 1), "the next epoch")
+    assert len(polls) > 2
 
 
 async def test_keys_that_vanish_from_the_kernel_are_made_anew(running: Pair) -> None:
