@@ -198,7 +198,15 @@ class WireGuardPlane:
                 self._push(tunnel, one)
             elif tunnel.active is not None:
                 self._probe(tunnel.active)
-        return self.read_state(name)
+        state = self.read_state(name)
+        late = tunnel.pending()
+        if late is not None and self._reading(late).confirmed:
+            # The handshake completed between the two readings: whoever hears of it
+            # may poll no more, and the routes would stay where they are.
+            with _unless_gone():
+                self._push(tunnel, late)
+            state = self.read_state(name)
+        return state
 
     def read_state(self, name: str) -> PlaneState:
         """Read what the devices say of a tunnel."""
