@@ -31,7 +31,7 @@ def _measure(name: str, options: Options) -> Figure:
             Path(folder),
             "benches.setup_run",
             [*arguments, *(["--degraded"] if degraded else []), f"--out={out}"],
-            timeout=100.0 * times,
+            timeout=150.0 * times,
         )
         samples = json.loads(out.read_text())
     link = "each way 300 ms +-100 ms and 1 % lost" if degraded else "veth"
