@@ -3,7 +3,9 @@
 Usage: python -m tests.kill.keystore_victim STORE HANDED_OUT SEED ROUNDS
 
 Each round forks a process that works on the store, and kills it with SIGKILL after
-a time drawn from the seed. Forking saves the interpreter's start, so hundreds of
+a time drawn from the seed: of every four lives one counts from the fork, so that kills
+fall into opening too, and three from when the store is open, so that on a busy machine
+they still fall into the work. Forking saves the interpreter's start, so hundreds of
 kills take seconds. A key goes to HANDED_OUT, one line ``key_ID sha256(key)``, right
 after `consume` returned it. The first line each round is ``round N``.
 """
@@ -27,6 +29,9 @@ MIN_LIFE = 0.001
 MAX_LIFE = 0.030
 """Seconds: from the middle of opening to some hundred transactions later."""
 
+BLIND = 4
+"""One life in so many counts from the fork."""
+
 BATCH = 20
 
 
@@ -39,10 +44,11 @@ def draw(seed: str) -> Iterator[float]:
         counter += 1
 
 
-def work(path: Path, output: int, seed: str) -> None:
-    """Use the store in every way, for ever."""
+def work(path: Path, output: int, seed: str, opened: int) -> None:
+    """Use the store in every way, for ever; close `opened` once it is open."""
     numbers = draw(seed)
     store = SQLiteKeyStore(path, MASTER_KEY)
+    os.close(opened)
     while True:
         choice = next(numbers)
         if choice < 0.15 or store.status(LINK).available < BATCH:
@@ -63,16 +69,22 @@ def work(path: Path, output: int, seed: str) -> None:
                 os.write(output, f"{key_id} {digest}\n".encode())
 
 
-def kill_once(path: Path, output: int, seed: str, life: float) -> int:
+def kill_once(path: Path, output: int, seed: str, life: float, *, blind: bool) -> int:
     """Fork a worker, kill it after `life` seconds; return its wait status."""
+    reader, opened = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            work(path, output, seed)
+            os.close(reader)
+            work(path, output, seed, opened)
         except KeyStoreError as error:
             sys.stderr.write(f"{error.message}\n")
         finally:
             os._exit(1)
+    os.close(opened)
+    if not blind:
+        os.read(reader, 1)  # ends when the worker closes its end
+    os.close(reader)
     time.sleep(life)
     os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
@@ -85,7 +97,13 @@ def main() -> int:
     for number in range(int(rounds)):
         os.write(output, f"round {number}\n".encode())
         life = MIN_LIFE + next(lives) * (MAX_LIFE - MIN_LIFE)
-        status = kill_once(Path(path), output, f"{seed} {number}", life)
+        status = kill_once(
+            Path(path),
+            output,
+            f"{seed} {number}",
+            life,
+            blind=number % BLIND == 0,
+        )
         if os.waitstatus_to_exitcode(status) != -signal.SIGKILL:
             return 1
     os.close(output)
