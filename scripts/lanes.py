@@ -214,7 +214,7 @@ LANES = (
         "a kernel with WireGuard and xfrm interfaces",
         "tests/kernel/wireguard",
         wireguard,
-        1,
+        2,
     ),
     Lane(
         "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 1
