@@ -5,9 +5,10 @@ Times are seconds.
 
 from typing import Final
 
-INITIAL_RTO: Final = 0.25
-"""First retransmission when the path is unknown: a peer that starts a moment after
-us is found quickly; on a satellite path one or two M1 are sent in vain."""
+INITIAL_RTO: Final = 0.1
+"""First retransmission when the path is unknown: two gateways that start together
+must carry traffic within 0.3 s, and the one that starts later is found by the second
+M1; on a satellite path two or three are sent in vain."""
 
 MIN_RTO: Final = 0.2
 """A faster retransmission finds a busy peer, not a lost datagram."""
@@ -16,7 +17,7 @@ MAX_RTO: Final = 3.0
 """Between attempts at a dead peer: how long after its return a tunnel may wait."""
 
 RTO_GROWTH: Final = 2.0
-"""Back-off factor: 0.25, 0.5, 1, 2, 3, 3 ..."""
+"""Back-off factor: 0.1, 0.2, 0.4, 0.8, 1.6, 3, 3 ..."""
 
 RTT_FACTOR: Final = 1.5
 """A retransmission waits this many round trips, so that jitter does not trigger it."""

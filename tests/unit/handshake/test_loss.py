@@ -50,7 +50,7 @@ def test_retransmissions_back_off_and_end() -> None:
         pair.a.machine.handle_timer(now=due)
         if pair.sent(pair.a):
             times.append(due - begin)
-    assert times == [0.25, 0.75, 1.75, 3.75, 6.75, 9.75]
+    assert times == pytest.approx([0.1, 0.3, 0.7, 1.5, 3.1, 6.1, 9.1])
     (failed,) = pair.a.events(HandshakeFailed)
     assert isinstance(failed, HandshakeFailed)
     assert failed.reason == "timeout"
