@@ -433,10 +433,13 @@ class Tap:
         return one
 
     def _read(self, one: socket.socket) -> None:
-        while not self._end.is_set():
+        while True:
             try:
                 frame, address = one.recvfrom(65535)
             except TimeoutError:
+                # Not before all that was captured has been read.
+                if self._end.is_set():
+                    return
                 continue
             if address[2] != socket.PACKET_OUTGOING:
                 continue

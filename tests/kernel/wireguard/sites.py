@@ -357,10 +357,13 @@ class Tap:
         return one
 
     def _read(self) -> None:
-        while not self._end.is_set():
+        while True:
             try:
                 frame = self._socket.recv(65535)
             except TimeoutError:
+                # Not before all that was captured has been read.
+                if self._end.is_set():
+                    return
                 continue
             self.frames += 1
             self.leaks += MARKER in frame
