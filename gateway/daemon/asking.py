@@ -45,6 +45,10 @@ class Asking:
         """Whether a handshake is the one under way here."""
         return handshake == self._handshake
 
+    def is_committing(self) -> bool:
+        """Whether M3 is out, or about to be, and M4 is not in."""
+        return self._prepared is not None
+
     def abort(self, detail: str) -> None:
         """Give up what is under way."""
         if self._handshake is not None:

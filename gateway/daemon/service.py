@@ -58,6 +58,13 @@ STATUS_DELAY: Final = 0.2
 STATUS_INTERVAL: Final = 5.0
 """Seconds between looks at what ``systemctl status`` should show."""
 
+SETTLE: Final = 1.0
+"""Seconds a stop waits for epochs that are half-way: one that only one end sends
+with would cost packets when the next start replaces it (WireGuard)."""
+
+SETTLE_POLL: Final = 0.02
+"""Seconds between looks at whether they are through."""
+
 RETRY_TUNNEL: Final = 10.0
 """Seconds until a tunnel that the kernel refused at start is tried again."""
 
@@ -205,6 +212,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._control is not None:
             await self._control.stop()
+        await self._settle()
         for driver in self.drivers.values():
             await driver.stop()
         for timer in (self._timer, self._status_timer):
@@ -217,6 +225,14 @@ class Service:
         self.store_worker.stop()
         self.store.close()
         logger.info("stopped; tunnels stay in the kernel until their keys expire")
+
+    async def _settle(self) -> None:
+        """Let epochs that are half-way come into force, for a moment."""
+        until = asyncio.get_running_loop().time() + SETTLE
+        while asyncio.get_running_loop().time() < until:
+            if all(driver.is_settled() for driver in self.drivers.values()):
+                return
+            await asyncio.sleep(SETTLE_POLL)
 
     # -- Reload
 

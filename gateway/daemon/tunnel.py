@@ -42,6 +42,7 @@ from gateway.rotation.actions import (
     SendInForce,
     StartHandshake,
 )
+from gateway.rotation.epochs import EpochPhase
 from gateway.rotation.tunnel import TunnelPhase
 from gateway.wire.control import (
     Close,
@@ -156,6 +157,13 @@ class TunnelDriver:
         elif config.enabled and not was_enabled:
             await self.bring_up()
         self._pump()
+
+    def is_settled(self) -> bool:
+        """Whether no epoch is half-way: stopping now leaves both ends on one."""
+        current = self._rotation.current
+        proving = current is not None and current.phase is EpochPhase.COMMITTED
+        busy = self._task is not None and not self._task.done()
+        return not (proving or busy or self._asking.is_committing())
 
     async def stop(self) -> None:
         """Stop driving; what is in the kernel stays."""
