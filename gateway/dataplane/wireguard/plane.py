@@ -145,6 +145,7 @@ class WireGuardPlane:
                 "the next rotation uses another one",
                 retryable=True,
             )
+        self._refuse_shared_peer(tunnel, device, peer.public_key)
         settings = PeerSettings(
             public_key=peer.public_key,
             psk=copy_psk(install.keys.wireguard_psk),
@@ -171,6 +172,17 @@ class WireGuardPlane:
         if tunnel.spec.mtu is None:
             tunnel.mtu = self._paths.derive_mtu(install.peer_address[0])
         self._paths.fit_device(device, tunnel.mtu)
+
+    def _refuse_shared_peer(self, tunnel: Tunnel, device: int, key: bytes) -> None:
+        """Keep a second tunnel with one gateway from replacing the first one's peer."""
+        for other in self._tunnels.values():
+            if other is not tunnel and any(
+                one.device == device and one.key == key for one in other.installed
+            ):
+                raise PlaneConflictError(
+                    f"tunnel {other.spec.name} already has this peer on WireGuard",
+                    'use one tunnel between two gateways, or plane = "esp"',
+                )
 
     def activate(self, name: str, epoch: int) -> None:
         """Start WireGuard's handshake if this end is the initiator; `poll` goes on."""
