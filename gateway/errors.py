@@ -10,6 +10,7 @@
     ├── KeyStoreError            the key store cannot do what was asked
     │   ├── KeyUnavailableError  no such key is there to reserve or consume
     │   └── KeyFileError         a key container cannot be read at all
+    ├── KeySourceError           a KME cannot give keys, or what it gave is wrong
     ├── DataPlaneError           the kernel refused
     │   ├── PlaneUnsupportedError   this kernel lacks what the plane needs
     │   ├── PlanePermissionError    CAP_NET_ADMIN is missing
@@ -21,6 +22,7 @@ Neither ever carries key bytes.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 
 class GatewayError(Exception):
@@ -112,6 +114,64 @@ class KeyUnavailableError(KeyStoreError):
 
 class KeyFileError(KeyStoreError):
     """Raised when a key container cannot be read at all."""
+
+
+class SourceFault(StrEnum):
+    """What is wrong between us and a KME; decides whether and when to try again."""
+
+    UNREACHABLE = "unreachable"
+    """No connection: refused, no route, name not found, dropped half-way."""
+    TIMEOUT = "timeout"
+    """No whole answer in time."""
+    TLS = "tls"
+    """No common protocol version or cipher, or no TLS at all."""
+    CERTIFICATE = "certificate"
+    """The KME's certificate: unknown CA, expired, not yet valid, another name."""
+    CREDENTIALS = "credentials"
+    """Our own certificate or key: unreadable, expired, refused by the KME."""
+    UNAUTHORIZED = "unauthorized"
+    """The KME knows us and will not serve us: 401 or 403."""
+    REJECTED = "rejected"
+    """The KME calls our request wrong: other 4xx; asking again changes nothing."""
+    EMPTY = "empty"
+    """The KME has no key for us now."""
+    MISSING = "missing"
+    """The KME does not hold the keys named, or no longer."""
+    OVERLOADED = "overloaded"
+    """The KME asks us to wait: 429, or 503 without saying it is empty."""
+    SERVER = "server"
+    """The KME failed: other 5xx."""
+    MALFORMED = "malformed"
+    """What came is not what the standard describes."""
+    OVERSIZED = "oversized"
+    """More came than any honest answer has."""
+
+
+class KeySourceError(GatewayError):
+    """Raised when a KME cannot give keys, or gives what cannot be right.
+
+    Attributes:
+        source: The KME, as configured: its URL without path, never with credentials.
+        call: The call, for example ``enc_keys``.
+        fault: What kind of thing is wrong.
+        retry_after: Seconds the KME asked us to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        source: str,
+        call: str,
+        fault: SourceFault,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{source}: {call}: {message}", hint)
+        self.source = source
+        self.call = call
+        self.fault = fault
+        self.retry_after = retry_after
 
 
 class DataPlaneError(GatewayError):

@@ -80,6 +80,8 @@ class LinkSource(StrEnum):
 
     FILE = "file"
     SIMULATED = "simulated"
+    ETSI014 = "etsi014"
+    SKIP = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,39 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class KMEConfig:
+    """How a link's keys are fetched from this end's KMEs.
+
+    Attributes:
+        urls: Base URLs, ``https://host:port``, the preferred one first; any of them
+            serves the same keys.
+        sae_id: Our SAE ID (SKIP: our system's name); what our certificate says.
+        peer_sae_id: The peer gateway's SAE ID (SKIP: ``remoteSystemID``).
+        ca: PEM file with the CAs that KMEs are checked against; no others are.
+        certificate: PEM file with our client certificate and its chain; None only
+            for SKIP with `psk_file`.
+        private_key: PEM file with its private key, or None with `certificate`.
+        psk_identity: TLS-PSK identity, SKIP only.
+        psk_file: File with the TLS-PSK, hexadecimal, SKIP only.
+        timeout: Seconds a whole call may take.
+        batch: Keys asked for in one call, at most; the KME may allow fewer.
+        requests_per_minute: Budget of calls for fetching ahead.
+    """
+
+    urls: tuple[str, ...]
+    sae_id: str
+    peer_sae_id: str
+    ca: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    psk_identity: str | None = None
+    psk_file: Path | None = None
+    timeout: float = 10.0
+    batch: int = 64
+    requests_per_minute: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
 class LinkConfig:
     """A QKD link whose keys fill a stock.
 
@@ -110,8 +145,12 @@ class LinkConfig:
         seed_file: File with the secret seed that both simulated ends share; None
             for other sources.
         key_lifetime: Seconds a key may wait in stock, or None for ever.
-        low_water: Alarm when fewer keys than this are available.
-        capacity: A simulated link stops filling at this many.
+        low_water: Alarm when fewer keys than this are available; fetching ahead
+            begins at the latest here.
+        target: Keys that fetching ahead aims for.
+        capacity: A simulated link stops filling at this many; from a KME no more
+            are taken in, whoever asks.
+        kme: Where and as whom to fetch, for ``etsi014`` and ``skip``.
     """
 
     name: str
@@ -120,7 +159,9 @@ class LinkConfig:
     seed_file: Path | None = None
     key_lifetime: float | None = None
     low_water: int = 20
+    target: int = 1_000
     capacity: int = 10_000
+    kme: KMEConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)

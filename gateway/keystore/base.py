@@ -1,6 +1,8 @@
 """What a key store can do, whichever database stands behind it.
 
 States of a key: ``available -> reserved -> consumed``, or ``available -> expired``.
+A key is *confirmed* once the peer is known to hold it too: only such keys are offered
+while there are any.
 
 Invariants every store keeps:
 
@@ -19,6 +21,7 @@ worker thread.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
 
@@ -103,6 +106,7 @@ class StockStatus:
         rate_in: Keys a second taken in, averaged over `RATE_WINDOW`.
         rate_out: Keys a second consumed, averaged over the same.
         seconds_to_empty: At the present net rate, or None when stock is not falling.
+        unconfirmed: Of those available, how many the peer is not known to hold.
     """
 
     link: str
@@ -113,6 +117,18 @@ class StockStatus:
     rate_in: float
     rate_out: float
     seconds_to_empty: float | None
+    unconfirmed: int = 0
+
+
+class KeyStanding(IntEnum):
+    """What a store knows of one key_ID; the values travel in control messages."""
+
+    UNKNOWN = 0
+    """Never taken in, or not of this link."""
+    HELD = 1
+    """Available or reserved."""
+    USED = 2
+    """Consumed, retired, expired or purged: its bytes are gone for ever."""
 
 
 class KeyStore(Protocol):
@@ -123,7 +139,12 @@ class KeyStore(Protocol):
     """
 
     def add(
-        self, link: str, keys: Iterable[NewKey], *, lifetime: float | None = None
+        self,
+        link: str,
+        keys: Iterable[NewKey],
+        *,
+        lifetime: float | None = None,
+        confirmed: bool = True,
     ) -> ImportReport:
         """Take keys in; refuse one by one those that are duplicate, used or malformed.
 
@@ -131,18 +152,51 @@ class KeyStore(Protocol):
             link: Name of the QKD link the keys belong to.
             keys: The keys.
             lifetime: Store seconds after which they expire, or None for never.
+            confirmed: Whether the peer is known, or has to be assumed, to hold them.
+        """
+
+    def confirm(self, link: str, key_ids: Sequence[UUID]) -> int:
+        """Note that the peer holds these keys; return how many were unconfirmed.
+
+        Unknown and used ones are passed over.
+        """
+
+    def doubt(self, link: str, key_ids: Sequence[UUID]) -> int:
+        """Note that the peer does not hold these; return how many were confirmed.
+
+        They stay in stock, and are offered again once confirmed, or when nothing
+        else is left.
+        """
+
+    def unconfirmed(self, link: str, count: int) -> Sequence[UUID]:
+        """Name up to `count` unused keys that are not confirmed, oldest first."""
+
+    def standing(self, link: str, key_ids: Sequence[UUID]) -> Sequence[KeyStanding]:
+        """Say what is known of each key_ID, in the order given."""
+
+    def held(self, link: str, *, after: UUID | None, count: int) -> Sequence[UUID]:
+        """Name up to `count` unused keys in ascending order of key_ID.
+
+        Args:
+            link: The link.
+            after: Only key_IDs greater than this; None for the first page.
+            count: Most to return; fewer mean that there are no more.
         """
 
     def reserve(self, link: str, count: int, *, holder: str) -> Sequence[UUID]:
         """Reserve up to `count` available keys, oldest first, for `holder`.
 
+        Unconfirmed keys are taken only when not one confirmed key is available.
         Returns as many as there are, possibly none.
         """
 
     def reserve_first(
         self, link: str, offered: Sequence[UUID], *, holder: str
     ) -> Choice:
-        """Reserve the first of the keys offered that is available here."""
+        """Reserve the first of the keys offered that is available here.
+
+        The peer offers them, so it holds them: they are confirmed by that.
+        """
 
     def consume(self, link: str, key_id: UUID, *, holder: str) -> Secret:
         """Mark a key that `holder` reserved as consumed, durably; return its bytes.
