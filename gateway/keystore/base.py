@@ -16,7 +16,8 @@ Invariants every store keeps:
   monotonic clock: setting the wall clock changes nothing.
 
 Methods block (a durable write waits for the disk); the daemon calls them from a
-worker thread.
+worker thread. Only `reserve`, `reserve_first` and `release` write nothing and are
+quick: it makes them in its event loop while the thread has nothing to do.
 """
 
 from collections.abc import Iterable, Sequence
@@ -216,6 +217,13 @@ class KeyStore(Protocol):
         """Mark keys as used without using them: the peer says it has used them.
 
         Returns how many of them were available or reserved here until now.
+        """
+
+    def give_up(self, link: str, key_ids: Sequence[UUID]) -> int:
+        """Mark keys as used that the peer turns out not to hold any more.
+
+        Only those that are confirmed and not reserved: the others may be on their
+        way to the peer, or about to be used with it. Returns how many.
         """
 
     def purge(self, link: str, *, all_keys: bool = False) -> int:

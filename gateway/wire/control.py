@@ -1,7 +1,8 @@
 """Messages of the control channel, as they look inside its AEAD.
 
-One byte of type, then a fixed body. Big-endian. An unknown type is ignored by the
-receiver, so that a later version can say more.
+One byte of type, then the body. Big-endian. An unknown type is ignored by the
+receiver, so that a later version can say more. Those about stock are in
+`gateway.wire.stock`.
 """
 
 import struct
@@ -10,6 +11,14 @@ from enum import IntEnum
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.wire.stock import (
+    STOCK_TYPES,
+    StockAnnounce,
+    StockAnswer,
+    StockPage,
+    decode_stock,
+    encode_stock,
+)
 
 
 class CloseReason(IntEnum):
@@ -70,7 +79,8 @@ class Close:
     reason: CloseReason
 
 
-ControlMessage = Ping | Pong | InForce | RotateRequest | Close
+StockMessage = StockAnnounce | StockPage | StockAnswer
+ControlMessage = Ping | Pong | InForce | RotateRequest | Close | StockMessage
 
 _NUMBER: Final = struct.Struct("!BI")
 _IN_FORCE: Final = struct.Struct("!BQB")
@@ -79,7 +89,7 @@ _PING, _PONG, _FORCE, _ROTATE, _CLOSE = range(1, 6)
 
 
 def encode_control(message: ControlMessage) -> bytes:
-    """Return the plaintext of a control message, 2 to 10 bytes."""
+    """Return the plaintext of a control message: 2 to 10 bytes, or about stock."""
     match message:
         case Ping(number):
             return _NUMBER.pack(_PING, number)
@@ -91,6 +101,8 @@ def encode_control(message: ControlMessage) -> bytes:
             return _REASON.pack(_ROTATE, reason)
         case Close(reason):
             return _REASON.pack(_CLOSE, reason)
+        case StockAnnounce() | StockPage() | StockAnswer():
+            return encode_stock(message)
 
 
 def decode_control(data: bytes) -> ControlMessage | None:
@@ -120,4 +132,4 @@ def _decode(data: bytes) -> ControlMessage | None:
         if kind == _ROTATE:
             return RotateRequest(RotateReason(reason))
         return Close(CloseReason(reason))
-    return None
+    return decode_stock(data) if kind in STOCK_TYPES else None

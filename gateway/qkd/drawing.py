@@ -1,0 +1,125 @@
+"""Draws new keys from this end's KME (``enc_keys``): ahead of need, or at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from gateway.errors import KeySourceError, KeyStoreError, SourceFault
+from gateway.keystore.base import StockStatus
+from gateway.qkd.base import KeyClient
+from gateway.qkd.budget import CallBudget
+from gateway.qkd.check import check_of
+from gateway.qkd.intake import Intake
+from gateway.wire.stock import Announced
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE: Final = 4
+"""Keys drawn for a handshake that waits: it takes one, the next ones are at hand."""
+
+STORE_PAUSE: Final = 30.0
+"""Seconds until more is drawn for a store that could not take keys: a full disk must
+not empty the KME."""
+
+
+class Drawing:
+    """Draws the keys of one link; one call at a time.
+
+    Attributes:
+        budget: What a KME may be asked.
+        last_error: What the last call objected to, None after a success.
+        calls: Calls made.
+        drawn: Keys drawn into the store.
+    """
+
+    def __init__(
+        self,
+        client: KeyClient,
+        intake: Intake,
+        budget: CallBudget,
+        clock: Callable[[], float],
+    ) -> None:
+        self.budget = budget
+        self.last_error: KeySourceError | KeyStoreError | None = None
+        self.calls = 0
+        self.drawn = 0
+        self._client = client
+        self._intake = intake
+        self._clock = clock
+        self._turn = asyncio.Lock()
+
+    def wanted(self, status: StockStatus) -> int:
+        """How many keys to draw ahead in the next call; 0 while there is enough.
+
+        Waits until a whole batch is missing, unless stock is low, so that each
+        rotation does not cost a call.
+        """
+        config = self._intake.config
+        batch = config.kme.batch if config.kme else 1
+        stock = status.available + status.reserved
+        missing = min(config.target, config.capacity) - stock
+        least = min(batch, max(1, config.target // 2))
+        if missing >= least or (missing > 0 and status.available <= config.low_water):
+            return min(batch, missing)
+        return 0
+
+    async def draw(self, count: int) -> list[Announced]:
+        """Draw up to `count` keys into the store, as unconfirmed; never raises.
+
+        Returns those now in stock; what went wrong is in `last_error`.
+        """
+        async with self._turn:
+            return await self._draw(count)
+
+    async def _draw(self, count: int) -> list[Announced]:
+        self.calls += 1
+        self.budget.spend(now=self._clock())
+        try:
+            delivery = await self._client.get_keys(count)
+            keys = await self._intake.take(delivery, confirmed=False)
+        except KeySourceError as error:
+            pause = self.budget.failed(
+                now=self._clock(), at_least=error.retry_after or 0.0
+            )
+            self._failed(error, pause)
+            return []
+        except KeyStoreError as error:
+            pause = self.budget.failed(now=self._clock(), at_least=STORE_PAUSE)
+            self._failed(error, pause)
+            return []
+        if not keys:
+            # Nothing usable came: asking on and on would empty the KME.
+            self.budget.failed(now=self._clock())
+            return []
+        self._recovered()
+        self.drawn += len(keys)
+        return [Announced(key.key_id, check_of(key.key_id, key.key)) for key in keys]
+
+    def _failed(self, error: KeySourceError | KeyStoreError, pause: float) -> None:
+        """Log the first of a kind; repetitions are in the status."""
+        fault = _fault(error)
+        known = self.last_error is not None and _fault(self.last_error) == fault
+        self.last_error = error
+        empty = fault == SourceFault.EMPTY
+        level = logging.INFO if empty else logging.WARNING
+        logger.log(
+            logging.DEBUG if known else level,
+            "cannot draw keys: %s; trying again in %.0f s",
+            error.message,
+            pause,
+            extra={"link": self._intake.config.name, "event": f"kme-{fault}"},
+        )
+
+    def _recovered(self) -> None:
+        self.budget.succeeded()
+        if self.last_error is not None:
+            self.last_error = None
+            logger.info(
+                "the KME gives keys again",
+                extra={"link": self._intake.config.name, "event": "kme-ok"},
+            )
+
+
+def _fault(error: KeySourceError | KeyStoreError) -> str:
+    return error.fault.value if isinstance(error, KeySourceError) else "store"

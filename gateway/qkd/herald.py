@@ -1,0 +1,251 @@
+"""Tells the peer of the stock of one link, and does as it answers.
+
+Fresh keys are announced; when a daemon was started anew, a stock was changed by hand,
+or the counts differ, the two stocks are compared from end to end.
+"""
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import Final
+from uuid import UUID
+
+from gateway.keystore.base import KeyStore
+from gateway.qkd.announcer import Announcer
+from gateway.qkd.comparison import FIRST_KEY_ID, Comparison
+from gateway.qkd.intake import RunBlocking
+from gateway.wire.control import StockMessage
+from gateway.wire.stock import (
+    ANNOUNCE_SIZE,
+    ANNOUNCED_KEY_SIZE,
+    MAX_KEYS,
+    PAGE_KEY_SIZE,
+    PAGE_SIZE,
+    Announced,
+    Holding,
+    StockAnnounce,
+    StockAnswer,
+)
+
+logger = logging.getLogger(__name__)
+
+GREETING: Final = 60.0
+"""Seconds between questions whether the peer's daemon is still the same one."""
+
+COMPARE_AGAIN: Final = 600.0
+"""Seconds between two comparisons because the two ends' counts differ: keys that are
+on their way differ for a moment, too."""
+
+DRIFT: Final = 16
+"""Keys that the counts may differ by before stocks are compared again."""
+
+MISSES: Final = 3
+"""Comparisons in which the peer's KME may not have a key until it is given up."""
+
+MAX_MISSED: Final = 4096
+"""Keys whose misses are counted."""
+
+MAX_ANSWERS: Final = 32
+"""Answers that wait for the store; what they answered is repeated if one is lost."""
+
+Send = Callable[[StockMessage], bool]
+"""Sends a message to the peer; False if no tunnel of the link is up."""
+
+
+class Herald:
+    """The announcing end of one link.
+
+    Args:
+        link: The link's name.
+        gives_up: Whether keys that the peer's KME does not have are retired in the
+            end; not on a link that is filled by hand.
+        store: The store.
+        run: Calls the store.
+        send: Sends to the peer over any tunnel of the link.
+        clock: Monotonic seconds.
+        mtu: Bytes that a control message may have.
+        retry: Seconds until a greeting is repeated to a peer that was never heard.
+
+    Attributes:
+        peer_available: Keys the peer last said to have, or None.
+        compared_at: When the stocks were last compared from end to end, or None.
+        due: Set when `step` has something to do before its time.
+    """
+
+    def __init__(
+        self,
+        link: str,
+        store: KeyStore,
+        run: RunBlocking,
+        *,
+        gives_up: bool,
+        send: Send,
+        clock: Callable[[], float],
+        mtu: int,
+        retry: float,
+    ) -> None:
+        self.peer_available: int | None = None
+        self.compared_at: float | None = None
+        self.due = asyncio.Event()
+        self._link = link
+        self._gives_up = gives_up
+        self._store = store
+        self._run = run
+        self._send = send
+        self._clock = clock
+        self._retry = retry
+        announced = (mtu - ANNOUNCE_SIZE) // ANNOUNCED_KEY_SIZE
+        self._announcer = Announcer(max(1, min(MAX_KEYS, announced)))
+        self._per_page = max(1, min(MAX_KEYS, (mtu - PAGE_SIZE) // PAGE_KEY_SIZE))
+        self._comparison: Comparison | None = None
+        self._missed: Counter[UUID] = Counter()
+        self._peer_run: int | None = None
+        self._serial = 1
+        self._greeting: int | None = None
+        self._greet_at = 0.0
+        self._answers: deque[StockAnswer] = deque(maxlen=MAX_ANSWERS)
+
+    @property
+    def announced(self) -> int:
+        """Keys announced, or to be announced, and not answered for."""
+        return self._announcer.pending
+
+    def announce(self, keys: Iterable[Announced]) -> None:
+        """Tell the peer of keys just drawn."""
+        if not self._announcer.announce(keys):
+            self.compare()
+        self.due.set()
+
+    def greet(self) -> None:
+        """Ask soon whether the peer's stock is still the same one."""
+        self._greet_at = min(self._greet_at, self._clock())
+        self._announcer.hurry()
+        if self._comparison is not None:
+            self._comparison.hurry()
+        self.due.set()
+
+    def compare(self) -> None:
+        """Compare the stocks from the beginning, once a tunnel is up."""
+        self._comparison = Comparison(self._per_page)
+        self.due.set()
+
+    def receive(self, answer: StockAnswer) -> None:
+        """Take an answer; the next `step` does as it says."""
+        self._answers.append(answer)
+        self.due.set()
+
+    def get_timer(self) -> float:
+        """When `step` is due at the latest."""
+        times = [self._announcer.get_timer(), self._greet_at]
+        if self._comparison is not None:
+            times.append(self._comparison.get_timer())
+        return min(when for when in times if when is not None)
+
+    async def step(self, *, speaks: bool) -> None:
+        """Do as the answers say; send what is due, if a tunnel is up to carry it.
+
+        Args:
+            speaks: Whether this end is the one that draws keys.
+
+        Raises:
+            KeyStoreError: The store cannot be asked; the next step tries again.
+        """
+        while self._answers:
+            await self._note(self._answers.popleft())
+        if speaks:
+            await self._speak()
+
+    # -- Speaking
+
+    async def _speak(self) -> None:
+        """Send what is due, if a tunnel is up to carry it."""
+        now = self._clock()
+        if now >= self._greet_at:
+            self._greeting = self._next_serial()
+            heard = self._peer_run is not None
+            sent = self._send(StockAnnounce(self._greeting))
+            self._greet_at = now + (GREETING if sent and heard else self._retry)
+            if not sent:
+                return
+        for message in self._announcer.messages_due(self._serial, now=now):
+            self._serial = max(self._serial, message.serial + 1)
+            self._send(message)
+        comparison = self._comparison
+        if comparison is not None and comparison.is_due(now=now):
+            after = comparison.after
+            held = await self._run(
+                self._store.held,
+                self._link,
+                after=None if after == FIRST_KEY_ID else after,
+                count=comparison.per_page,
+            )
+            self._send(comparison.page(self._next_serial(), held, now=self._clock()))
+
+    def _next_serial(self) -> int:
+        self._serial += 1
+        return self._serial - 1
+
+    # -- Listening
+
+    async def _note(self, answer: StockAnswer) -> None:
+        now = self._clock()
+        holdings = self._announcer.answered(answer, now=now)
+        if self._comparison is not None:
+            compared = self._comparison.answered(answer)
+            if compared is not None:
+                await self._count_misses(compared)
+                holdings |= compared
+                if self._comparison.done:
+                    self._comparison = None
+                    self.compared_at = now
+        if not holdings and answer.serial != self._greeting:
+            return
+        await self._apply(holdings)
+        await self._note_peer(answer)
+
+    async def _note_peer(self, answer: StockAnswer) -> None:
+        """Compare the stocks if the peer is another one, or counts differently."""
+        self.peer_available = answer.available
+        if answer.run != self._peer_run:
+            self._peer_run = answer.run
+            self._greet_at = self._clock() + GREETING
+            self.compare()
+        elif answer.serial == self._greeting and self._comparison is None:
+            compared = self.compared_at or 0.0
+            status = await self._run(self._store.status, self._link)
+            drift = abs(status.available - status.unconfirmed - answer.available)
+            if drift > DRIFT and self._clock() - compared >= COMPARE_AGAIN:
+                self.compare()
+
+    async def _apply(self, holdings: dict[UUID, Holding]) -> None:
+        """Do as the peer says of each key."""
+        by_holding = {
+            kind: [key_id for key_id, one in holdings.items() if one is kind]
+            for kind in Holding
+        }
+        name, store = self._link, self._store
+        if by_holding[Holding.HELD]:
+            await self._run(store.confirm, name, by_holding[Holding.HELD])
+        if by_holding[Holding.UNKNOWN]:
+            await self._run(store.doubt, name, by_holding[Holding.UNKNOWN])
+        used = by_holding[Holding.USED]
+        if used and (count := await self._run(store.retire, name, used)):
+            logger.warning(
+                "the peer may not use %d keys any more; they are retired",
+                count,
+                extra={"link": name, "event": "keys-retired"},
+            )
+
+    async def _count_misses(self, holdings: dict[UUID, Holding]) -> None:
+        """Give up keys that the peer's KME does not have, time and again."""
+        if not self._gives_up:
+            return
+        for key_id, holding in holdings.items():
+            if holding is not Holding.UNKNOWN:
+                self._missed.pop(key_id, None)
+            elif len(self._missed) < MAX_MISSED or key_id in self._missed:
+                self._missed[key_id] += 1
+                if self._missed[key_id] >= MISSES:
+                    del self._missed[key_id]
+                    holdings[key_id] = Holding.USED

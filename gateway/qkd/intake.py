@@ -1,0 +1,84 @@
+"""Takes what a KME delivers into the store, and raises the alarm over what is wrong.
+
+A key is refused that has the wrong size, an ID that was there before, or bytes that
+were there under another ID: a KME that gives such may be broken, or turned.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, ParamSpec, Protocol, TypeVar
+
+from gateway.config.model import LinkConfig
+from gateway.keystore.base import ImportReport, KeyStore, NewKey, Refusal
+from gateway.qkd.base import Delivery
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+NAMED_REFUSALS: Final = 5
+"""Refused key_IDs that one log line names."""
+
+logger = logging.getLogger(__name__)
+
+
+class RunBlocking(Protocol):
+    """Runs a blocking call of the store where it may block."""
+
+    def __call__(
+        self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> Awaitable[R]:
+        """Return what the call returns, or raise what it raises."""
+
+
+class Intake:
+    """The way of one link's keys into its stock.
+
+    Attributes:
+        refused: Keys refused since the start, by reason.
+    """
+
+    def __init__(self, config: LinkConfig, store: KeyStore, run: RunBlocking) -> None:
+        self.config = config
+        self.refused: Counter[str] = Counter()
+        self._store = store
+        self._run = run
+
+    async def take(self, delivery: Delivery, *, confirmed: bool) -> list[NewKey]:
+        """Take a delivery in; return the keys that are now in stock.
+
+        Raises:
+            KeyStoreError: The store cannot take them: they are lost.
+        """
+        report = ImportReport(0)
+        if delivery.keys:
+            report = await self._run(
+                self._store.add,
+                self.config.name,
+                delivery.keys,
+                lifetime=self.config.key_lifetime,
+                confirmed=confirmed,
+            )
+        self._alarm((*delivery.refused, *report.refused))
+        turned_away = {refusal.key_id for refusal in report.refused}
+        return [key for key in delivery.keys if str(key.key_id) not in turned_away]
+
+    def alarm(self, refused: Sequence[Refusal]) -> None:
+        """Note keys that were refused before they reached the store."""
+        self._alarm(tuple(refused))
+
+    def _alarm(self, refused: tuple[Refusal, ...]) -> None:
+        if not refused:
+            return
+        self.refused.update(refusal.reason for refusal in refused)
+        named = ", ".join(
+            f"{one.key_id} ({one.reason})" for one in refused[:NAMED_REFUSALS]
+        )
+        more = len(refused) - NAMED_REFUSALS
+        logger.error(
+            "refused %d keys: %s%s",
+            len(refused),
+            named,
+            f" and {more} more" if more > 0 else "",
+            extra={"link": self.config.name, "event": "keys-refused"},
+        )

@@ -1,0 +1,307 @@
+"""Keeps the stock of one link filled, and in step with the peer's.
+
+The end that starts handshakes draws keys ahead, announces them over the control
+channel, and has them confirmed by the other end, which fetches the same ones from its
+own KME. What either end lost or used is found by comparing the two stocks whenever one
+of the daemons was started anew. Rotation takes from stock and waits for none of this;
+only an empty stock is drawn from on demand.
+
+A link filled by hand has no KME: its stocks are compared, and nothing is fetched.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+from uuid import UUID
+
+from gateway.config.model import KMEConfig, LinkConfig
+from gateway.errors import GatewayError
+from gateway.keystore.base import KeyStore
+from gateway.qkd.base import KeyClient
+from gateway.qkd.budget import CallBudget
+from gateway.qkd.drawing import AT_ONCE, Drawing
+from gateway.qkd.herald import Herald, Send
+from gateway.qkd.intake import Intake, RunBlocking
+from gateway.qkd.serving import Serving
+from gateway.wire.control import StockMessage
+from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
+
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+TICK: Final = 1.0
+"""Seconds between looks at the stock."""
+
+INBOX: Final = 32
+"""Messages from the peer that wait for the KME; it repeats what is dropped."""
+
+SERVING_FACTOR: Final = 4.0
+"""Calls that the peer's announcements may cost for each one allowed for drawing: a
+message names fewer keys than a call brings."""
+
+ON_DEMAND: Final = 4.0
+"""Seconds that a handshake waits for keys from a KME: less than it has in all."""
+
+_BY_HAND: Final = KMEConfig((), "", "")
+"""What stands in for a KME where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupplyStatus:
+    """How the supply of one link stands.
+
+    Attributes:
+        description: Where keys come from.
+        draws: Whether this end draws keys.
+        calls: Calls made to draw.
+        drawn: Keys drawn.
+        fetched: Keys fetched by key_ID.
+        announced: Keys announced and not answered for.
+        peer_available: Keys the peer last said to have, or None.
+        compared_ago_s: Seconds since the stocks were last compared, or None.
+        refused: Keys refused, by reason.
+        error: What the KME's last answer was wrong with, empty if nothing.
+        hint: What to do about it.
+        retry_in_s: Seconds until it is asked again, 0 if nothing is in the way.
+    """
+
+    description: str
+    draws: bool
+    calls: int
+    drawn: int
+    fetched: int
+    announced: int
+    peer_available: int | None
+    compared_ago_s: float | None
+    refused: dict[str, int]
+    error: str
+    hint: str
+    retry_in_s: float
+
+
+class StockKeeper:
+    """The supply of one link.
+
+    Args:
+        config: The link.
+        client: Its KMEs, or None for a link that is filled by hand.
+        store: The store.
+        run: Calls the store.
+        send: Sends to the peer over any tunnel of the link.
+        clock: Monotonic seconds.
+        mtu: Bytes that a control message may have.
+        tick: Seconds between looks at the stock.
+    """
+
+    def __init__(
+        self,
+        config: LinkConfig,
+        client: KeyClient | None,
+        store: KeyStore,
+        run: RunBlocking,
+        *,
+        send: Send,
+        clock: Callable[[], float],
+        mtu: int,
+        tick: float = TICK,
+    ) -> None:
+        self.config = config
+        self._client = client
+        self._store = store
+        self._run = run
+        self._clock = clock
+        self._tick = tick
+        self._intake = Intake(config, store, run)
+        allowed = (config.kme or _BY_HAND).requests_per_minute
+        self._drawing: Drawing | None = None
+        if client is not None:
+            budget = CallBudget(allowed, _jitter)
+            self._drawing = Drawing(client, self._intake, budget, clock)
+        budget = CallBudget(allowed * SERVING_FACTOR, _jitter)
+        self._serving = Serving(client, self._intake, store, run, budget, clock)
+        self._herald = Herald(
+            config.name,
+            store,
+            run,
+            gives_up=client is not None,
+            send=send,
+            clock=clock,
+            mtu=mtu,
+            retry=tick,
+        )
+        self._run_id = new_run()
+        self._draws = False
+        self._inbox: deque[tuple[StockAnnounce | StockPage, Send]] = deque()
+        self._asked = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- What the daemon calls
+
+    def start(self) -> None:
+        """Begin, in the running event loop."""
+        loop = asyncio.get_running_loop()
+        work = [self._serve_peer(), self._keep_in_step()]
+        if self._drawing is not None:
+            work.append(self._draw_ahead(self._drawing))
+        self._tasks = [loop.create_task(one) for one in work]
+
+    async def stop(self) -> None:
+        """Stop; what is under way is given up."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._client is not None:
+            await self._client.close()
+
+    def set_draws(self, *, draws: bool) -> None:
+        """Say whether this end starts handshakes on the link, and so draws keys."""
+        self._draws = draws
+        self._taken.set()
+
+    def connected(self) -> None:
+        """Note that a tunnel of the link came up: the peer can be spoken to."""
+        self._herald.greet()
+
+    def taken(self) -> None:
+        """Note that keys were taken from stock: more may be wanted."""
+        self._taken.set()
+
+    def changed_by_hand(self) -> None:
+        """Note that keys were imported or purged: the stocks are to be compared."""
+        self._run_id = new_run()
+        self._herald.compare()
+        self._taken.set()
+
+    def receive(self, message: StockMessage, reply: Send) -> None:
+        """Take a message of the peer; an answer goes out when it is known."""
+        if isinstance(message, StockAnswer):
+            self._herald.receive(message)
+        elif len(self._inbox) < INBOX:
+            self._inbox.append((message, reply))
+            self._asked.set()
+
+    async def draw_now(self) -> int:
+        """Draw a few keys for a handshake that found none; return how many came.
+
+        Waits `ON_DEMAND` seconds at most, and not at all while the KME pauses.
+        """
+        drawing = self._drawing
+        if drawing is None or drawing.budget.is_paused(now=self._clock()):
+            return 0
+        keys = await _in_time(drawing.draw(AT_ONCE)) or []
+        self._herald.announce(keys)
+        return len(keys)
+
+    async def fetch_now(self, key_ids: Sequence[UUID]) -> int:
+        """Fetch keys that a handshake offers; return how many came.
+
+        Waits `ON_DEMAND` seconds at most, and not at all while the KME pauses.
+        """
+        return await _in_time(self._serving.fetch(key_ids[:AT_ONCE])) or 0
+
+    def status(self) -> SupplyStatus:
+        """Describe the supply."""
+        drawing, now = self._drawing, self._clock()
+        error = (drawing and drawing.last_error) or self._serving.last_error
+        compared = self._herald.compared_at
+        return SupplyStatus(
+            description=self._client.description if self._client else "by hand",
+            draws=self._draws and drawing is not None,
+            calls=drawing.calls if drawing else 0,
+            drawn=drawing.drawn if drawing else 0,
+            fetched=self._serving.fetched,
+            announced=self._herald.announced,
+            peer_available=self._herald.peer_available,
+            compared_ago_s=None if compared is None else now - compared,
+            refused=dict(self._intake.refused),
+            error=error.message if error else "",
+            hint=error.hint if error else "",
+            retry_in_s=drawing.budget.wait(now=now) if drawing and error else 0.0,
+        )
+
+    # -- Tasks
+
+    async def _draw_ahead(self, drawing: Drawing) -> None:
+        """Fill the stock up to its target, as fast as the budget allows."""
+        while True:
+            await _wait(self._taken, self._tick)
+            while self._draws and drawing.budget.allows(now=self._clock()):
+                if not await self._surely(self._draw_batch(drawing)):
+                    break
+
+    async def _draw_batch(self, drawing: Drawing) -> bool:
+        status = await self._run(self._store.status, self.config.name)
+        count = drawing.wanted(status)
+        if count:
+            self._herald.announce(await drawing.draw(count))
+        return count > 0
+
+    async def _serve_peer(self) -> None:
+        while True:
+            await _wait(self._asked, None)
+            while self._inbox:
+                message, reply = self._inbox.popleft()
+                answer = await self._surely(self._serving.answer(message, self._run_id))
+                if answer is not None:
+                    reply(answer)
+
+    async def _keep_in_step(self) -> None:
+        herald = self._herald
+        while True:
+            left = herald.get_timer() - self._clock()
+            await _wait(herald.due, min(max(left, self._tick / 10), self._tick))
+            await self._surely(herald.step(speaks=self._draws))
+
+    async def _surely(self, work: Awaitable[R]) -> R | None:
+        """Do a piece of work; log what it objects to, and go on with the next."""
+        try:
+            return await work
+        except GatewayError as error:
+            logger.warning(
+                "%s",
+                error.message,
+                extra={"link": self.config.name, "event": "failed"},
+            )
+        except Exception:
+            # A fault of ours on one link must not end the supply of it for ever.
+            logger.exception(
+                "fault in the supply of keys",
+                extra={"link": self.config.name, "event": "fault"},
+            )
+        return None
+
+
+def new_run() -> int:
+    """Return 64 random bits that stand for one stock as it is."""
+    return int.from_bytes(os.urandom(8))
+
+
+def _jitter() -> float:
+    return secrets.randbelow(1000) / 1000
+
+
+async def _in_time(work: Awaitable[R]) -> R | None:
+    """Wait for some work `ON_DEMAND` seconds at most."""
+    try:
+        async with asyncio.timeout(ON_DEMAND):
+            return await work
+    except TimeoutError:
+        return None
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for an event, or until the time is over; clear it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+    event.clear()
