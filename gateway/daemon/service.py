@@ -25,7 +25,6 @@ from gateway.daemon.eventlog import log_event
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.links import Links
 from gateway.daemon.logging import configure_logging
-from gateway.daemon.notify import Notifier, receive_fds
 from gateway.daemon.peers import load_parameters
 from gateway.daemon.planes import Planes
 from gateway.daemon.resolver import Resolver
@@ -44,6 +43,7 @@ from gateway.handshake.events import (
 from gateway.handshake.machine import Machine
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.process.notify import Notifier, receive_fds
 from gateway.rotation.events import TunnelBlocked, TunnelEvent, TunnelUp
 from gateway.rotation.tunnel import TunnelPhase
 

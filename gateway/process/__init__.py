@@ -1,0 +1,1 @@
+"""What every long-running program of ours does with the system that runs it."""
