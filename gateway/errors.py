@@ -11,6 +11,7 @@
     │   ├── KeyUnavailableError  no such key is there to reserve or consume
     │   └── KeyFileError         a key container cannot be read at all
     ├── KeySourceError           a KME cannot give keys, or what it gave is wrong
+    ├── KMEError                 our own KME cannot start, or be controlled
     ├── DataPlaneError           the kernel refused
     │   ├── PlaneUnsupportedError   this kernel lacks what the plane needs
     │   ├── PlanePermissionError    CAP_NET_ADMIN is missing
@@ -172,6 +173,10 @@ class KeySourceError(GatewayError):
         self.call = call
         self.fault = fault
         self.retry_after = retry_after
+
+
+class KMEError(GatewayError):
+    """Raised when our own KME (`qgw-kme`) cannot start, go on, or be controlled."""
 
 
 class DataPlaneError(GatewayError):
