@@ -11,6 +11,7 @@
     │   ├── KeyUnavailableError  no such key is there to reserve or consume
     │   └── KeyFileError         a key container cannot be read at all
     ├── KeySourceError           a KME cannot give keys, or what it gave is wrong
+    ├── QuantumLinkError         a simulated quantum link cannot be modelled
     ├── KMEError                 our own KME cannot start, or be controlled
     ├── DataPlaneError           the kernel refused
     │   ├── PlaneUnsupportedError   this kernel lacks what the plane needs
@@ -177,6 +178,13 @@ class KeySourceError(GatewayError):
 
 class KMEError(GatewayError):
     """Raised when our own KME (`qgw-kme`) cannot start, go on, or be controlled."""
+
+
+class QuantumLinkError(GatewayError):
+    """Raised when a simulated quantum link cannot be modelled.
+
+    Its figures are impossible, or the package that computes key rates is missing.
+    """
 
 
 class DataPlaneError(GatewayError):
