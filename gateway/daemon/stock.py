@@ -8,6 +8,7 @@ from uuid import UUID
 from gateway.daemon.context import Context
 from gateway.errors import KeyStoreError
 from gateway.handshake.symmetric import QKDKey
+from gateway.keystore.base import Choice
 from gateway.secret import Secret
 from gateway.wire.payloads import MAX_OFFERED_KEYS, Policy
 
@@ -31,10 +32,10 @@ class TunnelStock:
         """Reserve keys to offer; empty when there are none or none are wanted."""
         if self._link is None:
             return ()
-        store = self._context.store
-        return await self._context.store_worker.run(
-            store.reserve, self._link, OFFERED, holder=holder
-        )
+        offered = await self._reserve(self._link, holder)
+        if not offered and await self._context.links.draw_now(self._link):
+            offered = await self._reserve(self._link, holder)
+        return offered
 
     async def choose(
         self, offered: Sequence[UUID], holder: str
@@ -42,7 +43,13 @@ class TunnelStock:
         """Reserve one of the keys offered; also name those already used up here."""
         if self._link is None or not offered:
             return None, frozenset()
-        return await self._context.store_worker.run(self._choose, offered, holder)
+        worker = self._context.store_worker
+        choice = await worker.run_quick(self._choose, offered, holder)
+        if choice.key_id is None and await self._fetch(offered):
+            choice = await worker.run_quick(self._choose, offered, holder)
+        if choice.key_id is None or choice.key is None:
+            return None, choice.used
+        return QKDKey(choice.key_id, choice.key), choice.used
 
     async def consume(self, key_id: UUID, holder: str) -> Secret:
         """Consume a reserved key, durably.
@@ -62,7 +69,8 @@ class TunnelStock:
         if self._link is None:
             return
         try:
-            await self._context.store_worker.run(self._context.store.release, holder)
+            store = self._context.store
+            await self._context.store_worker.run_quick(store.release, holder)
         except KeyStoreError as error:
             logger.warning(
                 "cannot release keys: %s", error.message, extra={"tunnel": self._tunnel}
@@ -74,26 +82,29 @@ class TunnelStock:
             return
         await self._context.store_worker.run(self._retire, offered, used)
 
-    def _choose(
-        self, offered: Sequence[UUID], holder: str
-    ) -> tuple[QKDKey | None, frozenset[UUID]]:
+    def _choose(self, offered: Sequence[UUID], holder: str) -> Choice:
         assert self._link is not None  # noqa: S101  # the callers have checked
-        store = self._context.store
-        choice = store.reserve_first(self._link, offered, holder=holder)
-        source = self._context.sources.get(self._link)
-        if choice.key_id is None and source is not None:
-            source.ensure(store, offered)
-            choice = store.reserve_first(self._link, offered, holder=holder)
-        if choice.key_id is None or choice.key is None:
-            return None, choice.used
-        return QKDKey(choice.key_id, choice.key), choice.used
+        return self._context.store.reserve_first(self._link, offered, holder=holder)
+
+    async def _fetch(self, offered: Sequence[UUID]) -> int:
+        """Ask the link's source for what the peer offers."""
+        assert self._link is not None  # noqa: S101  # the callers have checked
+        return await self._context.links.fetch_now(self._link, offered)
+
+    async def _reserve(self, link: str, holder: str) -> Sequence[UUID]:
+        """Reserve this tunnel's share of a stock that others draw on too."""
+        store, worker = self._context.store, self._context.store_worker
+        status = await worker.run_quick(store.status, link)
+        share = status.available // self._context.links.shares(link)
+        count = max(1, min(OFFERED, share))
+        return await worker.run_quick(store.reserve, link, count, holder=holder)
 
     def _retire(self, offered: Sequence[UUID], used: Sequence[UUID]) -> None:
         assert self._link is not None  # noqa: S101  # the callers have checked
         store = self._context.store
         try:
             store.retire(self._link, used)
-            source = self._context.sources.get(self._link)
+            source = self._context.links.sources.get(self._link)
             if source is not None and len(used) == len(offered):
                 source.resync(store, used)
         except KeyStoreError as error:

@@ -1,7 +1,7 @@
-"""One tunnel's data plane: calls it in its own thread, in its own words."""
+"""One tunnel's data plane: calls it in its own words, and in its thread if it waits."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ParamSpec, TypeVar
 
 from gateway.config.model import TunnelConfig
@@ -51,24 +51,24 @@ class TunnelPlane:
 
     async def offer(self, epoch: int) -> bytes:
         """Return what the peer must know to install an epoch."""
-        return await self._call(self.plane.offer, self._name, epoch)
+        return await self._quick(self.plane.offer, self._name, epoch)
 
     async def prepare(self, install: EpochInstall) -> None:
         """Make receiving under an epoch work."""
-        await self._call(self.plane.prepare, install)
+        await self._installing(install)(self.plane.prepare, install)
 
     async def activate(self, epoch: int) -> None:
         """Send under an epoch from now on."""
-        await self._call(self.plane.activate, self._name, epoch)
+        await self._quick(self.plane.activate, self._name, epoch)
 
     async def install(self, install: EpochInstall) -> None:
         """Prepare and activate in one turn: changing threads is not free."""
-        await self._call(self._install, install)
+        await self._installing(install)(self._install, install)
 
     async def discard(self, epoch: int) -> None:
         """Take back what was installed of an epoch that is not to be; never raises."""
         try:
-            await self._context.plane_worker.run(self.plane.retire, self._name, epoch)
+            await self._run_quick(self.plane.retire, self._name, epoch)
         except DataPlaneError as error:
             logger.warning(
                 "cannot remove what was installed of epoch %d: %s",
@@ -79,33 +79,56 @@ class TunnelPlane:
 
     async def retire(self, epoch: int) -> None:
         """Remove an epoch's keys."""
-        await self._call(self.plane.retire, self._name, epoch)
+        await self._quick(self.plane.retire, self._name, epoch)
 
     async def block(self) -> None:
         """Remove every epoch's keys; nothing leaves."""
-        await self._call(self.plane.block, self._name)
+        await self._quick(self.plane.block, self._name)
 
     async def poll(self) -> PlaneState:
         """Push an activation that is not yet complete, and read the state."""
-        self.state = await self._call(self.plane.poll, self._name)
+        self.state = await self._quick(self.plane.poll, self._name)
         return self.state
 
     async def read(self) -> PlaneState:
         """Read the state."""
-        self.state = await self._call(self.plane.read_state, self._name)
+        self.state = await self._quick(self.plane.read_state, self._name)
         return self.state
 
     async def move_peer(self, address: tuple[str, int]) -> None:
         """Follow the peer to another outer address."""
         await self._call(self.plane.move_peer, self._name, address)
 
+    def _installing(
+        self, install: EpochInstall
+    ) -> Callable[[Callable[[EpochInstall], None], EpochInstall], Awaitable[None]]:
+        return self._quick if self.plane.prepares_quickly(install) else self._call
+
     def _install(self, install: EpochInstall) -> None:
         self.plane.prepare(install)
         self.plane.activate(install.tunnel, install.epoch)
 
     async def _call(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Make a call that waits, in the planes' thread."""
+        return await self._noting(self._context.plane_worker.run(call, *args, **kwargs))
+
+    async def _quick(
+        self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Make a call that waits only on planes that are not quick."""
+        return await self._noting(self._run_quick(call, *args, **kwargs))
+
+    async def _run_quick(
+        self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        worker = self._context.plane_worker
+        run = worker.run_quick if self.plane.quick else worker.run
+        return await run(call, *args, **kwargs)
+
+    async def _noting(self, made: Awaitable[R]) -> R:
+        """Return what a call returns; keep what the plane objects to."""
         try:
-            result = await self._context.plane_worker.run(call, *args, **kwargs)
+            result = await made
         except DataPlaneError as error:
             self.fault = error.message
             raise

@@ -1,7 +1,8 @@
 """What every data plane can do, in plain values.
 
-The interface is blocking and takes and returns plain values only: the daemon
-calls it from one worker thread, and it can stand behind a process boundary.
+The interface is blocking and takes and returns plain values only, so that it can
+stand behind a process boundary. The daemon makes one call at a time, those that may
+wait from a worker thread of their own.
 
 Invariants every plane keeps:
 
@@ -144,6 +145,11 @@ class DataPlane(Protocol):
     kind: str
     """What both ends must agree on: ``esp`` or ``wireguard``."""
 
+    quick: bool
+    """Whether `offer`, `activate`, `poll`, `read_state`, `retire` and `block` need no
+    more than the kernel's answer to a system call: no process, no other event loop,
+    nothing that can hold up the daemon's."""
+
     def open(self) -> None:
         """Check that this kernel can do it and make what all tunnels share.
 
@@ -174,6 +180,12 @@ class DataPlane(Protocol):
 
     def prepare(self, install: EpochInstall) -> None:
         """Make receiving under this epoch work; send nothing with it yet."""
+
+    def prepares_quickly(self, install: EpochInstall) -> bool:
+        """Whether `prepare` of this epoch is as quick as the calls that `quick` names.
+
+        It never is on a plane that is not.
+        """
 
     def activate(self, name: str, epoch: int) -> None:
         """Send under this epoch from now on, and make something be sent at once.

@@ -42,11 +42,15 @@ class FakePlane:
             received at once.
         delivers: Whether what is sent reaches the connected plane.
         other: The connected plane.
+        quick: See `DataPlane.quick`.
     """
 
-    def __init__(self, kind: str = "esp", *, auto_receive: bool = False) -> None:
+    def __init__(
+        self, kind: str = "esp", *, auto_receive: bool = False, quick: bool = True
+    ) -> None:
         self.name = kind
         self.kind = kind
+        self.quick = quick
         self.calls: list[tuple[object, ...]] = []
         self.auto_receive = auto_receive
         self.delivers = True
@@ -134,6 +138,11 @@ class FakePlane:
         self._tunnel(name)
         self._offers += 1
         return (0x1000 + self._offers).to_bytes(OFFER_SIZE)
+
+    def prepares_quickly(self, install: EpochInstall) -> bool:
+        """See `DataPlane.prepares_quickly`: so once an epoch is there."""
+        tunnel = self._tunnels.get(install.tunnel)
+        return self.quick and tunnel is not None and bool(tunnel.epochs)
 
     def prepare(self, install: EpochInstall) -> None:
         """See `DataPlane.prepare`."""

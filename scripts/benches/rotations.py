@@ -42,8 +42,9 @@ SHARED_INTERVALS = {"wireguard": 5.0, "wireguard-go": 5.0}
 it can. Its looks at the counters, five in an interval, count with its rotations."""
 
 WINDOW = 10.0
-WINDOWS = 6
-QUICK_WINDOWS = 2
+WINDOWS = 5
+"""As many as make `CPU_INTERVAL`: each tunnel rotates once, whatever its phase."""
+
 SLOW_WINDOWS = 10
 
 MIN_SHARE = 0.9
@@ -124,7 +125,7 @@ def _measure_cpu(name: str, plane: str, place: Place, options: Options) -> Figur
     interval = SHARED_INTERVALS.get(plane, CPU_INTERVAL)
     if slow:
         interval = max(interval, SLOW_INTERVAL)
-    windows = QUICK_WINDOWS if options.quick else SLOW_WINDOWS if slow else WINDOWS
+    windows = SLOW_WINDOWS if slow and not options.quick else WINDOWS
     result, active = _cpu_windows(plane, place, interval, tunnels, windows)
     _, idle = _cpu_windows(plane, place, REST_INTERVAL, tunnels, max(windows // 2, 2))
     rotations = result["rotations"]

@@ -25,7 +25,10 @@ than a peer can have pending. The oldest is forgotten."""
 
 
 class EspPlane:
-    """ESP tunnels through XFRM netlink, for one thread.
+    """ESP tunnels through XFRM netlink, for one call at a time.
+
+    XFRM answers within the request, so most calls are `quick`. Interfaces, routes and
+    MTU go through pyroute2, whose sockets belong to the thread that opened the plane.
 
     `move_peer` only takes note: an SA's addresses are part of it, and the epoch
     that the daemon starts when a peer has moved brings SAs for the new address.
@@ -33,6 +36,7 @@ class EspPlane:
 
     name = "esp"
     kind = "esp"
+    quick = True
 
     def __init__(self) -> None:
         self._tunnels: dict[str, Tunnel] = {}
@@ -144,6 +148,11 @@ class EspPlane:
             if association.spi in tunnel.offers:
                 tunnel.offers.remove(association.spi)
         self._follow_path(tunnel, install)
+
+    def prepares_quickly(self, install: EpochInstall) -> bool:
+        """Whether the MTU need not be set: this path was the last epoch's too."""
+        tunnel = self._tunnels.get(install.tunnel)
+        return tunnel is not None and tunnel.path == _path_of(install)
 
     def activate(self, name: str, epoch: int) -> None:
         """Point the sending policies at the epoch's SA, and send a probe."""
@@ -280,7 +289,7 @@ class EspPlane:
         self._spis.difference_update(tunnel.offers)
 
     def _follow_path(self, tunnel: Tunnel, install: EpochInstall) -> None:
-        path = (install.local_address[0], install.peer_address[0])
+        path = _path_of(install)
         if tunnel.path != path:
             self._devices.follow_path(tunnel.spec, path[1])
             tunnel.path = path
@@ -288,3 +297,7 @@ class EspPlane:
     def _probe(self, tunnel: Tunnel) -> None:
         if tunnel.probe_target is not None:
             self._prober.send(tunnel.probe_target)
+
+
+def _path_of(install: EpochInstall) -> tuple[str, str]:
+    return install.local_address[0], install.peer_address[0]

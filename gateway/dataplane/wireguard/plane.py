@@ -45,6 +45,7 @@ class WireGuardPlane:
     """Implements `gateway.dataplane.base.DataPlane` over a `Backend`."""
 
     kind = "wireguard"
+    quick = False
 
     _links: Links
     _shared: SharedLinks
@@ -131,6 +132,10 @@ class WireGuardPlane:
         return encode_offer(
             Offer(self._devices.key(device), self._devices.ports[device])
         )
+
+    def prepares_quickly(self, install: EpochInstall) -> bool:  # noqa: ARG002  # never
+        """Whether `prepare` does not wait: it talks to processes and to pyroute2."""
+        return False
 
     def prepare(self, install: EpochInstall) -> None:
         """Add the peer to the device that `offer` named; nothing is sent."""
