@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
+from gateway.config.kme_tables import read_kme
 from gateway.config.model import (
     DEFAULT_PORT,
     DEFAULT_ROTATION_INTERVAL,
@@ -140,8 +141,16 @@ def read_link(name: str, section: Section) -> LinkConfig:
             "key_lifetime", number(1, MAX_KEY_LIFETIME, "seconds"), None
         ),
         low_water=section.optional("low_water", whole(0, MAX_STOCK), 20),
+        target=section.optional("target", whole(1, MAX_STOCK), 1_000),
         capacity=section.optional("capacity", whole(1, MAX_STOCK), 10_000),
+        kme=read_kme(section, source),
     )
+    if not link.low_water <= link.target <= link.capacity and link.kme:
+        section.refuse(
+            "target" if "target" in section else "capacity",
+            "low_water <= target <= capacity",
+            f"{link.low_water}, {link.target}, {link.capacity}",
+        )
     section.close()
     return link
 

@@ -28,6 +28,7 @@ class Answering:
         self._state = state
         self._machine = state.context.machine
         self._offers: dict[HandshakeID, bytes] = {}
+        self._offered = 0
 
     async def answer(self, event: InitiationReceived) -> None:
         """Look for a QKD key and say yes, or no; nothing is consumed yet."""
@@ -37,6 +38,7 @@ class Answering:
             return
         request = event.request
         state.peer_terms = request.terms
+        self._offered = len(request.key_ids)
         holder = self._holder(event.handshake)
         try:
             key, used = await state.stock.choose(request.key_ids, holder)
@@ -83,7 +85,8 @@ class Answering:
             return
         self._machine.confirm(event.handshake, now=state.now)
         state.peer_terms = event.terms
-        state.committed(event.epoch, event.sources, event.key_id)
+        why = state.why_without(self._offered, by_peer=True)
+        state.committed(event.epoch, event.sources, event.key_id, why)
 
     def note_refusal(self, event: InitiationRefused) -> None:
         """Tell this end's operator what the peer was told."""

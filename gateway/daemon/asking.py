@@ -113,7 +113,8 @@ class Asking:
             state.failed_because("plane", error)
         else:
             if not state.is_down():
-                state.committed(event.epoch, prepared.sources, prepared.key_id)
+                why = state.why_without(len(self._offered), by_peer=False)
+                state.committed(event.epoch, prepared.sources, prepared.key_id, why)
         await state.stock.release(self._holder)
 
     async def refused(self, event: HandshakeRefused) -> None:
@@ -178,7 +179,8 @@ class Asking:
             link = state.config.link
             raise KeyStoreError(
                 f"no QKD key in stock of link {link}, and qkd = required",
-                f"import keys: qgw keystore import --link {link} FILE; or check "
+                state.context.links.trouble(link or "")
+                or f"import keys: qgw keystore import --link {link} FILE; or check "
                 "the link",
             )
         offer = await state.plane.offer(epoch)

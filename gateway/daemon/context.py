@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.daemon.links import Links
 from gateway.daemon.resolver import Resolver
 from gateway.daemon.sockets import ControlSockets
 from gateway.daemon.state import StateDirectory
 from gateway.daemon.workers import Worker
 from gateway.handshake.machine import Machine
 from gateway.keystore.base import KeyStore
-from gateway.qkd.base import KeySource
 from gateway.rotation.events import TunnelEvent
 
 
@@ -25,7 +25,7 @@ class Context:
         plane_worker: The data planes' thread.
         resolver: Finds peers.
         state: What survives a restart.
-        sources: Key sources by link.
+        links: The QKD links.
         publish: Takes every event of a tunnel's rotation.
         flush: Sends what the machine has queued and handles its events.
         clock: Monotonic seconds, the same for all.
@@ -38,7 +38,7 @@ class Context:
     plane_worker: Worker
     resolver: Resolver
     state: StateDirectory
-    sources: dict[str, KeySource]
+    links: Links
     publish: Callable[[TunnelEvent], None]
     flush: Callable[[], None]
     clock: Callable[[], float]

@@ -7,6 +7,7 @@ from gateway.rotation.events import (
     EpochInForce,
     EpochRetired,
     QKDMissing,
+    QKDRestored,
     RotationFailed,
     TunnelBlocked,
     TunnelEvent,
@@ -63,9 +64,21 @@ def log_event(event: TunnelEvent) -> None:
                 "up",
                 extra={"tunnel": tunnel, "event": "up", "epoch": epoch},
             )
-        case QKDMissing(tunnel, epoch):
+        case QKDMissing(tunnel, epoch, reason):
             logger.warning(
-                "epoch %d has no fresh QKD key (qkd = preferred)",
+                "epochs have no fresh QKD key from %d on (qkd = preferred): %s",
                 epoch,
-                extra={"tunnel": tunnel, "event": "qkd-missing", "epoch": epoch},
+                reason,
+                extra={
+                    "tunnel": tunnel,
+                    "event": "qkd-missing",
+                    "epoch": epoch,
+                    "reason": reason,
+                },
+            )
+        case QKDRestored(tunnel, epoch):
+            logger.info(
+                "epoch %d has a fresh QKD key again",
+                epoch,
+                extra={"tunnel": tunnel, "event": "qkd-restored", "epoch": epoch},
             )

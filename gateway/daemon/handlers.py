@@ -168,7 +168,10 @@ class Handlers:
             request.link,
             parsed.keys,
             lifetime=config.key_lifetime,
+            # Not offered before the peer is known to have imported them too.
+            confirmed=False,
         )
+        self._service.links.changed_by_hand(request.link)
         await self._service.links.refresh(request.link)
         return ImportResult(
             added=report.added,
@@ -181,10 +184,11 @@ class Handlers:
     async def keystore_purge(self, params: Params) -> PurgeResult:
         """Erase expired or all unused keys of a link."""
         refuse_unknown(params, {"link", "all"})
-        store = self._service.store
+        store, link = self._service.store, read_name(params, "link")
         erased = await self._store_call(
-            store.purge, read_name(params, "link"), all_keys=read_flag(params, "all")
+            store.purge, link, all_keys=read_flag(params, "all")
         )
+        self._service.links.changed_by_hand(link)
         return PurgeResult(erased=erased)
 
     # -- Inside

@@ -1,18 +1,24 @@
-"""QKD links of one daemon: sources that fill the store, and alarms on its stock."""
+"""QKD links of one daemon: what fills the store, and alarms on its stock."""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from gateway.config.model import LinkConfig, LinkSource
+from gateway.crypto.kdf import MAC_SIZE
 from gateway.daemon.workers import Worker
 from gateway.errors import KeyStoreError
 from gateway.keystore.alarms import StockAlarm, next_alarm
 from gateway.keystore.base import KeyStore, StockStatus
-from gateway.qkd.base import KeySource
+from gateway.qkd.base import KeyClient, KeySource
+from gateway.qkd.keeper import StockKeeper
 from gateway.qkd.seed import load_seed
 from gateway.qkd.simulated import SimulatedLink
+from gateway.wire.control import StockMessage
+from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
 
 logger = logging.getLogger(__name__)
 
@@ -23,21 +29,62 @@ MAINTAIN_TURNS: Final = 10
 """Fillings between two maintenances of the store: what an erased key leaves in the
 log is gone within ten seconds."""
 
+SendControl = Callable[[str, StockMessage], bool]
+"""Sends a message over the tunnel named; False if it has no session."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUser:
+    """A tunnel that draws on a link.
+
+    Attributes:
+        tunnel: Its name.
+        initiator: Whether this end starts its handshakes.
+    """
+
+    tunnel: str
+    initiator: bool
+
 
 class Links:
-    """Every configured link of this gateway."""
+    """Every configured link of this gateway.
 
-    def __init__(self, store: KeyStore, worker: Worker) -> None:
+    Args:
+        store: The key store; called only through `worker`.
+        worker: Its thread.
+        send: How links speak to the peer.
+        clock: Monotonic seconds.
+        control_mtu: Largest datagram sent, bytes.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore,
+        worker: Worker,
+        *,
+        send: SendControl,
+        clock: Callable[[], float],
+        control_mtu: int,
+    ) -> None:
         self._store = store
         self._worker = worker
+        self._send = send
+        self._clock = clock
+        self._message_size = control_mtu - HEADER_SIZE - COUNTER_SIZE - MAC_SIZE
         self._task: asyncio.Task[None] | None = None
+        self._users: Mapping[str, tuple[LinkUser, ...]] = {}
+        self._stopping: list[StockKeeper] = []
+        self._starting: list[StockKeeper] = []
         self.configs: dict[str, LinkConfig] = {}
         self.sources: dict[str, KeySource] = {}
+        self.keepers: dict[str, StockKeeper] = {}
         self.alarms: dict[str, StockAlarm] = {}
         self.statuses: dict[str, StockStatus] = {}
 
     def configure(self, configs: dict[str, LinkConfig]) -> None:
         """Use these links from now on; unchanged ones keep their sources.
+
+        `settle` starts and stops what that takes.
 
         Raises:
             KeyStoreError: A simulated link's seed cannot be read.
@@ -54,21 +101,90 @@ class Links:
                     source.description,
                     extra={"link": name, "event": "simulated-link"},
                 )
+        for name, keeper in tuple(self.keepers.items()):
+            if configs.get(name) != keeper.config:
+                self._stopping.append(self.keepers.pop(name))
+        for name, config in configs.items():
+            if config.source is not LinkSource.SIMULATED and name not in self.keepers:
+                self.keepers[name] = self._make_keeper(config)
+                self._starting.append(self.keepers[name])
         self.configs = dict(configs)
         self.sources.clear()
         self.sources.update(sources)
         self.alarms = {name: self.alarms.get(name, StockAlarm.OK) for name in configs}
 
-    async def start(self, clock: Callable[[], float]) -> None:
+    def use(self, users: Mapping[str, tuple[LinkUser, ...]]) -> None:
+        """Say which tunnels draw on which links."""
+        self._users = users
+        for name, keeper in self.keepers.items():
+            keeper.set_draws(draws=any(one.initiator for one in users.get(name, ())))
+
+    def shares(self, name: str) -> int:
+        """How many tunnels draw on a link, at least 1."""
+        return max(1, len(self._users.get(name, ())))
+
+    def receive(self, name: str, tunnel: str, message: StockMessage) -> None:
+        """Take what the peer says of a link's stock, over a tunnel that draws on it."""
+        keeper = self.keepers.get(name)
+        if keeper is not None:
+            keeper.receive(message, lambda answer: self._send(tunnel, answer))
+
+    def changed_by_hand(self, name: str) -> None:
+        """Note that keys of a link were imported or purged."""
+        if name in self.keepers:
+            self.keepers[name].changed_by_hand()
+
+    def taken(self, name: str | None, *, connected: bool) -> None:
+        """Note an epoch of a tunnel on a link, and whether it brought the tunnel up."""
+        keeper = self.keepers.get(name or "")
+        if keeper is not None:
+            keeper.taken()
+            if connected:
+                keeper.connected()
+
+    async def draw_now(self, name: str) -> int:
+        """Draw keys for a handshake that found none; return how many came."""
+        keeper = self.keepers.get(name)
+        return await keeper.draw_now() if keeper is not None else 0
+
+    async def fetch_now(self, name: str, offered: Sequence[UUID]) -> int:
+        """Fetch keys that a peer's handshake offers; return how many came.
+
+        Raises:
+            KeyStoreError: The store cannot take them.
+        """
+        source, keeper = self.sources.get(name), self.keepers.get(name)
+        if source is not None:
+            return await self._worker.run(source.ensure, self._store, offered)
+        return await keeper.fetch_now(offered) if keeper is not None else 0
+
+    def trouble(self, name: str) -> str:
+        """Say what keeps a link's KME from giving keys; empty if nothing does."""
+        keeper = self.keepers.get(name)
+        return keeper.status().error if keeper is not None else ""
+
+    async def settle(self) -> None:
+        """Start and stop what `configure` has changed."""
+        for keeper in self._stopping:
+            await keeper.stop()
+        for keeper in self._starting:
+            keeper.start()
+        self._stopping, self._starting = [], []
+        self.use(self._users)
+
+    async def start(self) -> None:
         """Fill once, then keep filling in the background."""
-        await self._turn(clock())
-        self._task = asyncio.get_running_loop().create_task(self._run(clock))
+        await self._turn(self._clock())
+        await self.settle()
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         """Stop filling."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        for keeper in self.keepers.values():
+            await keeper.stop()
 
     def simulated(self) -> list[str]:
         """Name the links whose keys are no quantum keys, and say so."""
@@ -85,12 +201,33 @@ class Links:
             self._note(name, status)
         return status
 
-    async def _run(self, clock: Callable[[], float]) -> None:
+    def _make_keeper(self, config: LinkConfig) -> StockKeeper:
+        def send(message: StockMessage) -> bool:
+            users = self._users.get(config.name, ())
+            return any(self._send(one.tunnel, message) for one in users)
+
+        client: KeyClient | None = None
+        if config.kme is not None:
+            # Imported here: loading an HTTP library for nothing takes time at start.
+            from gateway.qkd.clients import make_client  # noqa: PLC0415
+
+            client = make_client(config)
+        return StockKeeper(
+            config,
+            client,
+            self._store,
+            self._worker.run,
+            send=send,
+            clock=self._clock,
+            mtu=self._message_size,
+        )
+
+    async def _run(self) -> None:
         turns = 0
         while True:
             await asyncio.sleep(FILL_INTERVAL)
             turns += 1
-            await self._turn(clock())
+            await self._turn(self._clock())
             if turns % MAINTAIN_TURNS == 0:
                 await self._maintain()
 

@@ -8,6 +8,7 @@ tried again, and shown as a fault.
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ from gateway.crypto.suite import choose_provider
 from gateway.daemon.context import Context
 from gateway.daemon.eventlog import log_event
 from gateway.daemon.handlers import Handlers
-from gateway.daemon.links import Links
+from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
 from gateway.daemon.peers import load_parameters
 from gateway.daemon.planes import Planes
@@ -46,6 +47,8 @@ from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.process.notify import Notifier, receive_fds
 from gateway.rotation.events import TunnelBlocked, TunnelEvent, TunnelUp
 from gateway.rotation.tunnel import TunnelPhase
+from gateway.wire.control import StockMessage
+from gateway.wire.payloads import Policy
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +133,15 @@ class Service:
         self.store_worker = Worker("key-store")
         plane_worker = Worker("data-plane")
         self.planes = Planes(plane_worker, config.wireguard_ports)
-        self.links = Links(self.store, self.store_worker)
-        self.links.configure(config.links)
         self.machine = Machine(random=os.urandom, mtu=config.control_mtu)
+        self.links = Links(
+            self.store,
+            self.store_worker,
+            send=self._send_about_stock,
+            clock=time.monotonic,
+            control_mtu=config.control_mtu,
+        )
+        self.links.configure(config.links)
         self.sockets = ControlSockets(config.listen, self._receive, self._flush)
         self._plane_worker = plane_worker
         self.drivers: dict[str, TunnelDriver] = {}
@@ -170,7 +179,7 @@ class Service:
             plane_worker=self._plane_worker,
             resolver=Resolver(self.sockets.families),
             state=StateDirectory(self.config.state_dir),
-            sources=self.links.sources,
+            links=self.links,
             publish=log_event_of(self),
             flush=self._flush,
             clock=loop.time,
@@ -180,9 +189,10 @@ class Service:
             self.config.control_group,
             Handlers(self).table(),
         )
-        await self.links.start(loop.time)
+        await self.links.start()
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
+        self._note_users()
         self._prepare_sockets()
         self.sockets.start()
         self._flush()
@@ -264,6 +274,8 @@ class Service:
         for name in diff.unchanged:
             if name in self.failed:
                 await self._add_tunnel(new.tunnels[name])
+        self._note_users()
+        await self.links.settle()
         self._prepare_sockets()
         self._flush()
         logger.info(
@@ -328,6 +340,23 @@ class Service:
             # The role follows from what changed: that takes a new start.
             await self._remove_tunnel(config.name)
             await self._add_tunnel(config)
+
+    def _note_users(self) -> None:
+        """Tell each link which tunnels draw on it."""
+        users: dict[str, list[LinkUser]] = {}
+        for name, driver in self.drivers.items():
+            link, parameters = driver.state.config.link, driver.state.parameters
+            if link is not None and parameters.policy is not Policy.OFF:
+                user = LinkUser(name, parameters.initiator)
+                users.setdefault(link, []).append(user)
+        self.links.use({link: tuple(found) for link, found in users.items()})
+
+    def _send_about_stock(self, tunnel: str, message: StockMessage) -> bool:
+        if tunnel not in self.drivers:
+            return False
+        sent = self.machine.send_control(tunnel, message)
+        self._flush()
+        return sent
 
     def _prepare_sockets(self) -> None:
         """Keep the control channel out of ESP tunnels; let ESP share its port."""
@@ -452,6 +481,7 @@ class Service:
                 for name in tuple(self.failed):
                     if name in self.config.tunnels:
                         await self._add_tunnel(self.config.tunnels[name])
+                self._note_users()
                 self._flush()
 
     async def _watchdog(self) -> None:

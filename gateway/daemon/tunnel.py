@@ -52,6 +52,7 @@ from gateway.wire.control import (
     RotateRequest,
 )
 from gateway.wire.payloads import Status
+from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
 
 logger = logging.getLogger(__name__)
 
@@ -351,5 +352,9 @@ class TunnelDriver:
                 # What is under way would wait for an answer that is not to come.
                 self._asking.abort("the peer took the tunnel down")
                 self._rotation.peer_closed()
+            case StockAnnounce() | StockPage() | StockAnswer():
+                link = self.state.config.link
+                if link is not None:
+                    self._context.links.receive(link, self.name, event.message)
             case _:
                 pass

@@ -95,14 +95,22 @@ class TunnelState:
         )
 
     def committed(
-        self, epoch: int, sources: tuple[str, ...], key_id: UUID | None
+        self,
+        epoch: int,
+        sources: tuple[str, ...],
+        key_id: UUID | None,
+        without_qkd: str,
     ) -> None:
         """Note an epoch that is committed, here and on disk."""
         now = self.now
-        self.rotation.committed(epoch, sources=sources, key_id=key_id, now=now)
+        was_up = self.rotation.phase is TunnelPhase.UP
+        self.rotation.committed(
+            epoch, sources=sources, key_id=key_id, now=now, without_qkd=without_qkd
+        )
         self.context.state.committed(
             self.name, epoch, now + self.config.max_epoch_lifetime
         )
+        self.context.links.taken(self.config.link, connected=not was_up)
 
     def failed(self, reason: str, detail: str, *, key_spent: bool = False) -> None:
         """Note an attempt that ended without an epoch."""
@@ -124,6 +132,22 @@ class TunnelState:
         """Return the last failure's reason, or an empty string."""
         return self.failure.reason if self.failure else ""
 
+    def why_without(self, offered: int, *, by_peer: bool) -> str:
+        """Say why an epoch gets no QKD key, though keys are wanted.
+
+        Args:
+            offered: Keys offered in its handshake.
+            by_peer: Whether the peer offered them, and this end could not choose.
+        """
+        if offered:
+            holder = "this end" if by_peer else "the peer"
+            return f"{holder} has none of the {offered} keys offered"
+        if by_peer:
+            return "the peer offered none"
+        link = self.config.link or ""
+        trouble = self.context.links.trouble(link)
+        return f"no key in stock of link {link}" + (f": {trouble}" if trouble else "")
+
     def last_epoch(self) -> int:
         """Return the number of the last epoch committed, 0 for none."""
         return self.context.machine.committed(self.name)
@@ -136,5 +160,7 @@ class TunnelState:
         current = self.rotation.current
         wanted = self.parameters.policy is not Policy.OFF
         if current and wanted and not current.adopted and current.key_id is None:
-            found.append("this epoch has no fresh QKD key")
+            reason = self.rotation.without_qkd
+            lack = "this epoch has no fresh QKD key"
+            found.append(f"{lack}: {reason}" if reason else lack)
         return found

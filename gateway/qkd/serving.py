@@ -88,6 +88,8 @@ class Serving:
             await self._compare(message)
         refused = await self._fetch(await self._unknown(key_ids), checks)
         standings = await self._standing(key_ids)
+        if key_ids:
+            await self._run(self._store.confirm, self._intake.config.name, key_ids)
         status = await self._run(self._store.status, self._intake.config.name)
         return StockAnswer(
             serial=message.serial,
@@ -188,9 +190,6 @@ class Serving:
 
     async def _compare(self, page: StockPage) -> None:
         """Give up keys of ours in a page's span that the peer no longer has."""
-        if self._client is None:
-            # Filled by hand: the peer may just not have imported them yet.
-            return
         name = self._intake.config.name
         listed = set(page.key_ids)
         after = page.after
@@ -202,7 +201,10 @@ class Serving:
             if len(inside) < SPAN_PAGE:
                 break
             after = inside[-1]
-        if gone and (count := await self._run(self._store.give_up, name, gone)):
+        if self._client is None:
+            # Filled by hand: the peer may just not have imported them yet.
+            await self._run(self._store.doubt, name, gone)
+        elif gone and (count := await self._run(self._store.give_up, name, gone)):
             logger.warning(
                 "the peer no longer holds %d keys; they are retired",
                 count,

@@ -69,7 +69,22 @@ class TunnelUp:
 
 @dataclass(frozen=True, slots=True)
 class QKDMissing:
-    """Policy ``preferred``: an epoch was committed without a fresh QKD key."""
+    """Policy ``preferred``: an epoch was committed without a fresh QKD key.
+
+    Said when that begins, and when its reason changes.
+
+    Attributes:
+        reason: One line for the operator.
+    """
+
+    tunnel: str
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QKDRestored:
+    """An epoch mixes a fresh QKD key again, after some that did not."""
 
     tunnel: str
     epoch: int
@@ -83,4 +98,5 @@ TunnelEvent = (
     | TunnelBlocked
     | TunnelUp
     | QKDMissing
+    | QKDRestored
 )

@@ -29,6 +29,7 @@ from gateway.rotation.events import (
     EpochInForce,
     EpochRetired,
     QKDMissing,
+    QKDRestored,
     RotationFailed,
     TunnelBlocked,
     TunnelEvent,
@@ -69,6 +70,7 @@ class TunnelRotation:
         failures_in_row: The same since the last success.
         expires_at: When the tunnel will be blocked, None while it is not up.
         next_attempt: When the initiator rotates next, None if it does not.
+        without_qkd: Why epochs lack the QKD key that is wanted, None if they do not.
     """
 
     __slots__ = (
@@ -97,6 +99,7 @@ class TunnelRotation:
         "phase",
         "reason",
         "rotations",
+        "without_qkd",
     )
 
     def __init__(
@@ -137,6 +140,7 @@ class TunnelRotation:
         self.reason = "not started"
         self.epochs: dict[int, Epoch] = {}
         self.current: Epoch | None = None
+        self.without_qkd: str | None = None
         self.rotations = 0
         self.failures = 0
         self.failures_in_row = 0
@@ -226,8 +230,17 @@ class TunnelRotation:
         sources: tuple[str, ...],
         key_id: UUID | None,
         now: float,
+        without_qkd: str = "",
     ) -> None:
-        """Note that an epoch is committed and sending uses it."""
+        """Note that an epoch is committed and sending uses it.
+
+        Args:
+            number: The epoch.
+            sources: What its keys mix.
+            key_id: The QKD key it mixes, or None.
+            now: Current time, monotonic seconds.
+            without_qkd: Why it mixes none, one line for the operator.
+        """
         self.prepared(number)
         epoch = self.epochs[number]
         epoch.move(EpochPhase.COMMITTED)
@@ -252,8 +265,16 @@ class TunnelRotation:
         self._events.append(EpochCommittedHere(self.name, number, sources, key_id))
         if not was_up:
             self._events.append(TunnelUp(self.name, number))
-        if self._qkd_wanted and key_id is None:
-            self._events.append(QKDMissing(self.name, number))
+        self._note_qkd(number, mixed=key_id is not None, reason=without_qkd)
+
+    def _note_qkd(self, number: int, *, mixed: bool, reason: str) -> None:
+        """Say when epochs begin, and cease, to lack a fresh QKD key."""
+        before = self.without_qkd
+        self.without_qkd = None if mixed or not self._qkd_wanted else reason
+        if self.without_qkd is not None and self.without_qkd != before:
+            self._events.append(QKDMissing(self.name, number, self.without_qkd))
+        elif mixed and before is not None:
+            self._events.append(QKDRestored(self.name, number))
 
     def failed(
         self, reason: str, detail: str, *, now: float, key_spent: bool = False
