@@ -182,6 +182,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.path.mkdir()
         self.pool = open_pool(self.path)
         self.waiting: dict[int, tuple[str, int]] = {}
+        self.delivered: list[tuple[int, str]] = []
         self.next = 0
 
     def teardown(self) -> None:
@@ -207,8 +208,7 @@ class PoolMachine(RuleBasedStateMachine):
         if all(entry is not None and entry[0] == slave for entry in held):
             sizes = self.pool.deliver(slave, "a", alices(*asked))
             assert sizes == [entry[1] for entry in held if entry]
-            for index in asked:
-                del self.waiting[index]
+            self.take(asked)
         else:
             with pytest.raises((NotFoundError, NotNamedError)):
                 self.pool.deliver(slave, "a", alices(*asked))
@@ -219,8 +219,27 @@ class PoolMachine(RuleBasedStateMachine):
             mine = [i for i, (named, _) in self.waiting.items() if named == slave]
             if mine:
                 assert len(self.pool.deliver(slave, "a", alices(*mine))) == len(mine)
-                for index in mine:
-                    del self.waiting[index]
+                self.take(mine)
+
+    def take(self, indexes: list[int]) -> None:
+        for index in indexes:
+            slave, _ = self.waiting.pop(index)
+            self.delivered.append((index, slave))
+
+    @rule(place=st.integers(0, 100))
+    def fetch_one(self, place: int) -> None:
+        if self.waiting:
+            index = sorted(self.waiting)[place % len(self.waiting)]
+            slave, size = self.waiting[index]
+            assert self.pool.deliver(slave, "a", alices(index)) == [size]
+            self.take([index])
+
+    @rule(place=st.integers(0, 100))
+    def fetch_again(self, place: int) -> None:
+        if self.delivered:
+            index, slave = self.delivered[place % len(self.delivered)]
+            with pytest.raises(NotFoundError):
+                self.pool.deliver(slave, "a", alices(index))
 
     @rule()
     def restart(self) -> None:
