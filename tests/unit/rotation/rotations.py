@@ -63,11 +63,17 @@ class Stepped:
         self.now = until
         return new
 
-    def commit(self, number: int, key_id: UUID | None = KEY_ID) -> list[Action]:
+    def commit(
+        self, number: int, key_id: UUID | None = KEY_ID, *, without_qkd: str = ""
+    ) -> list[Action]:
         """Say that an epoch was prepared and committed."""
         self.rotation.prepared(number)
         self.rotation.committed(
-            number, sources=("x25519",), key_id=key_id, now=self.now
+            number,
+            sources=("x25519",),
+            key_id=key_id,
+            now=self.now,
+            without_qkd=without_qkd,
         )
         return self.collect()
 

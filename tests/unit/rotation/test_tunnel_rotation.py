@@ -20,6 +20,7 @@ from gateway.rotation.events import (
     EpochInForce,
     EpochRetired,
     QKDMissing,
+    QKDRestored,
     RotationFailed,
     TunnelBlocked,
     TunnelUp,
@@ -78,11 +79,27 @@ def _retired(actions: list[Action]) -> list[int]:
     return [action.epoch for action in actions if isinstance(action, RetireEpoch)]
 
 
-def test_an_epoch_without_a_qkd_key_is_said_so() -> None:
+def _qkd_events(end: Stepped) -> list[object]:
+    return [one for one in end.events if isinstance(one, QKDMissing | QKDRestored)]
+
+
+def test_lack_of_qkd_keys_is_said_when_it_changes() -> None:
     end = Stepped(initiator=True)
     end.up()
-    end.commit(1, key_id=None)
-    assert QKDMissing("paris", 1) in end.events
+    end.commit(1)
+    assert not _qkd_events(end)
+    end.commit(2, key_id=None, without_qkd="no key in stock")
+    end.commit(3, key_id=None, without_qkd="no key in stock")
+    end.commit(4, key_id=None, without_qkd="the peer offered none")
+    assert end.rotation.without_qkd == "the peer offered none"
+    end.commit(5)
+    end.commit(6)
+    assert _qkd_events(end) == [
+        QKDMissing("paris", 2, "no key in stock"),
+        QKDMissing("paris", 4, "the peer offered none"),
+        QKDRestored("paris", 5),
+    ]
+    assert end.rotation.without_qkd is None
 
 
 def phase(end: Stepped) -> TunnelPhase:
