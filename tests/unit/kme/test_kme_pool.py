@@ -256,7 +256,7 @@ def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_POOLS", str(tmp_path))
     run_state_machine_as_test(
         PoolMachine,
-        settings=settings(max_examples=20, stateful_step_count=20, deadline=None),
+        settings=settings(max_examples=60, stateful_step_count=30, deadline=None),
     )
 
 
