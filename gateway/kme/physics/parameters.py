@@ -1,6 +1,5 @@
 """What a simulated fibre link is made of: fibre, boxes, post-processing, troubles."""
 
-import math
 from dataclasses import dataclass, fields
 
 from gateway.errors import QuantumLinkError
@@ -30,7 +29,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gate_width": (1e-12, 1e-3),
     "dead_time": (0.0, 1e-3),
     "afterpulse_probability": (0.0, 0.2),
-    "misalignment_error": (0.0, 0.5),
+    "misalignment_error": (0.0, 0.25),
     "signal_intensity": (0.01, 2.0),
     "decoy_intensity": (0.001, 1.0),
     "weak_decoy_intensity": (0.0, 1.0),
@@ -152,7 +151,7 @@ class FibreParameters:
 
     def _contradictions(self) -> list[str]:
         problems = []
-        if self.block_size != math.floor(self.block_size):
+        if not float(self.block_size).is_integer():
             problems.append("block_size is not a whole number")
         if self.total_loss_db is None and not self.loss_db <= MAX_LOSS:
             problems.append(f"the loss is {self.loss_db:g} dB, not 0 to {MAX_LOSS:g}")

@@ -21,8 +21,12 @@ _FULL_ATTACK_ERROR = 0.25
 """Of sifted bits that were intercepted and resent: half were measured in the wrong
 basis, and half of those come out wrong."""
 
-_BISECTIONS = 40
-"""Halvings of 0 to 0.5: far below what a block's statistics can tell apart."""
+_MAX_MISALIGNMENT = 0.4
+"""What a QBER is traced back to at most: close to a half the package may round an error
+rate beyond it, which it refuses, and key is out of reach long before."""
+
+_BISECTIONS = 24
+"""Halvings of 0 to 0.5: below what the statistics of the largest block tell apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +149,9 @@ def _misalignment(parameters: FibreParameters, qber: float) -> float:
     """Return the misalignment that would show this QBER: one is affine in the other."""
     none, quarter = _affine_qber(parameters)
     if quarter <= none:
-        return 0.5  # Dark counts only: no misalignment can be seen, nor any key be had.
-    return min(max((qber - none) / (quarter - none) * 0.25, 0.0), 0.5)
+        return _MAX_MISALIGNMENT  # Nothing but dark counts: there is no key anyway.
+    traced = (qber - none) / (quarter - none) * 0.25
+    return min(max(traced, 0.0), _MAX_MISALIGNMENT)
 
 
 @lru_cache(maxsize=64)
