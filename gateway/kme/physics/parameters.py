@@ -14,6 +14,10 @@ MAX_BLOCK = 1_000_000_000
 MAX_LOSS = 100.0
 """Decibels: beyond 50 or so no light is left to tell from dark counts."""
 
+MAX_DARK_PROBABILITY = 0.1
+"""Dark counts in one gate: with more, half of what a detector sees is no light even at
+no loss."""
+
 MIN_TIME_BETWEEN_FAILURES = 60.0
 """Seconds: a link that fails more often never gets a block through."""
 
@@ -157,6 +161,8 @@ class FibreParameters:
             problems.append(f"the loss is {self.loss_db:g} dB, not 0 to {MAX_LOSS:g}")
         if not self.gate_width * self.clock_rate <= 1.0:
             problems.append("gate_width is longer than from one pulse to the next")
+        if not self.dark_count_rate * self.gate_width <= MAX_DARK_PROBABILITY:
+            problems.append("dark_count_rate fills more than a tenth of the gates")
         if not self.weak_decoy_intensity < self.decoy_intensity:
             problems.append("weak_decoy_intensity is not below decoy_intensity")
         decoys = self.decoy_intensity + self.weak_decoy_intensity

@@ -42,6 +42,7 @@ def test_every_problem_is_named_at_once() -> None:
     [
         ({"length_km": 480.0}, "the loss is 102.8 dB"),
         ({"gate_width": 1.1e-8}, "longer than from one pulse"),
+        ({"dark_count_rate": 1e7, "gate_width": 1e-8 + 1e-12}, "tenth of the gates"),
         ({"decoy_intensity": 0.1, "weak_decoy_intensity": 0.1}, "not below decoy"),
         ({"decoy_intensity": 0.3, "weak_decoy_intensity": 0.12}, "decoys' intensities"),
         ({"signal_probability": 0.5, "decoy_probability": 0.5}, "leave no rest"),
