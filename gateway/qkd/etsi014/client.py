@@ -1,0 +1,299 @@
+"""One KME by ETSI GS QKD 014 V1.1.1."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+from gateway.config.model import KMEConfig
+from gateway.errors import SourceFault
+from gateway.qkd.base import Delivery, KMEStatus
+from gateway.qkd.etsi014.container import Contents, decode_container
+from gateway.qkd.etsi014.fetching import Fetch
+from gateway.qkd.etsi014.requests import (
+    EncKeys,
+    dec_keys_request,
+    enc_keys_request,
+    status_request,
+)
+from gateway.qkd.etsi014.status import KEY_BITS, Standing, decode_status
+from gateway.qkd.etsi014.verdicts import (
+    DEC_KEYS,
+    ENC_KEYS,
+    STATUS,
+    judge,
+    trouble_from,
+)
+from gateway.qkd.http.credentials import Credentials
+from gateway.qkd.http.notes import Notes
+from gateway.qkd.http.retry import Caller, Patience
+from gateway.qkd.http.session import Answer, KMESession, Request
+from gateway.qkd.http.trouble import Trouble
+
+LIMITS_KEPT: Final = 600.0
+"""Seconds for which a KME's limits are believed: its operator may change them."""
+
+STATUS_KEPT: Final = 5.0
+"""Seconds for which a good status speaks for the calls around it."""
+
+_METHOD_NOT_ALLOWED = 405
+_OK = 200
+
+_WITHOUT_STATUS = frozenset(
+    {SourceFault.REJECTED, SourceFault.MALFORMED, SourceFault.OVERSIZED}
+)
+"""What a KME answers that has no status call, or a broken one: keys are there still."""
+
+
+class ETSI014Client:
+    """A `gateway.qkd.base.KeyClient` for one KME.
+
+    Args:
+        link: The link's name.
+        config: As whom to ask, how much at once, how long to wait.
+        url: The KME's base URL.
+        credentials: The TLS contexts.
+        patience: How to wait between tries.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        link: str,
+        config: KMEConfig,
+        url: str,
+        credentials: Credentials,
+        patience: Patience | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link = link
+        self._config = config
+        self._session = KMESession(url, credentials, config.timeout)
+        self._caller = Caller(
+            self._session.source, config.timeout, patience or Patience()
+        )
+        self._clock = clock
+        self._by_get = False
+        self._has_served = False
+        self._notes = Notes()
+        self._standing: Standing | None = None
+        self._standing_until = float("-inf")
+        self._well_until = float("-inf")
+
+    @property
+    def link(self) -> str:
+        """Name of the link."""
+        return self._link
+
+    @property
+    def source(self) -> str:
+        """The KME's URL, as errors name it."""
+        return self._session.source
+
+    @property
+    def description(self) -> str:
+        """Protocol, KME and SAE IDs."""
+        ours, peer = self._config.sae_id, self._config.peer_sae_id
+        return f"ETSI GS QKD 014 at {self.source}, {ours} with {peer}"
+
+    async def get_keys(self, count: int) -> Delivery:
+        """Draw up to `count` new keys; see `gateway.qkd.base.KeyClient`."""
+        if count < 1:
+            return Delivery(())
+        number = min(count, self._config.batch)
+        contents = await self._caller.run(
+            ENC_KEYS, lambda: self._draw(number), draws=True
+        )
+        return Delivery(contents.keys, refused=contents.refused)
+
+    async def enc_keys(self, wanted: EncKeys) -> Contents:
+        """Make one key request as it stands, with extensions and further SAEs (6.2).
+
+        Raises:
+            KeySourceError: As for `get_keys`.
+        """
+        return await self._caller.run(
+            ENC_KEYS, lambda: self._draw_once(wanted, is_last=True), draws=True
+        )
+
+    async def get_keys_with_ids(self, key_ids: Sequence[UUID]) -> Delivery:
+        """Fetch keys by key_ID; see `gateway.qkd.base.KeyClient`."""
+        wanted = tuple(dict.fromkeys(key_ids))
+        if not wanted:
+            return Delivery(())
+        most = await self._caller.run(DEC_KEYS, self._most_per_call)
+        fetch = Fetch(self.source, wanted[:most], lambda: self._by_get)
+        await fetch.run(
+            lambda part: self._caller.run(DEC_KEYS, lambda: self._fetch(part)),
+            self._caller.deadline,
+        )
+        return fetch.delivery()
+
+    async def get_status(self) -> KMEStatus:
+        """Ask the KME how it stands."""
+        standing = await self._caller.run(STATUS, self._ask_status)
+        return KMEStatus(
+            source=self.source,
+            source_kme_id=standing.source_kme_id,
+            target_kme_id=standing.target_kme_id,
+            key_size=standing.key_size or KEY_BITS,
+            stored_key_count=standing.stored_key_count,
+            max_key_count=standing.max_key_count,
+            max_key_per_request=standing.max_key_per_request or self._config.batch,
+            notes=(*standing.notes, *self._notes),
+            certificate_expires=self._session.credentials.expires,
+        )
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._session.close()
+
+    async def _ask_status(self) -> Standing:
+        answer = await self._session.exchange(status_request(self._config.peer_sae_id))
+        if answer.status != _OK:
+            verdict = judge(STATUS, answer.status, answer.said)
+            raise trouble_from(answer, verdict.fault)
+        self._look_at(answer)
+        standing = decode_status(
+            answer.members, self._config.sae_id, self._config.peer_sae_id
+        )
+        self._standing = standing
+        self._standing_until = self._clock() + LIMITS_KEPT
+        self._well_until = self._clock() + STATUS_KEPT
+        return standing
+
+    async def _limits(self) -> Standing | None:
+        """Return what the KME said of its limits lately; None if it won't say."""
+        if self._clock() < self._standing_until:
+            return self._standing
+        try:
+            return await self._ask_status()
+        except Trouble as trouble:
+            if trouble.fault not in _WITHOUT_STATUS:
+                trouble.is_carried_out = False  # no key was asked for yet
+                raise
+            self._notes.add(f"answers no usable status: {trouble.message}")
+        self._standing = None
+        self._standing_until = self._clock() + LIMITS_KEPT
+        return None
+
+    async def _most_per_call(self) -> int:
+        standing = await self._limits()
+        told = standing.max_key_per_request if standing else None
+        return min(self._config.batch, told or self._config.batch)
+
+    async def _draw(self, count: int) -> Contents:
+        number = min(count, await self._most_per_call())
+        standing = self._standing
+        size: int | None = KEY_BITS
+        if standing is not None:
+            if not standing.serves_our_size:
+                raise Trouble(
+                    SourceFault.REJECTED,
+                    f"the KME serves no keys of {KEY_BITS} bits",
+                    "set key sizes at the KME: min_key_size to max_key_size",
+                    is_carried_out=False,
+                )
+            size = None if standing.key_size == KEY_BITS else KEY_BITS
+        try:
+            return await self._draw_once(EncKeys(number, size))
+        except _FewerError as fewer:
+            number = fewer.stored
+        return await self._draw_once(EncKeys(number, size), is_last=True)
+
+    async def _draw_once(self, wanted: EncKeys, *, is_last: bool = False) -> Contents:
+        answer = await self._exchange(
+            lambda by_get: enc_keys_request(
+                self._config.peer_sae_id, wanted, by_get=by_get
+            ),
+            can_get=wanted.fits_get,
+        )
+        if answer.status != _OK:
+            raise await self._enc_keys_trouble(answer, wanted.number, is_last=is_last)
+        contents = self._contents(answer, wanted.number, None)
+        if not contents.keys and not contents.refused:
+            raise Trouble(
+                SourceFault.EMPTY, "the answer holds no key", is_carried_out=False
+            )
+        return contents
+
+    async def _enc_keys_trouble(
+        self, answer: Answer, number: int, *, is_last: bool
+    ) -> Trouble:
+        verdict = judge(ENC_KEYS, answer.status, answer.said)
+        fault = verdict.fault
+        if verdict.doubtful or (fault is SourceFault.EMPTY and number > 1):
+            stored = await self._stored()
+            if stored == 0:
+                fault = SourceFault.EMPTY
+            elif stored is not None and stored < number and not is_last:
+                return _FewerError(stored)
+        if fault is SourceFault.REJECTED:
+            self._standing_until = float("-inf")  # its limits may be others now
+        return trouble_from(answer, fault)
+
+    async def _stored(self) -> int | None:
+        """Ask how many keys there are; None if that is not told."""
+        try:
+            return (await self._ask_status()).stored_key_count
+        except Trouble as trouble:
+            if trouble.fault is SourceFault.UNAUTHORIZED:
+                raise
+            return None
+
+    async def _fetch(self, part: Sequence[UUID]) -> Contents:
+        answer = await self._exchange(
+            lambda by_get: dec_keys_request(
+                self._config.peer_sae_id, part, by_get=by_get
+            ),
+            can_get=len(part) == 1,
+        )
+        if answer.status == _OK:
+            return self._contents(answer, len(part), frozenset(part))
+        verdict = judge(DEC_KEYS, answer.status, answer.said)
+        if verdict.doubtful and self._clock() >= self._well_until:
+            # Whether it is the keys or us: who gets a status is known to the KME.
+            try:
+                await self._ask_status()
+            except Trouble as trouble:
+                if trouble.fault not in _WITHOUT_STATUS or not self._has_served:
+                    raise
+        raise trouble_from(answer, verdict.fault)
+
+    def _contents(
+        self, answer: Answer, asked: int, key_ids: frozenset[UUID] | None
+    ) -> Contents:
+        self._look_at(answer)
+        contents = decode_container(answer.members, asked, key_ids)
+        self._notes.add(*contents.notes)
+        self._has_served = True
+        return contents
+
+    async def _exchange(
+        self, request: Callable[[bool], Request], *, can_get: bool
+    ) -> Answer:
+        """Ask by POST, or by GET where the KME knows nothing else."""
+        if self._by_get and can_get:
+            answer = await self._session.exchange(request(True))  # noqa: FBT003
+            if answer.status != _METHOD_NOT_ALLOWED:
+                return answer
+            self._by_get = False
+        answer = await self._session.exchange(request(False))  # noqa: FBT003
+        if answer.status == _METHOD_NOT_ALLOWED:
+            self._by_get = True
+            self._notes.add("refuses POST; asked by GET")
+            if can_get:
+                return await self._session.exchange(request(True))  # noqa: FBT003
+        return answer
+
+    def _look_at(self, answer: Answer) -> None:
+        if not answer.is_json:
+            self._notes.add("its media type is not application/json")
+
+
+class _FewerError(Trouble):
+    """Raised when the KME has some keys, but fewer than were asked for."""
+
+    def __init__(self, stored: int) -> None:
+        super().__init__(SourceFault.EMPTY, "", is_carried_out=False)
+        self.stored = stored

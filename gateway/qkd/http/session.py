@@ -1,0 +1,234 @@
+"""One HTTP exchange with one KME: bounded, without redirects, proxies or surprises."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from gateway.errors import SourceFault
+from gateway.qkd.http.credentials import Credentials, wall_clock
+from gateway.qkd.http.limits import (
+    BODY_BASE,
+    CONNECT_TIMEOUT,
+    KEEP_ALIVE,
+    MAX_CONNECTIONS,
+    MAX_RETRY_AFTER,
+)
+from gateway.qkd.http.strict_json import parse_json_object
+from gateway.qkd.http.translate import trouble_of
+from gateway.qkd.http.trouble import Trouble, malformed
+from gateway.qkd.http.wording import message_of
+
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "User-Agent": "qkd-gateway",
+}
+
+_OK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        method: ``GET`` or ``POST``.
+        path: Path and query below the KME's base URL, encoded.
+        body: JSON, or None.
+        max_body: Most bytes of the answer's body.
+    """
+
+    method: str
+    path: str
+    body: bytes | None = None
+    max_body: int = BODY_BASE
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was answered.
+
+    Attributes:
+        status: HTTP status.
+        members: The JSON object; empty for an error whose body is none.
+        said: The ``message`` of an error, raw, or an empty string.
+        retry_after: Seconds the KME asked us to wait, or None.
+        is_json: Whether the media type says JSON.
+    """
+
+    status: int
+    members: Mapping[str, Any] = field(repr=False)
+    said: str = field(repr=False)
+    retry_after: float | None
+    is_json: bool
+
+
+class KMESession:
+    """Connections to one KME, kept and reused.
+
+    Args:
+        url: The KME's base URL, ``https://host:port``.
+        credentials: The TLS contexts; a renewed one opens new connections.
+        timeout: Seconds an exchange may take.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, timeout: float) -> None:
+        self._base = url.rstrip("/")
+        self._credentials = credentials
+        self._timeout = timeout
+        self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
+        self.source = source_of(url)
+
+    @property
+    def credentials(self) -> Credentials:
+        """The TLS contexts."""
+        return self._credentials
+
+    async def exchange(self, request: Request) -> Answer:
+        """Send a request and read the whole answer.
+
+        Raises:
+            Trouble: Whatever went wrong; a status that is no success is none.
+        """
+        progress = SimpleNamespace(is_reused=False, is_answered=False)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._exchange(request, progress)
+        except Trouble:
+            raise
+        except Exception as error:  # noqa: BLE001  # hostile bytes: anything surfaces
+            trouble = trouble_of(error, is_answered=progress.is_answered)
+        trouble.is_stale = (
+            progress.is_reused
+            and not progress.is_answered
+            and trouble.fault is SourceFault.UNREACHABLE
+        )
+        raise trouble
+
+    async def close(self) -> None:
+        """Close all connections; further exchanges fail."""
+        self._is_closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def _exchange(self, request: Request, progress: SimpleNamespace) -> Answer:
+        material = await self._credentials.current()
+        headers = {"Content-Type": "application/json"} if request.body else {}
+        async with self._opened().request(
+            request.method,
+            URL(self._base + request.path, encoded=True),
+            data=request.body,
+            headers=headers,
+            ssl=material.context,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        ) as response:
+            progress.is_answered = True
+            body = await _read_body(response, request.max_body)
+            return _answer_of(response, body)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise Trouble(SourceFault.UNREACHABLE, "closed", is_carried_out=False)
+        if self._session is None:
+            trace = aiohttp.TraceConfig()
+            trace.on_connection_reuseconn.append(_note_reuse)
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=MAX_CONNECTIONS,
+                    keepalive_timeout=KEEP_ALIVE,
+                    resolver=aiohttp.ThreadedResolver(),  # as all else here: libc's
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=_HEADERS,
+                timeout=aiohttp.ClientTimeout(
+                    sock_connect=min(CONNECT_TIMEOUT, self._timeout / 2)
+                ),
+                auto_decompress=False,
+                trust_env=False,
+                trace_configs=[trace],
+            )
+        return self._session
+
+
+def source_of(url: str) -> str:
+    """Return a KME's URL without path, user or query, as errors name it."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}"
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    _params: aiohttp.TraceConnectionReuseconnParams,
+) -> None:
+    context.trace_request_ctx.is_reused = True
+
+
+async def _read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        response.close()
+        raise malformed("the answer is compressed, though that was not asked for")
+    body = bytearray()
+    is_over = (response.content_length or 0) > limit
+    while not is_over and (chunk := await response.content.readany()):
+        body += chunk
+        is_over = len(body) > limit
+    if is_over:
+        response.close()
+        raise Trouble(SourceFault.OVERSIZED, f"the answer is longer than {limit} bytes")
+    return bytes(body)
+
+
+def _answer_of(response: aiohttp.ClientResponse, body: bytes) -> Answer:
+    status = response.status
+    is_json = response.content_type in {"application/json", "text/json"}
+    if status == _OK:
+        return Answer(status, parse_json_object(body), "", None, is_json)
+    if not 400 <= status < 600:  # noqa: PLR2004  # the classes of HTTP
+        hint = ""
+        if 300 <= status < 400:  # noqa: PLR2004
+            hint = "redirects are not followed: configure the KME's own URL"
+        raise malformed(f"HTTP {status}, which no KME answers", hint)
+    members: Mapping[str, Any] = {}
+    try:
+        members = parse_json_object(body)
+    except Trouble:
+        members = {}
+    wait = _retry_after(response.headers.get("Retry-After", ""))
+    return Answer(status, members, message_of(members), wait, is_json)
+
+
+def _retry_after(value: str) -> float | None:
+    """Read ``Retry-After``, seconds or a date (RFC 9110, 10.2.3)."""
+    text = value.strip()
+    seconds: float | None = None
+    if text.isascii() and text.isdigit():
+        seconds = float(text[:12])
+    elif text:
+        try:
+            date = parsedate_to_datetime(text)
+        except (ValueError, OverflowError):
+            return None
+        seconds = _seconds_until(date)
+    if seconds is None:
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _seconds_until(date: datetime) -> float:
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return (aware - wall_clock()).total_seconds()
