@@ -93,10 +93,9 @@ class FibreLink:
         """
         if self._now is None:
             self._now = now
-        passed = min(max(0.0, now - self._now), MAX_CATCH_UP)
+        self._owed += max(0.0, now - self._now) * self._scale
+        self._owed = min(self._owed, MAX_CATCH_UP * self._scale)
         self._now = max(now, self._now)
-        most = MAX_CATCH_UP * self._scale
-        self._owed = min(self._owed + passed * self._scale, most)
         until = self._time + self._owed
         done: list[FibreBlock] = []
         while self._time < until and len(done) < MAX_BLOCKS:

@@ -64,6 +64,15 @@ def test_a_timid_eavesdropper_costs_key_but_raises_no_alarm(fraction: float) -> 
     assert link.status().secret_rate == tapped.secret_rate
 
 
+def test_key_that_could_still_be_made_is_not_once_the_alarm_is_on() -> None:
+    link = make()
+    link.intercept(0.08)
+    assert operation(REDU, 0.08).secret_rate > 0.0
+    assert link.status().secret_rate == 0.0
+    assert [block.secret_bits for block in run(link, 0.0, 2.5 * PERIOD)] == [0, 0]
+    assert link.status().state is LinkState.EAVESDROPPED
+
+
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, math.nan])
 def test_only_fractions_can_be_intercepted(fraction: float) -> None:
     with pytest.raises(QuantumLinkError, match="nobody intercepts"):
