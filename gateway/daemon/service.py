@@ -8,7 +8,6 @@ tried again, and shown as a fault.
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -138,7 +137,7 @@ class Service:
             self.store,
             self.store_worker,
             send=self._send_about_stock,
-            clock=time.monotonic,
+            clock=_loop_time,
             control_mtu=config.control_mtu,
         )
         self.links.configure(config.links)
@@ -489,6 +488,10 @@ class Service:
         while interval is not None:
             self.notifier.watchdog()
             await asyncio.sleep(interval)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _host(address: object) -> object:

@@ -26,7 +26,9 @@ class Worker:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._under_way: set[Future[Any]] = set()
 
-    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async def run(
+        self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Return what the call returns, or raise what it raises."""
         future = self._pool.submit(call, *args, **kwargs)
         self._under_way.add(future)
@@ -36,7 +38,7 @@ class Worker:
         return await asyncio.wrap_future(future)
 
     async def run_quick(
-        self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+        self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Do the same for a call that does not wait: here, if the thread is idle."""
         if self._under_way:

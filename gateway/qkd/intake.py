@@ -26,7 +26,7 @@ class RunBlocking(Protocol):
     """Runs a blocking call of the store where it may block."""
 
     def __call__(
-        self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+        self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
     ) -> Awaitable[R]:
         """Return what the call returns, or raise what it raises."""
 
