@@ -17,18 +17,18 @@ from gateway.qkd.etsi014.requests import (
     status_request,
 )
 from gateway.qkd.etsi014.status import KEY_BITS, Standing, decode_status
-from gateway.qkd.etsi014.verdicts import (
+from gateway.qkd.http.credentials import Credentials
+from gateway.qkd.http.notes import Notes
+from gateway.qkd.http.retry import Caller, Patience
+from gateway.qkd.http.session import Answer, KMESession, Request
+from gateway.qkd.http.trouble import Trouble
+from gateway.qkd.http.verdicts import (
     DEC_KEYS,
     ENC_KEYS,
     STATUS,
     judge,
     trouble_from,
 )
-from gateway.qkd.http.credentials import Credentials
-from gateway.qkd.http.notes import Notes
-from gateway.qkd.http.retry import Caller, Patience
-from gateway.qkd.http.session import Answer, KMESession, Request
-from gateway.qkd.http.trouble import Trouble
 
 LIMITS_KEPT: Final = 600.0
 """Seconds for which a KME's limits are believed: its operator may change them."""

@@ -15,7 +15,7 @@ from uuid import UUID
 from gateway.errors import KeySourceError, SourceFault
 from gateway.qkd.base import Delivery
 from gateway.qkd.etsi014.container import Contents
-from gateway.qkd.etsi014.verdicts import DEC_KEYS
+from gateway.qkd.http.verdicts import DEC_KEYS
 
 if TYPE_CHECKING:
     from gateway.keystore.base import NewKey, Refusal

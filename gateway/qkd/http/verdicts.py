@@ -4,7 +4,8 @@ V1.1.1 has 400, 401 and 503, and one of five messages with 400. In the field a c
 key is answered with 400, 404, 409 or 410, an expired one with 403, an empty pool with
 400 or 503, a bad parameter with 400 or 422, a wrong certificate with 400, 401, 403 or
 404. So the message is read first, then the status; where neither tells, the verdict is
-doubtful, and the client asks for the status of the link before it decides.
+doubtful, and the client asks for the status of the link before it decides. SKIP's few
+statuses mean the same, its call for a key by keyId being a ``dec_keys``.
 """
 
 import re

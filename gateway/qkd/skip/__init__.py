@@ -1,0 +1,1 @@
+"""The client of Cisco's Secure Key Integration Protocol (draft-cisco-skip)."""
