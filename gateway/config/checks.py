@@ -1,5 +1,6 @@
 """What must hold between keys, tunnels and files; each value alone is right by now."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
@@ -112,8 +113,10 @@ def check_together(
 ) -> None:
     """Check tunnels against each other; `refuse` takes the tunnel's name first."""
     by_interface: dict[str, str] = {}
+    by_link: dict[str, TunnelConfig] = {}
     remote: list[tuple[Network, str]] = []
     for tunnel in tunnels:
+        _check_link_shared(tunnel, by_link, refuse)
         other = by_interface.setdefault(tunnel.interface, tunnel.name)
         if other != tunnel.name:
             refuse(
@@ -131,6 +134,29 @@ def check_together(
                 "prefixes that lead through one tunnel",
                 f"{narrow} of tunnel {second} and {wide} of tunnel {first}",
             )
+
+
+def _check_link_shared(
+    tunnel: TunnelConfig,
+    by_link: dict[str, TunnelConfig],
+    refuse: Callable[[str, str, str, str], None],
+) -> None:
+    """Refuse a link to two peers: one of them would use keys that the other has."""
+    if tunnel.link is None or tunnel.qkd is QKDPolicy.OFF:
+        return
+    if tunnel.peer_identity == tunnel.source_file:
+        return  # no peer was named, which has been said
+    first = by_link.setdefault(tunnel.link, tunnel)
+    # By name alone, since nothing is opened here; "a/../b" and "b" are the same name.
+    if os.path.normpath(first.peer_identity) != os.path.normpath(tunnel.peer_identity):
+        refuse(
+            tunnel.name,
+            "link",
+            f"a link of its own, or the peer file of tunnel {first.name}: a QKD link "
+            "has two ends",
+            f"{tunnel.link} with peer {tunnel.peer_identity}, and in tunnel "
+            f"{first.name} with peer {first.peer_identity}",
+        )
 
 
 def check_ports(

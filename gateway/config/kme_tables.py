@@ -92,21 +92,20 @@ def _parse_urls(value: object) -> tuple[str, ...]:
     )
     if not 1 <= len(values) <= MAX_URLS:
         raise BadValueError(f"1 to {MAX_URLS} URLs", f"{len(values)}")
-    if len(set(values)) != len(values):
-        raise BadValueError("each KME once", show(value))
     return values
 
 
 def _parse_url(value: object) -> str:
     expected = 'a URL like "https://kme.example:443"'
+    if isinstance(value, str) and "@" in value:
+        # Before anything else, so that no other message repeats what it hides.
+        raise BadValueError(expected, "one with a user name or password (hidden)")
     text = parse_text(value)
     try:
         parts = urlsplit(text)
         port = parts.port
     except ValueError:
         raise BadValueError(expected, show(value)) from None
-    if parts.username is not None or parts.password is not None:
-        raise BadValueError(expected, "one with a user name or password (hidden)")
     plain = not (parts.query or parts.fragment)
     if parts.scheme != "https" or not parts.hostname or not plain or port == 0:
         raise BadValueError(expected, show(value))

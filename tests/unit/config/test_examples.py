@@ -35,7 +35,11 @@ def test_hub(tmp_path: Path) -> None:
     config = load_example("hub/gateway.toml", tmp_path)
     assert list(config.tunnels) == ["annex", "harbour", "overseas"]
     assert config.tunnels["overseas"].qkd is QKDPolicy.PREFERRED
-    assert set(config.links) == {"metro-fibre", "satellite"}
+    assert set(config.links) == {"annex-fibre", "harbour-fibre", "satellite"}
+    kme = config.links["annex-fibre"].kme
+    assert kme is not None
+    assert kme.urls == ("https://kme-1.example.org", "https://kme-2.example.org")
+    assert kme.private_key == tmp_path / "configs/hub/kme/hub.key"
 
 
 def test_two_sites_mirror_each_other(tmp_path: Path) -> None:

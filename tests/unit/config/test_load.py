@@ -371,6 +371,47 @@ def test_two_tunnels_on_one_interface(write: Write) -> None:
     assert only_problem(path).key == "tunnels.rome.interface"
 
 
+LINK = '[links.fibre]\nsource = "file"\n'
+WITH_LINK = TUNNEL.replace('qkd = "off"', 'link = "fibre"')
+
+
+def another(peer: str, extra: str = "") -> str:
+    rome = WITH_LINK.replace("[tunnels.paris]", "[tunnels.rome]")
+    rome = rome.replace("10.2.", "10.3.").replace("peers/paris.pub", peer)
+    return rome + extra
+
+
+@pytest.mark.parametrize("peer", ["peers/paris.pub", "./tunnels.d/../peers/paris.pub"])
+def test_two_tunnels_to_one_peer_share_a_link(write: Write, peer: str) -> None:
+    config = load_config(write(MINIMAL + LINK + WITH_LINK + another(peer)))
+    assert {tunnel.link for tunnel in config.tunnels.values()} == {"fibre"}
+
+
+def test_a_link_has_two_ends(write: Write) -> None:
+    path = write(MINIMAL + LINK + WITH_LINK, b=another("peers/rome.pub"))
+    problem = only_problem(path)
+    here = path.parent
+    assert str(problem) == (
+        f"{here}/tunnels.d/b.toml:5: tunnels.rome.link: expected a link of its own, or "
+        "the peer file of tunnel paris: a QKD link has two ends, found fibre with peer "
+        f"{here}/tunnels.d/peers/rome.pub, and in tunnel paris with peer "
+        f"{here}/peers/paris.pub"
+    )
+
+
+def test_a_tunnel_that_uses_no_keys_takes_no_end_of_a_link(write: Write) -> None:
+    rome = another("peers/rome.pub", 'qkd = "off"\n')
+    for first, second in ((WITH_LINK, rome), (rome, WITH_LINK)):
+        config = load_config(write(MINIMAL + LINK + first + second))
+        assert len(config.tunnels) == 2
+
+
+def test_a_peer_that_is_not_named_is_one_problem(write: Write) -> None:
+    rome = another("x").replace('peer = "x"\n', "")
+    problem = only_problem(write(MINIMAL + LINK + WITH_LINK + rome))
+    assert problem.key == "tunnels.rome.peer"
+
+
 def test_a_broken_file_makes_no_link_look_missing(write: Write) -> None:
     tunnel = TUNNEL.replace('qkd = "off"', 'link = "fibre"')
     problem = only_problem(write("x = \n", a=tunnel))

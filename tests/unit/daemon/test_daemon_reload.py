@@ -183,7 +183,11 @@ async def test_an_identity_that_cannot_be_read_fails_that_tunnel_alone(
     running: Pair,
 ) -> None:
     first, second = running
-    first.tunnel_keys["lyon"] = {**tunnel_keys(first, second, 1), "peer": "missing"}
+    first.tunnel_keys["lyon"] = {
+        **tunnel_keys(first, second, 1),
+        "peer": "missing",
+        "qkd": "off",
+    }
     await reload(first)
     status = await first.status("lyon")
     assert status["state"] == "down"
