@@ -1,4 +1,7 @@
-"""The statements on keys and links; the caller has the lock and the transaction."""
+"""The statements on keys, and the counters that go with them; the caller has the lock.
+
+Statements that change something stand within a `Rows.transaction`.
+"""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -8,29 +11,14 @@ from uuid import UUID
 
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import KEY_SIZE, NewKey
-from gateway.keystore.clock import ClockMark
-from gateway.keystore.rates import Bucket, RateMeter
 from gateway.keystore.sealing import KeySealer
 from gateway.keystore.sqlite_errors import translated
+from gateway.keystore.sqlite_records import Link
 from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
-from gateway.secret import Secret
 
 _REASONS = {UNUSED: "duplicate", CONSUMED: "used", EXPIRED: "expired"}
 
-
-@dataclass(slots=True)
-class Link:
-    """A link the store knows.
-
-    Attributes:
-        id: Its row.
-        name: Its name.
-        meter: Its rates.
-    """
-
-    id: int
-    name: str
-    meter: RateMeter
+_KEYS = "SELECT seq, link, key_id, state, expires, confirmed, sealed FROM key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +31,7 @@ class KeyRow:
         key_id: ETSI GS QKD 014 key_ID.
         state: ``UNUSED``, ``CONSUMED`` or ``EXPIRED``.
         expires: Store milliseconds, or ``NEVER``.
+        confirmed: Whether the peer is known to hold it.
         sealed: Nonce, ciphertext, tag; empty unless unused.
     """
 
@@ -51,6 +40,7 @@ class KeyRow:
     key_id: UUID
     state: int
     expires: int
+    confirmed: bool
     sealed: bytes
 
     def expired(self, now_ms: int) -> bool:
@@ -58,17 +48,18 @@ class KeyRow:
         return self.expires != NEVER and self.expires <= now_ms
 
 
-def _row(values: tuple[int, int, bytes, int, int, bytes | None]) -> KeyRow:
-    seq, link, key_id, state, expires, sealed = values
-    return KeyRow(seq, link, UUID(bytes=key_id), state, expires, sealed or b"")
+def _row(values: tuple[int, int, bytes, int, int, int, bytes | None]) -> KeyRow:
+    seq, link, key_id, state, expires, confirmed, sealed = values
+    return KeyRow(
+        seq, link, UUID(bytes=key_id), state, expires, confirmed != 0, sealed or b""
+    )
 
 
 class Rows:
-    """Typed access to the tables of one store."""
+    """Typed access to the keys of one store."""
 
-    def __init__(self, connection: sqlite3.Connection, store_id: bytes) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._store_id = store_id
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -82,94 +73,26 @@ class Rows:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
-    def unlock(self, master_key: Secret) -> KeySealer:
-        """Return the sealer, once the master key is checked or, if first, noted."""
-        sealer = KeySealer(master_key, self._store_id)
-        row = self._connection.execute("SELECT value FROM meta WHERE name = 'check'")
-        noted = row.fetchone()
-        if noted is None:
-            self._connection.execute(
-                "INSERT INTO meta VALUES ('check', ?)", (sealer.check_value,)
-            )
-        else:
-            sealer.verify_master_key(bytes(noted[0]))
-        return sealer
-
-    def load_clock(self) -> ClockMark | None:
-        """Return the clock reading last saved."""
-        found = dict(
-            self._connection.execute("SELECT name, value FROM meta").fetchall()
-        )
-        if "clock_ms" not in found:
-            return None
-        return ClockMark(
-            int(found["clock_ms"]), str(found["boot_id"]), int(found["boot_ms"])
-        )
-
-    def save_clock(self, mark: ClockMark) -> None:
-        """Save a clock reading."""
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-            (
-                ("clock_ms", mark.store_ms),
-                ("boot_id", mark.boot_id),
-                ("boot_ms", mark.boot_ms),
-            ),
-        )
-
-    def load_links(self) -> list[Link]:
-        """Return every link with its saved rates."""
-        rows = self._connection.execute("SELECT id, name, created FROM link")
-        return [
-            Link(link_id, name, RateMeter(created, self._load_rates(link_id)))
-            for link_id, name, created in rows.fetchall()
-        ]
-
-    def _load_rates(self, link_id: int) -> list[Bucket]:
-        rows = self._connection.execute(
-            "SELECT bucket, taken_in, consumed FROM rate WHERE link = ?"
-            " ORDER BY bucket",
-            (link_id,),
-        )
-        return [Bucket(*row) for row in rows.fetchall()]
-
-    def save_rates(self, link: Link) -> None:
-        """Replace a link's saved rates."""
-        self._connection.execute("DELETE FROM rate WHERE link = ?", (link.id,))
-        self._connection.executemany(
-            "INSERT INTO rate VALUES (?, ?, ?, ?)",
-            (
-                (link.id, bucket.number, bucket.taken_in, bucket.consumed)
-                for bucket in link.meter.buckets()
-            ),
-        )
-
-    def add_link(self, name: str, now_ms: int) -> Link:
-        """Begin a link."""
-        cursor = self._connection.execute(
-            "INSERT INTO link (name, created) VALUES (?, ?)", (name, now_ms)
-        )
-        return Link(cursor.lastrowid or 0, name, RateMeter(now_ms))
-
-    def counters(self, link: Link) -> tuple[int, int, int, bytes | None]:
-        """Unused, consumed, expired keys of a link, and the newest key_ID."""
-        row: tuple[int, int, int, bytes | None] = self._connection.execute(
-            "SELECT unused, consumed, expired, newest FROM link WHERE id = ?",
-            (link.id,),
-        ).fetchone()
-        return row
-
-    def insert(self, link: Link, key: NewKey, expires: int, sealer: KeySealer) -> str:
+    def insert(
+        self,
+        link: Link,
+        key: NewKey,
+        expires: int,
+        sealer: KeySealer,
+        *,
+        confirmed: bool,
+    ) -> str:
         """Take a key in; return why not, or an empty string."""
         if len(key.key) != KEY_SIZE:
             return "short" if len(key.key) < KEY_SIZE else "long"
         cursor = self._connection.execute(
-            "INSERT INTO key (link, key_id, state, expires, fingerprint, sealed)"
-            " VALUES (?, ?, 0, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO key (link, key_id, state, expires, confirmed, fingerprint,"
+            " sealed) VALUES (?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             (
                 link.id,
                 key.key_id.bytes,
                 expires,
+                confirmed,
                 sealer.fingerprint(key.key),
                 sealer.seal(link.name, key.key_id, expires, key.key),
             ),
@@ -179,46 +102,71 @@ class Rows:
         known = self.find(link, key.key_id)
         return _REASONS[known.state] if known else "same-bytes"
 
-    def count_added(self, link: Link, added: int, newest: UUID) -> None:
+    def count_added(
+        self, link: Link, added: int, newest: UUID, *, confirmed: bool
+    ) -> None:
         """Note keys taken in, in the counters."""
         self._connection.execute(
-            "UPDATE link SET unused = unused + ?, newest = ? WHERE id = ?",
-            (added, newest.bytes, link.id),
+            "UPDATE link SET unused = unused + ?, unconfirmed = unconfirmed + ?,"
+            " newest = ? WHERE id = ?",
+            (added, 0 if confirmed else added, newest.bytes, link.id),
         )
 
     def find(self, link: Link, key_id: UUID) -> KeyRow | None:
         """Return the key of that key_ID, used or not."""
         found = self._connection.execute(
-            "SELECT seq, link, key_id, state, expires, sealed FROM key"
-            " WHERE key_id = ? AND link = ?",
+            _KEYS + " WHERE key_id = ? AND link = ?",
             (key_id.bytes, link.id),
         ).fetchone()
         return _row(found) if found else None
 
     def read(self, seq: int) -> KeyRow:
         """Return one row, which exists since rows are never deleted."""
-        found = self._connection.execute(
-            "SELECT seq, link, key_id, state, expires, sealed FROM key WHERE seq = ?",
-            (seq,),
-        ).fetchone()
+        found = self._connection.execute(_KEYS + " WHERE seq = ?", (seq,)).fetchone()
         if found is None:
             raise KeyStoreError("a row has vanished from the key store")
         return _row(found)
 
-    def unused_after(self, link: Link, seq: int, count: int) -> list[KeyRow]:
+    def unused_after(
+        self, link: Link, seq: int, count: int, *, confirmed: bool
+    ) -> list[KeyRow]:
         """Return up to `count` unused keys younger than `seq`, oldest first."""
         found = self._connection.execute(
-            "SELECT seq, link, key_id, state, expires, sealed FROM key"
-            " WHERE link = ? AND state = 0 AND seq > ? ORDER BY seq LIMIT ?",
-            (link.id, seq, count),
+            _KEYS + " WHERE link = ? AND confirmed = ? AND state = 0 AND seq > ?"
+            " ORDER BY seq LIMIT ?",
+            (link.id, confirmed, seq, count),
         )
         return [_row(values) for values in found.fetchall()]
+
+    def unused(self, link: Link, count: int) -> list[KeyRow]:
+        """Return up to `count` unused keys."""
+        found = self._connection.execute(
+            _KEYS + " WHERE link = ? AND state = 0 LIMIT ?", (link.id, count)
+        )
+        return [_row(values) for values in found.fetchall()]
+
+    def unconfirmed_ids(self, link: Link, count: int) -> list[UUID]:
+        """Return up to `count` key_IDs of unused, unconfirmed keys, oldest first."""
+        found = self._connection.execute(
+            "SELECT key_id FROM key WHERE link = ? AND confirmed = 0 AND state = 0"
+            " ORDER BY seq LIMIT ?",
+            (link.id, count),
+        )
+        return [UUID(bytes=key_id) for (key_id,) in found.fetchall()]
+
+    def unused_ids(self, link: Link, after: bytes, count: int) -> list[UUID]:
+        """Return up to `count` key_IDs of unused keys, in order, greater than one."""
+        found = self._connection.execute(
+            "SELECT key_id FROM key WHERE link = ? AND key_id > ? AND state = 0"
+            " ORDER BY key_id LIMIT ?",
+            (link.id, after, count),
+        )
+        return [UUID(bytes=key_id) for (key_id,) in found.fetchall()]
 
     def ageing(self, after: tuple[int, int], until_ms: int, count: int) -> list[KeyRow]:
         """Return unused keys that expire by `until_ms`, in (expires, seq) order."""
         found = self._connection.execute(
-            "SELECT seq, link, key_id, state, expires, sealed FROM key"
-            " WHERE state = 0 AND expires > 0 AND (expires, seq) > (?, ?)"
+            _KEYS + " WHERE state = 0 AND expires > 0 AND (expires, seq) > (?, ?)"
             " AND expires <= ? ORDER BY expires, seq LIMIT ?",
             (*after, until_ms, count),
         )
@@ -233,23 +181,34 @@ class Rows:
         ).fetchone()
         return int(found or NEVER)
 
+    def mark(self, rows: Sequence[KeyRow], *, confirmed: bool) -> None:
+        """Note of unused keys of one link, unlike so far, whether the peer has them."""
+        for row in rows:
+            self._change(
+                "UPDATE key SET confirmed = ? WHERE seq = ? AND state = 0",
+                (confirmed, row.seq),
+            )
+        self._connection.execute(
+            "UPDATE link SET unconfirmed = unconfirmed + ? WHERE id = ?",
+            (-len(rows) if confirmed else len(rows), rows[0].link_id),
+        )
+
     def erase(self, rows: Sequence[KeyRow], state: int) -> None:
         """Erase the bytes of unused keys of one link, which thereby become `state`."""
         for row in rows:
-            cursor = self._connection.execute(
+            self._change(
                 "UPDATE key SET state = ?, sealed = NULL WHERE seq = ? AND state = 0",
                 (state, row.seq),
             )
-            if cursor.rowcount != 1:
-                raise KeyStoreError("a key's state changed behind the store's back")
         count = len(rows)
         consumed = count if state == CONSUMED else 0
+        unconfirmed = sum(not row.confirmed for row in rows)
         self._connection.execute(
-            "UPDATE link SET unused = unused - ?, consumed = consumed + ?,"
-            " expired = expired + ? WHERE id = ?",
-            (count, consumed, count - consumed, rows[0].link_id),
+            "UPDATE link SET unused = unused - ?, unconfirmed = unconfirmed - ?,"
+            " consumed = consumed + ?, expired = expired + ? WHERE id = ?",
+            (count, unconfirmed, consumed, count - consumed, rows[0].link_id),
         )
 
-    def checkpoint(self) -> None:
-        """Move the log into the database and empty it, erased ciphertexts with it."""
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def _change(self, statement: str, values: tuple[int, int]) -> None:
+        if self._connection.execute(statement, values).rowcount != 1:
+            raise KeyStoreError("a key's state changed behind the store's back")

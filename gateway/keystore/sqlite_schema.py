@@ -52,7 +52,18 @@ CREATE TABLE rate (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS = (_VERSION_1,)
+# Which keys the peer is known to hold. Until now every key counted as held by both.
+# Two orders are kept of what is unused: by age within confirmed and unconfirmed, and
+# by key_ID, in which two ends compare what they hold.
+_VERSION_2 = """
+ALTER TABLE key ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE link ADD COLUMN unconfirmed INTEGER NOT NULL DEFAULT 0;
+DROP INDEX key_unused;
+CREATE INDEX key_unused ON key (link, confirmed, seq) WHERE state = 0;
+CREATE INDEX key_held ON key (link, key_id) WHERE state = 0;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2)
 """Statements that lead from version n (its place) to n + 1. Only ever appended to."""
 
 

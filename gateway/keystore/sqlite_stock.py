@@ -4,14 +4,16 @@ The store has the lock; what is erased on disk is forgotten in memory right afte
 transaction, never before it.
 """
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
 from gateway.keystore.reservations import Held, Reservations
 from gateway.keystore.sealing import KeySealer
-from gateway.keystore.sqlite_rows import KeyRow, Link, Rows
+from gateway.keystore.sqlite_records import Link
+from gateway.keystore.sqlite_rows import KeyRow, Rows
 from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
 from gateway.secret import Secret
 
@@ -30,11 +32,16 @@ class Stock:
         self._rows = rows
         self._sealer = sealer
         self._held = Reservations()
+        self._offered: set[int] = set()
         self._next_expiry = rows.next_expiry(NEVER)
 
     def reserved(self, link: Link) -> int:
         """How many keys of a link are reserved."""
         return self._held.count(link.id)
+
+    def reserved_unconfirmed(self, link: Link) -> int:
+        """How many of them the peer is not known to hold."""
+        return self._held.count_unconfirmed(link.id)
 
     def held(self, link: Link, key_id: UUID, holder: str) -> Held | None:
         """Return `holder`'s reservation of a key, if it has one."""
@@ -45,15 +52,22 @@ class Stock:
         """Everyone who holds a key."""
         return self._held.holders()
 
-    def free(self, link: Link, now: int) -> Iterator[KeyRow]:
+    def free(self, link: Link, now: int, *, confirmed: bool) -> Iterator[KeyRow]:
         """Yield keys that nobody holds, oldest first; the caller holds each."""
-        for seq in self._held.take_returned(link.id):
+        for seq in self._held.take_returned(link.id, confirmed=confirmed):
             row = self._rows.read(seq)
-            if row.state == UNUSED and self.is_free(row, now):
+            # Confirmed or doubted since, it waits in the other queue as well.
+            here = row.state == UNUSED and row.confirmed == confirmed
+            if here and self.is_free(row, now):
                 yield row
-        while rows := self._rows.unused_after(link, self._held.cursor(link.id), SCAN):
+        while rows := self._rows.unused_after(
+            link,
+            self._held.cursor(link.id, confirmed=confirmed),
+            SCAN,
+            confirmed=confirmed,
+        ):
             for row in rows:
-                self._held.advance(link.id, row.seq)
+                self._held.advance(link.id, row.seq, confirmed=confirmed)
                 if self.is_free(row, now):
                     yield row
 
@@ -71,10 +85,19 @@ class Stock:
         held = self._held.find(row.link_id, row.key_id)
         return held is None and row.expired(now)
 
+    def is_settled(self, row: KeyRow) -> bool:
+        """Whether both ends had an unused key, and nobody here is about to use it."""
+        held = self._held.find(row.link_id, row.key_id)
+        return row.confirmed and held is None
+
     def hold(self, row: KeyRow, holder: str) -> UUID:
         """Reserve a key that is free for `holder`; return its key_ID."""
         if self._held.find(row.link_id, row.key_id) is None:
-            self._held.hold(Held(row.link_id, row.key_id, row.seq, row.expires, holder))
+            self._held.hold(
+                Held(
+                    row.link_id, row.key_id, row.seq, row.expires, holder, row.confirmed
+                )
+            )
         return row.key_id
 
     def release(self, holder: str) -> int:
@@ -91,6 +114,38 @@ class Stock:
         except KeyStoreError:
             self.erase([row], CONSUMED)
             return None
+
+    def mark(self, rows: Iterable[KeyRow], *, confirmed: bool) -> int:
+        """Note whether the peer holds unused keys of one link; return for how many new.
+
+        Like `erase`, durably first, and in memory then.
+        """
+        changed = [row for row in rows if row.confirmed != confirmed]
+        if changed:
+            with self._rows.transaction():
+                self._rows.mark(changed, confirmed=confirmed)
+            for row in changed:
+                self._held.mark(row.link_id, row.key_id, row.seq, confirmed=confirmed)
+        return len(changed)
+
+    def note_offered(self, row: KeyRow) -> None:
+        """Remember that the peer offered an unused key, so it holds it.
+
+        That is written by `confirm_offered`, for who answers an offer may not wait for
+        the disk. Lost in a crash, it costs a question to the peer.
+        """
+        if not row.confirmed:
+            self._offered.add(row.seq)
+
+    def confirm_offered(self) -> None:
+        """Mark the keys that were offered, durably."""
+        while self._offered:
+            seqs = list(itertools.islice(self._offered, BATCH))
+            rows = [self._rows.read(seq) for seq in seqs]
+            unused = [row for row in rows if row.state == UNUSED]
+            for _, group in itertools.groupby(unused, lambda row: row.link_id):
+                self.mark(group, confirmed=True)
+            self._offered.difference_update(seqs)
 
     def erase(self, rows: Sequence[KeyRow], state: int) -> None:
         """Erase unused keys of one link durably, then forget their reservations."""
@@ -111,6 +166,14 @@ class Stock:
             return
         if self._next_expiry == NEVER or when_ms < self._next_expiry:
             self._next_expiry = when_ms
+
+    def try_sweep(self, now: int) -> None:
+        """Erase what has expired, if the disk is willing.
+
+        Expired keys are never given out: a full disk only delays their counting.
+        """
+        with contextlib.suppress(KeyStoreError):
+            self.sweep(now)
 
     def sweep(self, now: int) -> dict[int, int]:
         """Erase what has expired and nobody holds; return how many by link."""
