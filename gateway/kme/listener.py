@@ -1,0 +1,186 @@
+"""The TLS port: bounded in connections, in silence, and renewed without closing it."""
+
+import asyncio
+import logging
+import socket
+import ssl
+import weakref
+from typing import Final
+
+from aiohttp import web
+
+from gateway.errors import KMEError
+from gateway.kme.guard import Guard
+
+MAX_CONNECTIONS: Final = 512
+"""At once; a site has a handful of SAEs with a few connections each."""
+
+BACKLOG: Final = 128
+"""Connections the kernel holds while the event loop is busy."""
+
+HANDSHAKE_TIMEOUT: Final = 10.0
+"""Seconds of the TLS handshake."""
+
+FIRST_REQUEST_TIMEOUT: Final = 15.0
+"""Seconds in which a connection must bring the head of its first request."""
+
+IDLE_TIMEOUT: Final = 75.0
+"""Seconds that a connection may wait for its next request."""
+
+WATCH_INTERVAL: Final = 1.0
+
+CLOSE_TIMEOUT: Final = 5.0
+"""Seconds that requests get to finish when the KME stops."""
+
+MAX_HEADER: Final = 8190
+"""Bytes of a request's first line, and of one header."""
+
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Serves an application at one TCP port.
+
+    Args:
+        application: What answers.
+        guard: Its middleware, which knows the connections at work.
+    """
+
+    def __init__(self, application: web.Application, guard: Guard) -> None:
+        self._guard = guard
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            # A compressed body would be larger than what was read of it.
+            auto_decompress=False,
+            keepalive_timeout=IDLE_TIMEOUT,
+            lingering_time=1.0,
+            max_line_size=MAX_HEADER,
+            max_field_size=MAX_HEADER,
+            shutdown_timeout=CLOSE_TIMEOUT,
+        )
+        self._socket: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._quiet_since: weakref.WeakKeyDictionary[asyncio.Protocol, float] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._served: weakref.WeakSet[asyncio.Protocol] = weakref.WeakSet()
+        self._watcher: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        if self._socket is None:
+            raise RuntimeError("not started")
+        host, port = self._socket.getsockname()[:2]
+        return str(host), int(port)
+
+    async def start(self, listening: socket.socket, context: ssl.SSLContext) -> None:
+        """Serve.
+
+        Args:
+            listening: Bound, with `listen` called; closed by `stop`.
+            context: TLS.
+        """
+        self._socket = listening
+        await self._runner.setup()
+        self._server = await self._serve(context)
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def renew(self, context: ssl.SSLContext) -> None:
+        """Use another TLS context for connections from now on; close idle ones."""
+        old, self._server = self._server, await self._serve(context)
+        if old is not None:
+            old.close()
+        for connection in self._connections():
+            if connection not in self._guard.busy:
+                connection.close()
+
+    async def stop(self) -> None:
+        """Finish the requests under way and close everything."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+        if self._socket is not None:
+            self._socket.close()
+
+    async def _serve(self, context: ssl.SSLContext) -> asyncio.Server:
+        if self._socket is None:
+            raise RuntimeError("not started")
+        # A copy, so that closing one server leaves the port to its successor.
+        return await asyncio.get_running_loop().create_server(
+            self._make_protocol,
+            sock=self._socket.dup(),
+            ssl=context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+            ssl_shutdown_timeout=CLOSE_TIMEOUT,
+        )
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        server = self._runner.server
+        if server is None or len(server.connections) >= MAX_CONNECTIONS:
+            return _Refused()
+        return server()
+
+    def _connections(self) -> list[web.RequestHandler]:
+        server = self._runner.server
+        return list(server.connections) if server is not None else []
+
+    async def _watch(self) -> None:
+        """Cut connections that say nothing: aiohttp waits for a first head for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            for connection in self._connections():
+                if connection in self._guard.busy:
+                    self._served.add(connection)
+                    self._quiet_since.pop(connection, None)
+                    continue
+                since = self._quiet_since.setdefault(connection, loop.time())
+                allowed = (
+                    IDLE_TIMEOUT
+                    if connection in self._served
+                    else FIRST_REQUEST_TIMEOUT
+                )
+                if loop.time() - since > allowed and connection.transport is not None:
+                    connection.transport.abort()
+
+
+class _Refused(asyncio.Protocol):
+    """A connection beyond `MAX_CONNECTIONS`."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening TCP socket.
+
+    Args:
+        host: IPv4 or IPv6 address.
+        port: TCP port; 0 to have the kernel choose.
+
+    Raises:
+        KMEError: The address is taken, not here, or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(BACKLOG)
+        made.setblocking(False)  # noqa: FBT003  # takes no keyword
+    except OSError as error:
+        made.close()
+        problem = (error.strerror or "an error").lower()
+    else:
+        return made
+    raise KMEError(
+        f"cannot listen at {host} port {port}: {problem}",
+        "choose another in the configuration, [kme] listen, or stop who has it",
+    )
