@@ -3,6 +3,11 @@
 "In force" is measured: packets under the epoch's keys have arrived at both ends. Each
 end polls its kernel until that is so, tells the peer of its own half, and repeats that
 until the peer echoes it.
+
+Polls and datagrams are made when they are likely to say something new. The responder
+sends under the epoch before its M4, so the initiator looks as soon as it commits; and
+the initiator before its notice, so the responder looks as soon as that comes. Where
+nothing is lost, a rotation takes two polls, one notice and one echo.
 """
 
 from collections.abc import Iterator
@@ -20,18 +25,20 @@ class Proof:
         notice_at: When to tell the peer next, or None.
     """
 
-    __slots__ = ("_notices", "_wait", "notice_at", "poll_at")
+    __slots__ = ("_notices", "_peer_said_at", "_wait", "notice_at", "poll_at")
 
     def __init__(self) -> None:
         self.poll_at: float | None = None
         self.notice_at: float | None = None
         self._wait = limits.FIRST_POLL
         self._notices = 0
+        self._peer_said_at: float | None = None
 
     def begin(self, *, now: float) -> None:
         """Start over, for an epoch that was just committed."""
         self._wait = limits.FIRST_POLL
         self._notices = 0
+        self._peer_said_at = None
         self.poll_at = now + self._wait
         self.notice_at = None
 
@@ -48,20 +55,33 @@ class Proof:
         """Set the next poll, after one that `Epoch.local_proof` knows of."""
         if epoch.phase is not EpochPhase.COMMITTED:
             self.rest(interval, now=now)
-            return
-        # Even with our own proof: a plane may have to help the peer to its.
-        self._wait = min(self._wait * limits.POLL_GROWTH, limits.MAX_POLL)
-        self.poll_at = now + self._wait
+        elif self.poll_at is None:
+            # Even with our own proof: a plane may have to help the peer to its.
+            self._wait = min(self._wait * limits.POLL_GROWTH, limits.MAX_POLL)
+            self.poll_at = now + self._wait
 
-    def peer_said(self, epoch: Epoch, *, echo: bool) -> SendInForce | None:
-        """Note the peer's half; return what to answer."""
+    def proven(self, epoch: Epoch, *, now: float) -> SendInForce:
+        """Return what to tell the peer now that we have our half."""
+        said = self._peer_said_at
+        if said is not None and now - said < limits.FORCE_REPEAT:
+            # The echo it waits for. If that is lost, its notice comes again, and is
+            # answered again: there is no need for a notice of our own.
+            return SendInForce(epoch.number, echo=True)
+        return self._notice(epoch, now=now)
+
+    def peer_said(
+        self, epoch: Epoch, *, echo: bool, now: float
+    ) -> SendInForce | PollPlane | None:
+        """Note the peer's half; return what to do about it."""
         epoch.peer_proof = True
         if echo:
             epoch.peer_knows = True
             self.notice_at = None
-        elif epoch.local_proof:
-            return SendInForce(epoch.number, echo=True)
-        return None
+            return None
+        self._peer_said_at = now
+        return (
+            SendInForce(epoch.number, echo=True) if epoch.local_proof else PollPlane()
+        )
 
     def due(self, epoch: Epoch | None, *, now: float) -> Iterator[Action]:
         """Yield what is to be done now."""

@@ -20,6 +20,7 @@ from gateway.rotation.actions import (
     Action,
     AskForRotation,
     BlockTunnel,
+    PollPlane,
     RetireEpoch,
     StartHandshake,
 )
@@ -262,6 +263,7 @@ class TunnelRotation:
         self._retire_at = None
         if self._initiator:
             self.next_attempt = self._schedule.next_after(now)
+            self._actions.append(PollPlane())
         self._events.append(EpochCommittedHere(self.name, number, sources, key_id))
         if not was_up:
             self._events.append(TunnelUp(self.name, number))
@@ -353,7 +355,7 @@ class TunnelRotation:
             return
         if epoch.number in proven and not epoch.local_proof:
             epoch.local_proof = True
-            self._proof.notice_at = now
+            self._actions.append(self._proof.proven(epoch, now=now))
             self._check_force(epoch, now=now)
         self._proof.plane_polled(epoch, self._schedule.interval, now=now)
 
@@ -362,7 +364,7 @@ class TunnelRotation:
         epoch = self.epochs.get(number)
         if epoch is None or epoch is not self.current:
             return
-        answer = self._proof.peer_said(epoch, echo=echo)
+        answer = self._proof.peer_said(epoch, echo=echo, now=now)
         if answer is not None:
             self._actions.append(answer)
         self._check_force(epoch, now=now)

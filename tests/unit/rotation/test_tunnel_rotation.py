@@ -48,7 +48,7 @@ def test_a_whole_life_of_an_epoch() -> None:
     end.commit(1)
     assert phase(end) is TunnelPhase.UP
     assert end.step(limits.FIRST_POLL) == [PollPlane()]
-    assert SendInForce(1, echo=False) in _proof_here(end, 1)
+    assert _proof_here(end, 1) == [SendInForce(1, echo=False)]
     end.rotation.peer_in_force(1, echo=False, now=end.now)
     assert end.collect() == [SendInForce(1, echo=True)]
     assert end.events == [
@@ -478,35 +478,93 @@ def test_notices_stop_when_nobody_echoes() -> None:
     assert len(notices) == limits.MAX_FORCE_NOTICES
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.2])
-def test_both_ends_fall_silent_once_each_has_heard_the_other(delay: float) -> None:
+def _exchange(ends: tuple[Stepped, Stepped], seconds: float) -> list[SendInForce]:
+    """Let time pass, and deliver at once what each end says; return all of it."""
+    sent = []
+    until = ends[0].now + seconds
+    while ends[0].now < until:
+        for sender, receiver in (ends, ends[::-1]):
+            for action in (*sender.collect(), *sender.step(0.05)):
+                if isinstance(action, SendInForce):
+                    sent.append(action)
+                    receiver.rotation.peer_in_force(
+                        1, echo=action.echo, now=receiver.now
+                    )
+    return sent
+
+
+def _committed_pair() -> tuple[Stepped, Stepped]:
     ends = (Stepped(initiator=True), Stepped(initiator=False))
     for end in ends:
         end.up()
         end.commit(1)
+    return ends
+
+
+def _in_force(end: Stepped) -> bool:
+    return any(isinstance(event, EpochInForce) for event in end.events)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2])
+def test_both_ends_fall_silent_once_each_has_heard_the_other(delay: float) -> None:
+    ends = _committed_pair()
+    for end in ends:
         end.step(delay if end is ends[1] else 0.0)
         end.rotation.plane_polled(frozenset({1}), now=end.now)
-    sent = 0
-    for _ in range(60):
-        for sender, receiver in (ends, ends[::-1]):
-            for action in sender.step(0.05):
-                if isinstance(action, SendInForce):
-                    receiver.rotation.peer_in_force(
-                        1, echo=action.echo, now=receiver.now
-                    )
-                    sent += 1
-                    # What the receiver answers is delivered too.
-                    answers = receiver.collect()
-                    for answer in answers:
-                        if isinstance(answer, SendInForce):
-                            sent += 1
-                            sender.rotation.peer_in_force(
-                                1, echo=answer.echo, now=sender.now
-                            )
-    assert sent == 4
+    assert len(_exchange(ends, 3.0)) == 4
     for end in ends:
+        assert _in_force(end)
         assert end.rotation.current is not None
         assert end.rotation.current.peer_knows
+
+
+def test_where_nothing_is_lost_one_notice_and_its_echo_are_enough() -> None:
+    first, second = ends = (Stepped(initiator=True), Stepped(initiator=False))
+    for end in ends:
+        end.up()
+    assert second.commit(1) == []
+    # The responder has sent under the epoch before it said that it has committed.
+    assert first.commit(1) == [PollPlane()]
+    assert _proof_here(first, 1) == [SendInForce(1, echo=False)]
+    # The initiator has sent under it before its notice.
+    second.rotation.peer_in_force(1, echo=False, now=second.now)
+    assert second.collect() == [PollPlane()]
+    assert _proof_here(second, 1) == [SendInForce(1, echo=True)]
+    first.rotation.peer_in_force(1, echo=True, now=first.now)
+    assert _exchange(ends, 3.0) == []
+    assert _in_force(first)
+    assert _in_force(second)
+
+
+def test_an_echo_that_is_lost_is_asked_for_again() -> None:
+    first, second = ends = _committed_pair()
+    _proof_here(first, 1)
+    second.rotation.peer_in_force(1, echo=False, now=second.now)
+    assert _proof_here(second, 1) == [PollPlane(), SendInForce(1, echo=True)]
+    assert _exchange(ends, limits.FORCE_REPEAT + 0.1) == [
+        SendInForce(1, echo=False),
+        SendInForce(1, echo=True),
+    ]
+    assert _in_force(first)
+    assert _in_force(second)
+
+
+def test_proof_long_after_the_peers_notice_has_a_notice_of_its_own() -> None:
+    """The peer may have stopped repeating its own."""
+    end = Stepped(initiator=False)
+    end.up()
+    end.commit(1)
+    end.rotation.peer_in_force(1, echo=False, now=end.now)
+    end.step(limits.FORCE_REPEAT)
+    assert SendInForce(1, echo=False) in _proof_here(end, 1)
+
+
+def test_a_poll_out_of_turn_puts_off_none() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    assert end.commit(1) == [PollPlane()]
+    end.rotation.plane_polled(frozenset(), now=end.now)
+    assert end.step(limits.FIRST_POLL) == [PollPlane()]
 
 
 def test_proof_of_other_epochs_counts_for_nothing() -> None:
