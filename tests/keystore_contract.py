@@ -10,7 +10,13 @@ from uuid import UUID
 import pytest
 
 from gateway.errors import KeyStoreError, KeyUnavailableError
-from gateway.keystore.base import RATE_WINDOW, KeyStore, NewKey, Refusal
+from gateway.keystore.base import (
+    RATE_WINDOW,
+    REFUSAL_REASONS,
+    KeyStore,
+    NewKey,
+    Refusal,
+)
 from gateway.secret import Secret
 
 LINK = "paris"
@@ -185,12 +191,76 @@ class KeyStoreContract:
         )
         assert bench.store.status(LINK).available == 3
 
-    def test_bytes_of_a_used_key_are_recognised(self, bench: Bench) -> None:
+    @pytest.mark.parametrize("confirmed", [False, True])
+    @pytest.mark.parametrize("link", [LINK, "oslo"])
+    @pytest.mark.parametrize("state", ["available", "reserved", "used", "expired"])
+    def test_refuses_bytes_and_ids_seen_before_whatever_became_of_them(
+        self, bench: Bench, state: str, link: str, confirmed: bool
+    ) -> None:
+        key = make_key(1)
+        bench.store.add("oslo", make_keys(5, 1))
+        bench.store.add(LINK, [key], lifetime=10, confirmed=not confirmed)
+        if state == "reserved":
+            bench.store.reserve(LINK, 1, holder="a")
+        elif state == "used":
+            bench.store.retire(LINK, [key.key_id])
+        elif state == "expired":
+            bench.advance(10)
+        other_bytes = NewKey(key.key_id, make_key(2).key)
+        other_id = NewKey(make_key(3).key_id, key.key)
+        report = bench.store.add(
+            link, [key, other_bytes, other_id], confirmed=confirmed
+        )
+        by_id = {
+            "available": ("duplicate", "other-bytes"),
+            "reserved": ("duplicate", "other-bytes"),
+            "used": ("used", "used"),
+            "expired": ("expired", "expired"),
+        }[state]
+        expected = by_id if link == LINK else ("other-link", "other-link")
+        assert report.added == 0
+        assert [refusal.reason for refusal in report.refused] == [
+            *expected,
+            "same-bytes",
+        ]
+        # Refusing one has changed nothing about the one that is there.
+        status = bench.store.status(LINK)
+        assert status.available + status.reserved == (
+            state in {"available", "reserved"}
+        )
+        if state == "available":
+            assert status.unconfirmed == confirmed
+            assert bench.store.reserve_first(LINK, [key.key_id], holder="b").key == (
+                key.key
+            )
+
+    def test_reasons_are_those_that_scripts_know(self, bench: Bench) -> None:
         key = make_key(1)
         bench.store.add(LINK, [key])
-        bench.store.retire(LINK, [key.key_id])
-        report = bench.store.add("other", [NewKey(make_key(2).key_id, key.key)])
-        assert [refusal.reason for refusal in report.refused] == ["same-bytes"]
+        sizes = [NewKey(make_key(9).key_id, Secret(bytes(size))) for size in range(70)]
+        refused = bench.store.add(LINK, [key, *sizes]).refused
+        assert {refusal.reason for refusal in refused} == {"duplicate", "short", "long"}
+        assert {refusal.reason for refusal in refused} < REFUSAL_REASONS
+        assert len(refused) == 70
+
+    def test_a_batch_is_checked_against_itself(self, bench: Bench) -> None:
+        key, other = make_keys(1, 2)
+        report = bench.store.add(
+            LINK,
+            [
+                key,
+                key,
+                NewKey(key.key_id, other.key),
+                NewKey(other.key_id, key.key),
+                other,
+            ],
+        )
+        assert report.added == 2
+        assert [refusal.reason for refusal in report.refused] == [
+            "duplicate",
+            "other-bytes",
+            "same-bytes",
+        ]
 
     def test_retire_marks_used_what_is_here(self, bench: Bench) -> None:
         keys = make_keys(0, 4)

@@ -20,7 +20,7 @@ worker thread. Only `reserve`, `reserve_first` and `release` write nothing and a
 quick: it makes them in its event loop while the thread has nothing to do.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -49,6 +49,23 @@ class NewKey:
     key: Secret
 
 
+REFUSAL_REASONS = frozenset(
+    {
+        "malformed",  # no UUID with a key in base64; found before any store sees it
+        "short",  # fewer than KEY_SIZE bytes
+        "long",  # more
+        "duplicate",  # in stock already, with the same bytes
+        "other-bytes",  # its key_ID is in stock with other bytes
+        "used",  # its key_ID was consumed, or retired because the peer did
+        "expired",  # its key_ID aged out, or was purged
+        "other-link",  # its key_ID is or was another link's
+        "same-bytes",  # its bytes are or were those of another key_ID, of any link
+    }
+)
+"""Why a key may be refused; scripts that read reports rely on these words. Only
+``duplicate`` is harmless: the same keys may be given twice."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """One key that was not taken in, and why.
@@ -56,8 +73,7 @@ class Refusal:
     Attributes:
         key_id: The key_ID, or where it stood (``keys[17]``) if it is no UUID: what
             stands in its place is not repeated, for it might be the key.
-        reason: ``duplicate``, ``used``, ``expired``, ``short``, ``long``,
-            ``malformed`` or ``same-bytes``.
+        reason: One of `REFUSAL_REASONS`.
     """
 
     key_id: str
@@ -174,6 +190,13 @@ class KeyStore(Protocol):
 
     def standing(self, link: str, key_ids: Sequence[UUID]) -> Sequence[KeyStanding]:
         """Say what is known of each key_ID, in the order given."""
+
+    def checks(self, link: str, key_ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
+        """Return the check values of those keys that are unused.
+
+        They go to the peer, which thereby sees whether it was given the same bytes
+        (`gateway.keystore.check`).
+        """
 
     def held(self, link: str, *, after: UUID | None, count: int) -> Sequence[UUID]:
         """Name up to `count` unused keys in ascending order of key_ID.

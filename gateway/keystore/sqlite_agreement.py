@@ -1,9 +1,10 @@
 """How a `SQLiteKeyStore` is kept in step with the peer's: who holds what."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from gateway.keystore.base import KeyStanding
+from gateway.keystore.check import check_of
 from gateway.keystore.sqlite_intake import Intake
 from gateway.keystore.sqlite_records import Link
 from gateway.keystore.sqlite_rows import KeyRow
@@ -49,6 +50,20 @@ class Agreement(Intake):
 
     def _use_up_settled(self, link: Link, rows: Sequence[KeyRow]) -> int:
         return self._use_up(link, [row for row in rows if self._stock.is_settled(row)])
+
+    def checks(self, link: str, key_ids: Sequence[UUID]) -> Mapping[UUID, bytes]:
+        """Return the check values of unused keys; see `KeyStore.checks`."""
+        found: dict[UUID, bytes] = {}
+
+        def note(known: Link, rows: Sequence[KeyRow]) -> int:
+            for row in rows:
+                key = self._stock.open_or_retire(known, row)
+                if key is not None:
+                    found[row.key_id] = check_of(row.key_id, key)
+            return len(rows)
+
+        self._for_unused(link, key_ids, note)
+        return found
 
     def _for_unused(
         self,

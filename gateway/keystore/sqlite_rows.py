@@ -18,6 +18,13 @@ from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
 
 _REASONS = {UNUSED: "duplicate", CONSUMED: "used", EXPIRED: "expired"}
 
+# A key_ID is refused under any link; key_by_id alone would admit one a link.
+_INSERT = (
+    "INSERT INTO key (link, key_id, state, expires, confirmed, fingerprint, sealed)"
+    " SELECT ?, ?, 0, ?, ?, ?, ? WHERE NOT EXISTS"
+    " (SELECT 1 FROM key WHERE key_id = ?) ON CONFLICT DO NOTHING"
+)
+
 _KEYS = "SELECT seq, link, key_id, state, expires, confirmed, sealed FROM key"
 
 
@@ -85,22 +92,39 @@ class Rows:
         """Take a key in; return why not, or an empty string."""
         if len(key.key) != KEY_SIZE:
             return "short" if len(key.key) < KEY_SIZE else "long"
+        fingerprint = sealer.fingerprint(key.key)
         cursor = self._connection.execute(
-            "INSERT INTO key (link, key_id, state, expires, confirmed, fingerprint,"
-            " sealed) VALUES (?, ?, 0, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            _INSERT,
             (
                 link.id,
                 key.key_id.bytes,
                 expires,
                 confirmed,
-                sealer.fingerprint(key.key),
+                fingerprint,
                 sealer.seal(link.name, key.key_id, expires, key.key),
+                key.key_id.bytes,
             ),
         )
         if cursor.rowcount == 1:
             return ""
-        known = self.find(link, key.key_id)
-        return _REASONS[known.state] if known else "same-bytes"
+        return self._explain(link, key.key_id, fingerprint)
+
+    def _explain(self, link: Link, key_id: UUID, fingerprint: int) -> str:
+        """Say why a key of the right size was refused."""
+        # A store of version 1 may have the key_ID under several links.
+        found = self._connection.execute(
+            "SELECT link, state, fingerprint FROM key WHERE key_id = ?"
+            " ORDER BY link = ? DESC",
+            (key_id.bytes, link.id),
+        ).fetchone()
+        if found is None:
+            return "same-bytes"
+        its_link, state, its_fingerprint = found
+        if its_link != link.id:
+            return "other-link"
+        if state == UNUSED and its_fingerprint != fingerprint:
+            return "other-bytes"
+        return _REASONS[state]
 
     def count_added(
         self, link: Link, added: int, newest: UUID, *, confirmed: bool
