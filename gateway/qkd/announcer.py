@@ -58,18 +58,24 @@ class Announcer:
         self._outstanding: dict[int, _Outstanding] = {}
         self._later: deque[tuple[float, Announced]] = deque()
         self._misses: dict[UUID, int] = {}
+        self._known: set[UUID] = set()
 
     @property
     def pending(self) -> int:
         """Keys not answered for yet."""
-        under_way = sum(len(one.keys) for one in self._outstanding.values())
-        return len(self._queue) + len(self._later) + under_way
+        return len(self._known)
 
     def announce(self, keys: Iterable[Announced]) -> bool:
-        """Queue keys; False if some did not fit and await the next comparison."""
+        """Queue keys; False if some did not fit and await the next comparison.
+
+        Those that are queued or under way already are passed over.
+        """
         for key in keys:
-            if len(self._queue) + len(self._later) >= MAX_QUEUED:
+            if key.key_id in self._known:
+                continue
+            if len(self._known) >= MAX_QUEUED:
                 return False
+            self._known.add(key.key_id)
             self._queue.append(key)
         return True
 
@@ -119,6 +125,7 @@ class Announcer:
                 return said
             said = Holding.USED
         self._misses.pop(key.key_id, None)
+        self._known.discard(key.key_id)
         return said
 
     def hurry(self) -> None:

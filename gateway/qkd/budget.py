@@ -42,6 +42,10 @@ class CallBudget:
         self._refill(now)
         return now >= self._paused_until and self._left >= 1.0
 
+    def pauses_alone(self) -> "CallBudget":
+        """Return a budget that pauses like this one and spends nothing."""
+        return CallBudget(self._per_second * 60.0, self._jitter)
+
     def is_paused(self, *, now: float) -> bool:
         """Whether a failure was so recent that asking again is of no use."""
         return now < self._paused_until

@@ -6,7 +6,7 @@ or the counts differ, the two stocks are compared from end to end.
 
 import asyncio
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 from uuid import UUID
@@ -40,12 +40,6 @@ on their way differ for a moment, too."""
 DRIFT: Final = 16
 """Keys that the counts may differ by before stocks are compared again."""
 
-MISSES: Final = 3
-"""Comparisons in which the peer's KME may not have a key until it is given up."""
-
-MAX_MISSED: Final = 4096
-"""Keys whose misses are counted."""
-
 MAX_ANSWERS: Final = 32
 """Answers that wait for the store; what they answered is repeated if one is lost."""
 
@@ -58,8 +52,9 @@ class Herald:
 
     Args:
         link: The link's name.
-        gives_up: Whether keys that the peer's KME does not have are retired in the
-            end; not on a link that is filled by hand.
+        fetches: Whether the peer can fetch what it lacks from its KME.
+        outcome: Told of announced keys that the peer has or may not use: how many of
+            the latter.
         store: The store.
         run: Calls the store.
         send: Sends to the peer over any tunnel of the link.
@@ -79,7 +74,8 @@ class Herald:
         store: KeyStore,
         run: RunBlocking,
         *,
-        gives_up: bool,
+        fetches: bool,
+        outcome: Callable[[int], None],
         send: Send,
         clock: Callable[[], float],
         mtu: int,
@@ -89,7 +85,8 @@ class Herald:
         self.compared_at: float | None = None
         self.due = asyncio.Event()
         self._link = link
-        self._gives_up = gives_up
+        self._fetches = fetches
+        self._outcome = outcome
         self._store = store
         self._run = run
         self._send = send
@@ -99,7 +96,6 @@ class Herald:
         self._announcer = Announcer(max(1, min(MAX_KEYS, announced)))
         self._per_page = max(1, min(MAX_KEYS, (mtu - PAGE_SIZE) // PAGE_KEY_SIZE))
         self._comparison: Comparison | None = None
-        self._missed: Counter[UUID] = Counter()
         self._peer_run: int | None = None
         self._serial = 1
         self._greeting: int | None = None
@@ -191,18 +187,32 @@ class Herald:
     async def _note(self, answer: StockAnswer) -> None:
         now = self._clock()
         holdings = self._announcer.answered(answer, now=now)
-        if self._comparison is not None:
-            compared = self._comparison.answered(answer)
-            if compared is not None:
-                await self._count_misses(compared)
-                holdings |= compared
-                if self._comparison.done:
-                    self._comparison = None
-                    self.compared_at = now
+        if holdings:
+            self._judge(holdings)
+        elif self._comparison is not None:
+            holdings = self._comparison.answered(answer) or {}
+            await self._announce_unknown(holdings)
+            if self._comparison.done:
+                self._comparison = None
+                self.compared_at = now
         if not holdings and answer.serial != self._greeting:
             return
         await self._apply(holdings)
         await self._note_peer(answer)
+
+    def _judge(self, holdings: dict[UUID, Holding]) -> None:
+        """Tell the end that draws what became of the keys it drew."""
+        said = holdings.values()
+        bad = sum(one is Holding.USED for one in said)
+        if bad or Holding.HELD in said:
+            self._outcome(bad)
+
+    async def _announce_unknown(self, holdings: dict[UUID, Holding]) -> None:
+        """Announce the keys of a page that the peer lacks: it will fetch them."""
+        unknown = [one for one, said in holdings.items() if said is Holding.UNKNOWN]
+        if unknown and self._fetches:
+            checks = await self._run(self._store.checks, self._link, unknown)
+            self.announce(Announced(one, check) for one, check in checks.items())
 
     async def _note_peer(self, answer: StockAnswer) -> None:
         """Compare the stocks if the peer is another one, or counts differently."""
@@ -236,16 +246,3 @@ class Herald:
                 count,
                 extra={"link": name, "event": "keys-retired"},
             )
-
-    async def _count_misses(self, holdings: dict[UUID, Holding]) -> None:
-        """Give up keys that the peer's KME does not have, time and again."""
-        if not self._gives_up:
-            return
-        for key_id, holding in holdings.items():
-            if holding is not Holding.UNKNOWN:
-                self._missed.pop(key_id, None)
-            elif len(self._missed) < MAX_MISSED or key_id in self._missed:
-                self._missed[key_id] += 1
-                if self._missed[key_id] >= MISSES:
-                    del self._missed[key_id]
-                    holdings[key_id] = Holding.USED

@@ -22,7 +22,7 @@ from uuid import UUID
 from gateway.config.model import KMEConfig, LinkConfig
 from gateway.errors import GatewayError
 from gateway.keystore.base import KeyStore
-from gateway.qkd.base import KeyClient
+from gateway.qkd.base import KeyClient, KMEStatus
 from gateway.qkd.budget import CallBudget
 from gateway.qkd.drawing import AT_ONCE, Drawing
 from gateway.qkd.herald import Herald, Send
@@ -129,7 +129,8 @@ class StockKeeper:
             config.name,
             store,
             run,
-            gives_up=client is not None,
+            fetches=client is not None,
+            outcome=self._note_outcome,
             send=send,
             clock=clock,
             mtu=mtu,
@@ -194,7 +195,7 @@ class StockKeeper:
         Waits `ON_DEMAND` seconds at most, and not at all while the KME pauses.
         """
         drawing = self._drawing
-        if drawing is None or drawing.budget.is_paused(now=self._clock()):
+        if drawing is None or drawing.is_paused():
             return 0
         keys = await _in_time(drawing.draw(AT_ONCE)) or []
         self._herald.announce(keys)
@@ -206,6 +207,25 @@ class StockKeeper:
         Waits `ON_DEMAND` seconds at most, and not at all while the KME pauses.
         """
         return await _in_time(self._serving.fetch(key_ids[:AT_ONCE])) or 0
+
+    async def draw(self, count: int) -> int:
+        """Draw up to `count` keys in one call, ahead of any pause; return how many came.
+
+        What went wrong is in `status`.
+        """
+        if self._drawing is None:
+            return 0
+        keys = await self._drawing.draw(count)
+        self._herald.announce(keys)
+        return len(keys)
+
+    async def ask_kme(self) -> KMEStatus | None:
+        """Ask the KME how it stands; None for a link that is filled by hand.
+
+        Raises:
+            KeySourceError: It does not say.
+        """
+        return await self._client.get_status() if self._client is not None else None
 
     def status(self) -> SupplyStatus:
         """Describe the supply."""
@@ -224,7 +244,7 @@ class StockKeeper:
             refused=dict(self._intake.refused),
             error=error.message if error else "",
             hint=error.hint if error else "",
-            retry_in_s=drawing.budget.wait(now=now) if drawing and error else 0.0,
+            retry_in_s=drawing.wait() if drawing and error else 0.0,
         )
 
     # -- Tasks
@@ -233,9 +253,13 @@ class StockKeeper:
         """Fill the stock up to its target, as fast as the budget allows."""
         while True:
             await _wait(self._taken, self._tick)
-            while self._draws and drawing.budget.allows(now=self._clock()):
+            while self._draws and drawing.allows():
                 if not await self._surely(self._draw_batch(drawing)):
                     break
+
+    def _note_outcome(self, bad: int) -> None:
+        if self._drawing is not None:
+            self._drawing.note_outcome(bad)
 
     async def _draw_batch(self, drawing: Drawing) -> bool:
         status = await self._run(self._store.status, self.config.name)

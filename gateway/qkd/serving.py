@@ -9,9 +9,9 @@ from uuid import UUID
 
 from gateway.errors import KeySourceError, KeyStoreError
 from gateway.keystore.base import KeyStanding, KeyStore, Refusal
+from gateway.keystore.check import check_of
 from gateway.qkd.base import Delivery, KeyClient
 from gateway.qkd.budget import CallBudget
-from gateway.qkd.check import check_of
 from gateway.qkd.intake import Intake, RunBlocking
 from gateway.wire.stock import (
     Holding,
@@ -80,13 +80,15 @@ class Serving:
         Raises:
             KeyStoreError: The store cannot be asked.
         """
+        refused: dict[UUID, Holding] = {}
         if isinstance(message, StockAnnounce):
             key_ids = tuple(key.key_id for key in message.keys)
             checks = {key.key_id: key.check for key in message.keys}
+            refused = await self._fetch(await self._unknown(key_ids), checks)
         else:
-            key_ids, checks = message.key_ids, {}
+            # Nothing is fetched for a page: it tells no check values.
+            key_ids = message.key_ids
             await self._compare(message)
-        refused = await self._fetch(await self._unknown(key_ids), checks)
         standings = await self._standing(key_ids)
         if key_ids:
             await self._run(self._store.confirm, self._intake.config.name, key_ids)

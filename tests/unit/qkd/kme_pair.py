@@ -1,0 +1,98 @@
+"""Two KMEs in memory that share what is drawn, with everything that can go wrong.
+
+Stands for the KMEs of a link where a test is about what the gateways do with what
+they get; real ones over TLS are met in tests/unit/kme and tests/unit/qkd_clients.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from gateway.errors import KeySourceError, SourceFault
+from gateway.keystore.base import KEY_SIZE, NewKey
+from gateway.qkd.base import Delivery, KMEStatus
+from gateway.secret import Secret
+
+
+@dataclass
+class SharedPool:
+    """What both KMEs know.
+
+    Attributes:
+        left: Keys that can still be drawn.
+        drawn: Keys that wait for the other end.
+    """
+
+    left: int = 10_000
+    drawn: dict[UUID, bytes] = field(default_factory=dict)
+
+
+class MemoryKME:
+    """One end's `gateway.qkd.base.KeyClient`.
+
+    Attributes:
+        fault: What every call answers, or None.
+        delay: Seconds a call takes.
+        lying: Give other bytes than the peer's KME gave.
+        forgetful: Have none of the keys that the peer has drawn.
+        fixed: Deliver just this once, whatever is asked.
+        drawn: Calls to draw.
+        fetched: Calls to fetch.
+    """
+
+    link = "fibre"
+    description = "a KME in memory"
+
+    def __init__(self, pool: SharedPool) -> None:
+        self._pool = pool
+        self.fault: SourceFault | None = None
+        self.delay = 0.0
+        self.lying = False
+        self.forgetful = False
+        self.fixed: Delivery | None = None
+        self.drawn = 0
+        self.fetched = 0
+
+    async def get_keys(self, count: int) -> Delivery:
+        self.drawn += 1
+        await self._answer("enc_keys")
+        if self.fixed is not None:
+            delivery, self.fixed = self.fixed, None
+            return delivery
+        if not self._pool.left:
+            raise self._error("enc_keys", SourceFault.EMPTY)
+        count = min(count, self._pool.left)
+        self._pool.left -= count
+        keys = {uuid4(): os.urandom(KEY_SIZE) for _ in range(count)}
+        self._pool.drawn |= keys
+        return Delivery(tuple(NewKey(k, Secret(key)) for k, key in keys.items()))
+
+    async def get_keys_with_ids(self, key_ids: Sequence[UUID]) -> Delivery:
+        self.fetched += 1
+        await self._answer("dec_keys")
+        keys, missing = [], []
+        for key_id in key_ids:
+            key = None if self.forgetful else self._pool.drawn.pop(key_id, None)
+            if key is None:
+                missing.append(key_id)
+            else:
+                key = os.urandom(KEY_SIZE) if self.lying else key
+                keys.append(NewKey(key_id, Secret(key)))
+        return Delivery(tuple(keys), tuple(missing))
+
+    async def get_status(self) -> KMEStatus:
+        await self._answer("status")
+        return KMEStatus("https://memory", "A", "B", 256, self._pool.left, 10_000, 128)
+
+    async def close(self) -> None:
+        pass
+
+    async def _answer(self, call: str) -> None:
+        await asyncio.sleep(self.delay)
+        if self.fault is not None:
+            raise self._error(call, self.fault)
+
+    def _error(self, call: str, fault: SourceFault) -> KeySourceError:
+        return KeySourceError("no", source="https://memory", call=call, fault=fault)
