@@ -80,6 +80,20 @@ def read_flag(params: Mapping[str, object], key: str) -> bool:
     return value
 
 
+def read_count(params: Mapping[str, object], key: str, most: int) -> int | None:
+    """Return a whole number from 1 to `most`; None when it is missing or null.
+
+    Raises:
+        ControlError: It is anything else.
+    """
+    value = params.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+        raise _bad(f"parameter {key} must be a whole number from 1 to {most}")
+    return value
+
+
 def read_import(params: Mapping[str, object]) -> ImportRequest:
     """Return the link and the keys of an import.
 

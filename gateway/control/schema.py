@@ -45,6 +45,9 @@ class Method:
     KEYSTORE_STATUS: Final = "keystore.status"
     KEYSTORE_IMPORT: Final = "keystore.import"
     KEYSTORE_PURGE: Final = "keystore.purge"
+    QKD_LINKS: Final = "qkd.links"
+    QKD_STATUS: Final = "qkd.status"
+    QKD_FETCH: Final = "qkd.fetch"
     IDENTITY_SHOW: Final = "identity.show"
 
 

@@ -29,6 +29,7 @@ from gateway.control.schema import (
 )
 from gateway.control.server import Handler
 from gateway.crypto.identity import format_fingerprint
+from gateway.daemon.qkd_handlers import QKDHandlers
 from gateway.daemon.report import report_link, report_tunnel
 from gateway.errors import ControlError, GatewayError
 from gateway.keystore.alarms import StockAlarm
@@ -65,6 +66,7 @@ class Handlers:
             Method.KEYSTORE_IMPORT: self.keystore_import,
             Method.KEYSTORE_PURGE: self.keystore_purge,
             Method.IDENTITY_SHOW: self.identity_show,
+            **QKDHandlers(self._service).table(),
         }
 
     # -- Reading

@@ -209,7 +209,7 @@ class StockKeeper:
         return await _in_time(self._serving.fetch(key_ids[:AT_ONCE])) or 0
 
     async def draw(self, count: int) -> int:
-        """Draw up to `count` keys in one call, ahead of any pause; return how many came.
+        """Draw up to `count` keys in one call, pause or not; return how many came.
 
         What went wrong is in `status`.
         """

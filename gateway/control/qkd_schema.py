@@ -1,0 +1,111 @@
+"""What the ``qkd.`` methods answer (`gateway.control.schema` has the rest).
+
+Plain JSON values only; ages and durations are seconds, sizes of keys are bits.
+"""
+
+from typing import TypedDict
+
+from gateway.control.schema import LinkStatus
+
+
+class QKDLink(TypedDict):
+    """One QKD link as configured, and how it does: a row of ``qkd.links``.
+
+    `kmes` are URLs, the preferred one first; empty unless `source` is ``etsi014`` or
+    ``skip``. `draws` says that this end draws new keys, and the peer fetches them.
+    `tunnels` are those that use its keys. `error` is what the KME's last answer was
+    wrong with.
+    """
+
+    link: str
+    source: str
+    simulated: bool
+    kmes: list[str]
+    sae_id: str
+    peer_sae_id: str
+    draws: bool
+    tunnels: list[str]
+    stock: LinkStatus
+    error: str
+
+
+class Supply(TypedDict):
+    """What was done to fill a link's stock (`gateway.qkd.keeper.SupplyStatus`)."""
+
+    calls: int
+    drawn: int
+    fetched: int
+    announced: int
+    peer_available: int | None
+    compared_ago_s: float | None
+    refused: dict[str, int]
+    error: str
+    hint: str
+    retry_in_s: float
+
+
+class KMEReport(TypedDict):
+    """What a KME says of a link (`gateway.qkd.base.KMEStatus`).
+
+    `certificate_expires` is when our own certificate ends, ISO 8601 in UTC.
+    """
+
+    source: str
+    source_kme_id: str
+    target_kme_id: str
+    key_size: int
+    stored_key_count: int | None
+    max_key_count: int | None
+    max_key_per_request: int
+    notes: list[str]
+    certificate_expires: str | None
+
+
+class KMETrouble(TypedDict):
+    """Why a KME says nothing; `fault` is one of `gateway.errors.SourceFault`."""
+
+    message: str
+    hint: str
+    fault: str
+
+
+class QKDStatus(TypedDict):
+    """Everything about one link's supply: ``qkd.status``.
+
+    `unconfirmed` keys are in stock, and the peer is not known to hold them.
+    `scheduled_rate` is keys a second that the tunnels' schedule takes, and
+    `scheduled_empty_s` how long the stock lasts at that, None while no tunnel uses it;
+    `stock` has what was measured. `supply` is None for a simulated link. Of `kme` and
+    `kme_trouble` both are None for a link without KMEs.
+    """
+
+    link: str
+    description: str
+    draws: bool
+    tunnels: list[str]
+    stock: LinkStatus
+    unconfirmed: int
+    target: int
+    capacity: int
+    scheduled_rate: float
+    scheduled_empty_s: float | None
+    supply: Supply | None
+    kme: KMEReport | None
+    kme_trouble: KMETrouble | None
+
+
+class FetchResult(TypedDict):
+    """What ``qkd.fetch`` brought.
+
+    `error` says why fewer than `wanted` came, empty if all did; `refused` counts keys
+    that came and were turned away, by reason. `available` is the stock afterwards.
+    """
+
+    link: str
+    wanted: int
+    drawn: int
+    refused: dict[str, int]
+    available: int
+    unconfirmed: int
+    error: str
+    hint: str
