@@ -10,7 +10,6 @@ import socket
 import ssl
 
 import aiohttp
-from aiohttp.http_exceptions import ContentLengthError
 
 from gateway.errors import SourceFault
 from gateway.qkd.http.tls_reasons import (
@@ -22,6 +21,9 @@ from gateway.qkd.http.trouble import Trouble
 
 _REASON = re.compile(r"^\[SSL(?:: ([A-Z0-9_]{1,60}))?\]")
 """How Python writes OpenSSL's reason where aiohttp keeps only the text of an error."""
+
+_CUT = "Response payload is not completed"
+"""How aiohttp begins what it says of an answer that ended early; the rest is unsafe."""
 
 _MAX_CAUSES = 8
 """Errors that one error is traced back to."""
@@ -107,9 +109,8 @@ def _broken_answer(
     error: BaseException, chain: list[BaseException], *, is_answered: bool
 ) -> Trouble:
     if isinstance(error, aiohttp.ClientPayloadError):
-        if any(isinstance(cause, ContentLengthError) for cause in chain) or any(
-            isinstance(cause, ConnectionError) for cause in chain[1:]
-        ):
+        is_cut = any(isinstance(cause, ConnectionError) for cause in chain[1:])
+        if is_cut or str(error).startswith(_CUT):
             return Trouble(
                 SourceFault.UNREACHABLE, "the connection ended within the answer"
             )
