@@ -43,8 +43,10 @@ MAX_SHOWN = 20
 
 _REASONS = {
     "duplicate": "is in the stock, or earlier in the file",
+    "other-bytes": "is in the stock with other bytes",
     "used": "was used before",
     "expired": "expired before",
+    "other-link": "is or was a key of another link",
     "short": "has less than 256 bits",
     "long": "has more than 256 bits",
     "malformed": "is not a UUID with a base64 key",

@@ -73,14 +73,16 @@ def tunnel_details(tunnel: TunnelStatus) -> str:
 
 
 def link_table(links: Sequence[LinkStatus]) -> str:
-    """Return one row a link."""
+    """Return one row a link; unconfirmed keys are those that the peer may lack."""
     if not links:
         return "no links"
+    doubts = any(link["unconfirmed"] for link in links)
     header = (
         "LINK",
         "SOURCE",
         "STOCK",
         "AVAILABLE",
+        *(("UNCONFIRMED",) if doubts else ()),
         "RESERVED",
         "CONSUMED",
         "EXPIRED",
@@ -94,6 +96,7 @@ def link_table(links: Sequence[LinkStatus]) -> str:
             link["source"],
             link["alarm"],
             str(link["available"]),
+            *((str(link["unconfirmed"]),) if doubts else ()),
             str(link["reserved"]),
             str(link["consumed"]),
             str(link["expired"]),

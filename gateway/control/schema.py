@@ -128,6 +128,7 @@ class LinkStatus(TypedDict):
     source: str
     simulated: bool
     available: int
+    unconfirmed: int
     reserved: int
     consumed: int
     expired: int

@@ -90,6 +90,7 @@ def report_link(
         source=config.source.value if config else "none",
         simulated=config is not None and config.source is LinkSource.SIMULATED,
         available=status.available,
+        unconfirmed=status.unconfirmed,
         reserved=status.reserved,
         consumed=status.consumed,
         expired=status.expired,

@@ -23,18 +23,21 @@ class StockAlarm(StrEnum):
 def next_alarm(previous: StockAlarm, status: StockStatus, low_water: int) -> StockAlarm:
     """Return the alarm after `status`, given the alarm before it.
 
-    Reserved keys count as stock: they are on hold, not gone.
+    Reserved keys count as stock: they are on hold, not gone. Keys that the peer is not
+    known to hold don't, except that a stock of them is not empty: they are offered
+    when nothing else is left, and may serve.
 
     Args:
         previous: The last answer; `StockAlarm.OK` at start.
         status: The stock.
         low_water: Alarm when fewer keys than this are there; 0 only alarms on empty.
     """
-    stock = status.available + status.reserved
-    if stock == 0:
+    unused = status.available + status.reserved
+    if unused == 0:
         return StockAlarm.EMPTY
-    if previous is StockAlarm.EMPTY and stock < low_water * EMPTY_CLEAR_FACTOR:
+    if previous is StockAlarm.EMPTY and unused < low_water * EMPTY_CLEAR_FACTOR:
         return StockAlarm.EMPTY
+    stock = unused - status.unconfirmed
     if stock < low_water:
         return StockAlarm.LOW
     if previous is not StockAlarm.OK and stock < low_water * CLEAR_FACTOR:

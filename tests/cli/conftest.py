@@ -73,6 +73,7 @@ def a_link(name: str = "alpha", **changes: object) -> LinkStatus:
         "source": "file",
         "simulated": False,
         "available": 980,
+        "unconfirmed": 0,
         "reserved": 1,
         "consumed": 41,
         "expired": 0,

@@ -9,9 +9,11 @@ from uuid import UUID
 
 import pytest
 
+from gateway.cli.keystore import _REASONS
 from gateway.control.limits import IMPORT_BATCH
 from gateway.control.params import read_import
 from gateway.errors import ControlError, KeyStoreError
+from gateway.keystore.base import REFUSAL_REASONS
 from gateway.keystore.master_key import load_master_key
 from gateway.qkd.seed import load_seed
 from tests.cli.conftest import StartDaemon, a_link, qgw
@@ -183,6 +185,25 @@ def test_status_is_a_table(start_daemon: StartDaemon) -> None:
     shown = daemon.qgw("keystore", "status", "--json")
     assert json.loads(shown.out) == [a_link(alarm="low", available=3)]
     assert daemon.calls[-1] == ("keystore.status", {})
+
+
+def test_status_shows_keys_that_the_peer_may_lack(start_daemon: StartDaemon) -> None:
+    links = [a_link(unconfirmed=7), a_link("beta")]
+    daemon = start_daemon({"keystore.status": links})
+    assert daemon.qgw("keystore", "status").out == (
+        "LINK   SOURCE  STOCK  AVAILABLE  UNCONFIRMED  RESERVED  CONSUMED  EXPIRED  "
+        "IN/S  OUT/S  EMPTY IN\n"
+        "alpha  file    ok     980        7            1         41        0        "
+        "0.00  0.01   1d08h\n"
+        "beta   file    ok     980        0            1         41        0        "
+        "0.00  0.01   1d08h\n"
+    )
+    shown = daemon.qgw("keystore", "status", "--json")
+    assert [link["unconfirmed"] for link in json.loads(shown.out)] == [7, 0]
+
+
+def test_every_reason_has_words() -> None:
+    assert set(_REASONS) == REFUSAL_REASONS
 
 
 def test_purging_all_wants_a_yes(start_daemon: StartDaemon) -> None:

@@ -8,8 +8,10 @@ from gateway.keystore.base import StockStatus
 OK, LOW, EMPTY = StockAlarm.OK, StockAlarm.LOW, StockAlarm.EMPTY
 
 
-def stock(available: int, reserved: int = 0) -> StockStatus:
-    return StockStatus("paris", available, reserved, 0, 0, 0.0, 0.0, None)
+def stock(available: int, reserved: int = 0, unconfirmed: int = 0) -> StockStatus:
+    return StockStatus(
+        "paris", available, reserved, 0, 0, 0.0, 0.0, None, unconfirmed=unconfirmed
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,11 +40,36 @@ def test_reserved_keys_are_stock() -> None:
     assert next_alarm(OK, stock(15, reserved=5), 20) is OK
 
 
-@given(st.sampled_from(StockAlarm), st.integers(0, 300), st.integers(0, 100))
-def test_is_stable_and_empty_means_empty(
-    previous: StockAlarm, available: int, low_water: int
+@pytest.mark.parametrize(
+    ("previous", "available", "unconfirmed", "expected"),
+    [
+        (OK, 30, 10, OK),
+        (OK, 30, 11, LOW),
+        (OK, 30, 30, LOW),
+        (LOW, 30, 6, LOW),
+        (LOW, 31, 6, OK),
+        (EMPTY, 5, 5, LOW),
+        (EMPTY, 4, 4, EMPTY),
+    ],
+)
+def test_keys_that_the_peer_may_lack_keep_the_alarm_up(
+    previous: StockAlarm, available: int, unconfirmed: int, expected: StockAlarm
 ) -> None:
-    level = next_alarm(previous, stock(available), low_water)
-    assert next_alarm(level, stock(available), low_water) is level
-    assert (level is not OK) or available >= max(1, low_water)
+    assert next_alarm(previous, stock(available, 0, unconfirmed), 20) is expected
+
+
+@given(
+    st.sampled_from(StockAlarm),
+    st.integers(0, 300),
+    st.integers(0, 300),
+    st.integers(0, 100),
+)
+def test_is_stable_and_empty_means_empty(
+    previous: StockAlarm, available: int, unconfirmed: int, low_water: int
+) -> None:
+    status = stock(available, 0, min(available, unconfirmed))
+    level = next_alarm(previous, status, low_water)
+    assert next_alarm(level, status, low_water) is level
+    confirmed = available - status.unconfirmed
+    assert (level is not OK) or (available > 0 and confirmed >= low_water)
     assert (level is EMPTY) or available > 0
