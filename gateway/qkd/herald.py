@@ -187,9 +187,8 @@ class Herald:
     async def _note(self, answer: StockAnswer) -> None:
         now = self._clock()
         holdings = self._announcer.answered(answer, now=now)
-        if holdings:
-            self._judge(holdings)
-        elif self._comparison is not None:
+        fresh = bool(holdings)
+        if not fresh and self._comparison is not None:
             holdings = self._comparison.answered(answer) or {}
             await self._announce_unknown(holdings)
             if self._comparison.done:
@@ -197,15 +196,10 @@ class Herald:
                 self.compared_at = now
         if not holdings and answer.serial != self._greeting:
             return
-        await self._apply(holdings)
+        retired = await self._apply(holdings)
+        if fresh and (retired or Holding.HELD in holdings.values()):
+            self._outcome(retired)
         await self._note_peer(answer)
-
-    def _judge(self, holdings: dict[UUID, Holding]) -> None:
-        """Tell the end that draws what became of the keys it drew."""
-        said = holdings.values()
-        bad = sum(one is Holding.USED for one in said)
-        if bad or Holding.HELD in said:
-            self._outcome(bad)
 
     async def _announce_unknown(self, holdings: dict[UUID, Holding]) -> None:
         """Announce the keys of a page that the peer lacks: it will fetch them."""
@@ -228,8 +222,8 @@ class Herald:
             if drift > DRIFT and self._clock() - compared >= COMPARE_AGAIN:
                 self.compare()
 
-    async def _apply(self, holdings: dict[UUID, Holding]) -> None:
-        """Do as the peer says of each key."""
+    async def _apply(self, holdings: dict[UUID, Holding]) -> int:
+        """Do as the peer says of each key; return how many had to be retired."""
         by_holding = {
             kind: [key_id for key_id, one in holdings.items() if one is kind]
             for kind in Holding
@@ -240,9 +234,12 @@ class Herald:
         if by_holding[Holding.UNKNOWN]:
             await self._run(store.doubt, name, by_holding[Holding.UNKNOWN])
         used = by_holding[Holding.USED]
-        if used and (count := await self._run(store.retire, name, used)):
+        # Those that were used together meanwhile are none of them.
+        count = await self._run(store.retire, name, used) if used else 0
+        if count:
             logger.warning(
                 "the peer may not use %d keys any more; they are retired",
                 count,
                 extra={"link": name, "event": "keys-retired"},
             )
+        return count

@@ -1,0 +1,122 @@
+"""Gateways that take their keys from real KMEs over mutual TLS."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from gateway.kme.constant import ConstantLink
+from tests.unit.daemon.kme_ends import TARGET, KMESites, in_force, stock
+from tests.unit.daemon.services import until
+from tests.unit.daemon.test_daemon_rotation import rotate
+
+
+@pytest.fixture
+async def sites(short_folder: Path) -> AsyncIterator[KMESites]:
+    made = KMESites(short_folder)
+    await made.start_kmes()
+    yield made
+    await made.stop()
+
+
+def full(sites: KMESites) -> bool:
+    return all(stock(end) >= TARGET - 1 for end in sites.ends.values())
+
+
+def held(sites: KMESites, letter: str) -> set[UUID]:
+    store = sites.ends[letter].service.store
+    return set(store.held("fibre", after=None, count=1000))
+
+
+async def start_gateways(sites: KMESites) -> None:
+    for end in reversed(sites.ends.values()):
+        await end.start()
+
+
+async def test_the_first_epoch_draws_on_demand_and_stock_follows(
+    sites: KMESites,
+) -> None:
+    await sites.pair.make_keys(2000)
+    await start_gateways(sites)
+    await until(lambda: in_force(sites), "the first epoch")
+    status = [await end.status() for end in sites.ends.values()]
+    assert status[0]["key_id"] == status[1]["key_id"] is not None
+    await until(lambda: full(sites), "a full stock")
+    await until(lambda: held(sites, "a") == held(sites, "b"), "the same at both ends")
+
+
+async def test_rotation_from_stock_asks_no_kme(sites: KMESites) -> None:
+    await sites.pair.make_keys(2000)
+    await start_gateways(sites)
+    await until(lambda: in_force(sites), "the first epoch")
+    first, second = sites.ends.values()
+    await until(lambda: full(sites), "a full stock")
+    for letter in "ab":
+        await sites.stop_kme(letter)
+    used = set()
+    for _ in range(5):
+        await rotate((first, second))
+        status = [await end.status() for end in (first, second)]
+        assert status[0]["key_id"] == status[1]["key_id"]
+        used.add(status[0]["key_id"])
+    assert len(used) == 5
+    assert not first.driver.state.rotation.failures
+
+
+async def test_required_waits_for_a_kme_and_heals(sites: KMESites) -> None:
+    # The KMEs are there, and have no keys.
+    await start_gateways(sites)
+    first = sites.ends["a"]
+    await until(lambda: first.driver.state.rotation.failures > 0, "a failed attempt")
+    status = await first.status()
+    assert status["state"] == "connecting"
+    assert "no QKD key in stock of link fibre" in status["reason"]
+    assert all(end.plane.read_state("paris").blocked for end in sites.ends.values())
+    await sites.pair.make_keys(500)
+    await until(lambda: in_force(sites), "the tunnel", 30.0)
+
+
+async def test_preferred_goes_on_without_and_says_why(
+    sites: KMESites, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for end in sites.ends.values():
+        end.tunnel_keys["paris"]["qkd"] = "preferred"
+    await sites.stop_kme("a")
+    await start_gateways(sites)
+    await until(lambda: in_force(sites), "the first epoch")
+    first, second = sites.ends.values()
+    for end in (first, second):
+        status = await end.status()
+        assert status["key_id"] is None
+        assert any("no fresh QKD key: " in fault for fault in status["faults"])
+    missing = [r for r in caplog.records if getattr(r, "event", "") == "qkd-missing"]
+    reasons = {record.getMessage().partition("): ")[2] for record in missing}
+    assert "the peer offered none" in reasons
+    assert any("no key in stock of link fibre: https://" in one for one in reasons)
+    await sites.restart_kme("a")
+    await sites.pair.make_keys(500)
+    await until(lambda: stock(first) > 0, "stock", 30.0)
+    await rotate((first, second))
+    assert (await second.status())["key_id"] is not None
+    restored = [r for r in caplog.records if getattr(r, "event", "") == "qkd-restored"]
+    assert len(restored) == 2
+
+
+async def test_an_eavesdropped_link_eats_stock_alone(short_folder: Path) -> None:
+    made = KMESites(short_folder, ConstantLink(256 * 200.0))
+    await made.start_kmes()
+    try:
+        await start_gateways(made)
+        await until(lambda: in_force(made), "the first epoch", 20.0)
+        first = made.ends["a"]
+        await until(lambda: stock(first) >= TARGET - 1, "a full stock", 20.0)
+        await made.pair.alice.switch_link("eavesdrop-on")
+        before = stock(first)
+        ends = (made.ends["a"], made.ends["b"])
+        await rotate(ends)
+        assert stock(first) >= before - 2
+        assert (await first.status())["key_id"]
+    finally:
+        await made.stop()
