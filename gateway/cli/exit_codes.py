@@ -20,7 +20,7 @@ NOT_FOUND = 5
 """The daemon has no tunnel or link by that name."""
 
 PARTLY = 6
-"""Done in part: some keys of an import were refused, the others are in."""
+"""Done in part: some keys of an import were refused, or fewer came than asked for."""
 
 INTERRUPTED = 130
 """128 + SIGINT, as a shell would say it."""

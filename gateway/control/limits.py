@@ -27,3 +27,6 @@ LISTEN_BACKLOG = 16
 
 IMPORT_BATCH = 1000
 """Keys a client sends per request: about 120 KiB, and a few ms of disk each."""
+
+MAX_FETCH = 10_000_000
+"""Keys that one request may ask a KME for: no stock holds more."""

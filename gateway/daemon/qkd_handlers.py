@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from gateway.control.limits import MAX_FETCH
 from gateway.control.params import (
     read_count,
     read_name,
@@ -39,9 +40,6 @@ connection by default, and one more for the next to answer."""
 
 FETCH_TIME: Final = 45.0
 """Seconds in which keys are drawn for one request: it must be answered within 60."""
-
-MAX_FETCH: Final = 10_000_000
-"""Keys of one request: no stock holds more."""
 
 
 class QKDHandlers:

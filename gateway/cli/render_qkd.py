@@ -1,0 +1,186 @@
+"""How the supply of QKD keys looks on a terminal."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from gateway.cli.text import clean, duration, listing, plural, table
+from gateway.control.qkd_schema import (
+    FetchResult,
+    KMEReport,
+    KMETrouble,
+    QKDLink,
+    QKDStatus,
+    Supply,
+)
+
+Values = list[tuple[str, str]]
+
+
+def qkd_link_table(links: Sequence[QKDLink]) -> str:
+    """Return one row a link, and below it what is wrong with their KMEs."""
+    if not links:
+        return "no links"
+    header = ("LINK", "SOURCE", "STOCK", "AVAILABLE", "DRAWN", "KME", "TUNNELS")
+    rows = [
+        (
+            link["link"],
+            link["source"],
+            link["stock"]["alarm"],
+            str(link["stock"]["available"]),
+            _drawn_where(link),
+            _first_of(link["kmes"]),
+            ",".join(link["tunnels"]) or "-",
+        )
+        for link in links
+    ]
+    errors = [
+        f"{clean(link['link'])}: {clean(link['error'])}"
+        for link in links
+        if link["error"]
+    ]
+    return "\n".join([table(header, rows), *([""] if errors else []), *errors])
+
+
+def qkd_status(status: QKDStatus) -> str:
+    """Return everything about one link's supply: the store, then the KME."""
+    stock = status["stock"]
+    values: Values = [
+        ("keys from", status["description"]),
+        ("drawn at", _drawing_end(status)),
+        ("tunnels", ", ".join(status["tunnels"]) or "none"),
+        ("stock", stock["alarm"]),
+        ("available", _available(status)),
+        ("used", f"{stock['consumed']}, {stock['expired']} expired"),
+        ("rate", f"{_rate(stock['rate_in'])} in, {_rate(stock['rate_out'])} out"),
+        ("empty in", _empty_in(status)),
+    ]
+    if status["supply"] is not None:
+        values += _supply(status["supply"], draws=status["draws"])
+    if status["kme"] is not None:
+        values += _kme(status["kme"])
+    if status["kme_trouble"] is not None:
+        values += _kme_trouble(status["kme_trouble"])
+    return listing("link", status["link"], values)
+
+
+def fetched(result: FetchResult) -> str:
+    """Return what a fetch brought, in one line, and one of what was refused."""
+    stock = f"{result['available']} available"
+    if result["unconfirmed"]:
+        stock += f", {result['unconfirmed']} of them not confirmed by the peer yet"
+    text = f"drew {plural(result['drawn'], 'key')} for link {clean(result['link'])}"
+    lines = [f"{text}: {stock}"]
+    if result["refused"]:
+        lines.append(f"refused: {_counts(result['refused'])}")
+    return "\n".join(lines)
+
+
+def _drawn_where(link: QKDLink) -> str:
+    if not link["kmes"]:
+        return "-"
+    return "here" if link["draws"] else "peer"
+
+
+def _first_of(kmes: Sequence[str]) -> str:
+    if not kmes:
+        return "-"
+    more = len(kmes) - 1
+    return f"{kmes[0]} +{more}" if more else kmes[0]
+
+
+def _drawing_end(status: QKDStatus) -> str:
+    if status["kme"] is None and status["kme_trouble"] is None:
+        return ""
+    if status["draws"]:
+        return "this end"
+    return "the peer's end; fetched here" if status["tunnels"] else "no end yet"
+
+
+def _available(status: QKDStatus) -> str:
+    text = str(status["stock"]["available"])
+    if status["kme"] is not None or status["kme_trouble"] is not None:
+        text += f" of {status['target']} aimed for"
+    if status["stock"]["reserved"]:
+        text += f", {status['stock']['reserved']} more reserved"
+    if status["unconfirmed"]:
+        text += f"; {status['unconfirmed']} not confirmed by the peer"
+    return text
+
+
+def _empty_in(status: QKDStatus) -> str:
+    scheduled, measured = (
+        status["scheduled_empty_s"],
+        status["stock"]["seconds_to_empty"],
+    )
+    schedule = "no tunnel uses it"
+    if scheduled is not None:
+        schedule = f"{duration(scheduled)} by the schedule"
+        schedule += f" ({_rate(status['scheduled_rate'])}) if no more come"
+    if measured is None:
+        return f"{schedule}; as measured it does not fall"
+    return f"{schedule}; {duration(measured)} as measured"
+
+
+def _supply(supply: Supply, *, draws: bool) -> Values:
+    compared = supply["compared_ago_s"]
+    calls = f"{plural(supply['drawn'], 'key')} in {plural(supply['calls'], 'call')}"
+    return [
+        ("at the peer", _optional(supply["peer_available"])),
+        ("drawn", calls if draws or supply["calls"] else ""),
+        ("fetched", plural(supply["fetched"], "key") if supply["fetched"] else ""),
+        ("announced", _waiting(supply["announced"])),
+        ("compared", "" if compared is None else f"{duration(compared)} ago"),
+        ("refused", _counts(supply["refused"])),
+        ("last error", supply["error"]),
+        ("hint", supply["hint"]),
+        ("next try", f"in {duration(supply['retry_in_s'])}" if supply["error"] else ""),
+    ]
+
+
+def _waiting(announced: int) -> str:
+    return f"{plural(announced, 'key')} that the peer has not answered for"
+
+
+def _kme(kme: KMEReport) -> Values:
+    ids = " to ".join(filter(None, (kme["source_kme_id"], kme["target_kme_id"])))
+    stored = "not told"
+    if kme["stored_key_count"] is not None:
+        stored = str(kme["stored_key_count"])
+        if kme["max_key_count"] is not None:
+            stored += f" of {kme['max_key_count']} it can store"
+    keys = f"{kme['key_size']} bits, {kme['max_key_per_request']} a call at most"
+    return [
+        ("kme", f"{kme['source']} ({ids})" if ids else kme["source"]),
+        ("kme has", stored),
+        ("kme's keys", keys),
+        ("our certificate", _expires(kme["certificate_expires"])),
+        *(("kme note", note) for note in kme["notes"]),
+    ]
+
+
+def _kme_trouble(trouble: KMETrouble) -> Values:
+    return [
+        ("kme error", f"{trouble['message']} ({trouble['fault']})"),
+        ("kme hint", trouble["hint"]),
+    ]
+
+
+def _expires(text: str | None) -> str:
+    if text is None:
+        return ""
+    try:
+        return f"ends {datetime.fromisoformat(text):%Y-%m-%d %H:%M} UTC"
+    except ValueError:
+        return f"ends {text}"
+
+
+def _optional(count: int | None) -> str:
+    return "not heard of yet" if count is None else str(count)
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(counts.items()))
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.4g}/s"
