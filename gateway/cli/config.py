@@ -27,26 +27,36 @@ def config() -> None:
 def check(session: Session, path: Path | None, *, as_json: bool) -> None:
     """Check the configuration and every file it names; report all problems at once.
 
-    Run it as the user of the daemon (root sees files that the daemon may not).
+    A certificate that ends within 30 days is a warning and no failure. Run it as the
+    user of the daemon (root sees files that the daemon may not).
     """
     main = path or session.config_path
     problems: tuple[ConfigProblem, ...]
+    warnings: tuple[ConfigProblem, ...] = ()
     summary = ""
     try:
         loaded = load_config(main)
-        problems = tuple(check_files(loaded))
+        findings = check_files(loaded)
+        problems, warnings = findings.problems, findings.warnings
         files, tunnels = len(loaded.files), len(loaded.tunnels)
         summary = f"{plural(tunnels, 'tunnel')} in {plural(files, 'file')}: no problems"
     except ConfigError as error:
         problems = error.problems
     if as_json:
-        found = [dataclasses.asdict(problem) for problem in problems]
-        print_json({"ok": not problems, "problems": found})
+        print_json(
+            {
+                "ok": not problems,
+                "problems": [dataclasses.asdict(problem) for problem in problems],
+                "warnings": [dataclasses.asdict(warning) for warning in warnings],
+            }
+        )
         if problems:
             click.get_current_context().exit(FAILED)
-    elif problems:
+        return
+    for warning in warnings:
+        click.echo(f"warning: {clean(str(warning))}", err=True)
+    if problems:
         for problem in problems:
             click.echo(clean(str(problem)), err=True)
         raise ConfigError(problems)
-    else:
-        click.echo(f"{main}: {summary}")
+    click.echo(f"{main}: {summary}")

@@ -1,8 +1,13 @@
-"""Trying every file that a configuration names: identities, PSKs, master key, seeds."""
+"""Trying every file that a configuration names.
+
+Identities, PSKs, master key, seeds, and what KMEs are spoken to with.
+"""
 
 import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +17,7 @@ from gateway.config.identity_files import (
     load_psk,
     load_public_identity,
 )
-from gateway.config.model import GatewayConfig, TunnelConfig
+from gateway.config.model import GatewayConfig, LinkConfig, TunnelConfig
 from gateway.config.section import Problems, Source
 from gateway.crypto.identity import PublicIdentity, format_fingerprint
 from gateway.errors import ConfigProblem, GatewayError
@@ -22,9 +27,22 @@ from gateway.qkd.seed import load_seed
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class FileFindings:
+    """What was found.
+
+    Attributes:
+        problems: What does not work.
+        warnings: What will not for much longer.
+    """
+
+    problems: tuple[ConfigProblem, ...]
+    warnings: tuple[ConfigProblem, ...]
+
+
 def check_files(
     config: GatewayConfig, *, environ: Mapping[str, str] = os.environ
-) -> list[ConfigProblem]:
+) -> FileFindings:
     """Return what is wrong with the files that a configuration names.
 
     Args:
@@ -41,9 +59,10 @@ class _FileChecks:
         self._config = config
         self._environ = environ
         self._problems = Problems()
+        self._warnings = Problems()
         self._sources = dict(self._read_sources())
 
-    def run(self) -> list[ConfigProblem]:
+    def run(self) -> FileFindings:
         config = self._config
         main = config.files[0]
         own = self._try(
@@ -61,17 +80,29 @@ class _FileChecks:
                 lambda: load_master_key(config.master_key, self._environ),
             )
         for link in config.links.values():
-            if link.seed_file is not None:
-                seed = link.seed_file
-                self._try(
-                    self._file_of("links", link.name),
-                    ("links", link.name, "seed_file"),
-                    "a seed file",
-                    functools.partial(load_seed, seed),
-                )
+            self._check_link(link)
         for tunnel in config.tunnels.values():
             self._check_tunnel(tunnel, None if own is None else own.public)
-        return self._problems.found
+        return FileFindings(tuple(self._problems.found), tuple(self._warnings.found))
+
+    def _check_link(self, link: LinkConfig) -> None:
+        file = self._file_of("links", link.name)
+        place = ("links", link.name)
+        if link.seed_file is not None:
+            load = functools.partial(load_seed, link.seed_file)
+            self._try(file, (*place, "seed_file"), "a seed file", load)
+        if link.kme is not None:
+            # Imported here: TLS for nothing takes a third of the start of `qgw`.
+            from gateway.cli.kme_file_checks import KMEFileChecks  # noqa: PLC0415
+
+            def refuse(key: str, expected: str, found: str) -> None:
+                self._note(self._problems, file, (*place, key), expected, found)
+
+            def warn(key: str, expected: str, found: str) -> None:
+                self._note(self._warnings, file, (*place, key), expected, found)
+
+            now = datetime.now(UTC)
+            KMEFileChecks(link.kme, now, refuse=refuse, warn=warn).run()
 
     def _check_tunnel(self, tunnel: TunnelConfig, own: PublicIdentity | None) -> None:
         file = tunnel.source_file
@@ -145,8 +176,18 @@ class _FileChecks:
     def _refuse(
         self, file: Path, key: tuple[str, ...], expected: str, found: str
     ) -> None:
+        self._note(self._problems, file, key, expected, found)
+
+    def _note(
+        self,
+        notes: Problems,
+        file: Path,
+        key: tuple[str, ...],
+        expected: str,
+        found: str,
+    ) -> None:
         source = self._sources.get(file)
         if source is not None:
-            self._problems.add(source, key, expected, found)
+            notes.add(source, key, expected, found)
         else:
-            self._problems.add_at(file, 0, ".".join(key), expected, found)
+            notes.add_at(file, 0, ".".join(key), expected, found)
