@@ -17,6 +17,7 @@ from typing import Any
 from gateway.dataplane.choose import PREFERENCE, available_planes
 from gateway.errors import GatewayError
 from lab.gateway import PORT, Gateway, Settings, make_pair
+from lab.kme import FIBRE_SPEED, make_kmes
 from lab.netns import Namespace, linked_pair
 from lab.tools import finish_tool, start_capture, start_traffic
 from lab.watch import POLL, Watcher
@@ -36,13 +37,21 @@ def main() -> int:
         linked_pair() as namespaces,
     ):
         settings = Settings(plane=plane, interval=arguments.interval)
-        ends = make_pair(Path(folder) / "gateways", namespaces, settings)
+        kmes = make_kmes(Path(folder) / "kme", namespaces)
+        ends = make_pair(Path(folder) / "gateways", namespaces, settings, kmes)
         print(
             f"two gateways, {namespaces[0].name} and {namespaces[1].name}, "
             f"data plane {plane}, a new epoch every {arguments.interval:g} s"
         )
-        print("the QKD link between them is simulated: its keys are not quantum keys")
+        print(
+            "two KMEs (ETSI GS QKD 014, mutual TLS) on a simulated fibre of 80 km, "
+            f"{FIBRE_SPEED} times faster than real: its keys are not quantum keys"
+        )
         try:
+            for kme in reversed(kmes):
+                kme.start()
+            for kme in kmes:
+                kme.wait_for_keys()
             summary = _run(ends, namespaces, arguments)
         except (RuntimeError, TimeoutError) as error:
             print(f"demo: {error}", file=sys.stderr)
@@ -50,6 +59,8 @@ def main() -> int:
                 print(f"--- gateway {end.letter}\n{end.tail()}", file=sys.stderr)
             return 1
         finally:
+            for kme in kmes:
+                kme.stop()
             for end in ends:
                 end.stop()
                 end.end_children()
@@ -192,7 +203,8 @@ def _print_summary(summary: dict[str, Any]) -> None:
 
 
 def _name(kind: str) -> str:
-    return f"handshake and control ({kind})" if kind == f"udp/{PORT}" else kind
+    names = {f"udp/{PORT}": "handshake and control", "ip/6": "KME to KME"}
+    return f"{names[kind]} ({kind})" if kind in names else kind
 
 
 if __name__ == "__main__":

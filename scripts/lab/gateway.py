@@ -24,6 +24,7 @@ from gateway.crypto.identity import (
 from gateway.errors import ControlError
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
+from lab.kme import KME
 from lab.netns import Namespace
 
 TUNNEL = "demo"
@@ -187,9 +188,15 @@ class Gateway:
 
 
 def make_pair(
-    folder: Path, namespaces: tuple[Namespace, Namespace], settings: Settings
+    folder: Path,
+    namespaces: tuple[Namespace, Namespace],
+    settings: Settings,
+    kmes: tuple[KME, KME] | None = None,
 ) -> tuple[Gateway, Gateway]:
-    """Write identities, keys and configurations for both ends."""
+    """Write identities, keys and configurations for both ends.
+
+    Their QKD keys come from a simulated link of their own, or from KMEs.
+    """
     first, second = (
         Gateway(letter, namespace, folder / letter)
         for letter, namespace in zip("ab", namespaces, strict=True)
@@ -204,8 +211,19 @@ def make_pair(
     seed_file.touch(mode=0o600)
     seed_file.write_bytes(seed)
     for end, peer in ((first, second), (second, first)):
-        _write_files(end, peer, identities, settings)
+        link = _simulated_link(settings)
+        if kmes is not None:
+            link = kmes[end is second].link_lines()
+        _write_files(end, peer, identities, settings, link)
     return first, second
+
+
+def _simulated_link(settings: Settings) -> str:
+    return f"""source = "simulated"
+rate = {settings.rate}
+seed_file = "seed"
+capacity = 500
+"""
 
 
 def _write_files(
@@ -213,6 +231,7 @@ def _write_files(
     peer: Gateway,
     identities: dict[str, PrivateIdentity],
     settings: Settings,
+    link: str,
 ) -> None:
     own = identities[end.letter]
     write_private_identity(end.folder / "identity", encode_private(own))
@@ -247,11 +266,7 @@ level = "{settings.log_level}"
 format = "console"
 
 [links.{LINK}]
-source = "simulated"
-rate = {settings.rate}
-seed_file = "seed"
-capacity = 500
-
+{link}
 [tunnels.{TUNNEL}]
 peer = "peer.pub"
 endpoint = "{host}:{PORT}"
