@@ -16,9 +16,10 @@ class Figure:
         value: The median; None if it could not be measured.
         unit: Of value, spread and target.
         spread: Distance between the quartiles; None for what is counted once.
-        target: The value may be at most this; None where there is no target.
+        target: What the value may be at most; None where there is no target.
         note: Where and how it was measured, or why it was not.
         failed: Whether its measurement broke off, which is a fault.
+        more_is_better: Whether the value must be at least, not at most, the target.
     """
 
     name: str
@@ -28,12 +29,15 @@ class Figure:
     target: float | None = None
     note: str = ""
     failed: bool = False
+    more_is_better: bool = False
 
     @property
     def met(self) -> bool | None:
-        """Whether the value is within the target; None if that cannot be said."""
+        """Whether the value meets the target; None if that cannot be said."""
         if self.value is None or self.target is None:
             return None
+        if self.more_is_better:
+            return self.value >= self.target
         return self.value <= self.target
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def render_table(figures: Iterable[Figure]) -> str:
             figure.name,
             "not measured" if figure.value is None else _short(figure.value),
             _short(figure.spread),
-            "" if figure.target is None else f"<= {_short(figure.target)}",
+            _target(figure),
             figure.unit,
             {True: "met", False: "MISSED", None: ""}[figure.met],
         )
@@ -116,6 +120,13 @@ def render_json(figures: Sequence[Figure], machine: dict[str, Any]) -> str:
         "machine": machine,
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def _target(figure: Figure) -> str:
+    if figure.target is None:
+        return ""
+    relation = ">=" if figure.more_is_better else "<="
+    return f"{relation} {_short(figure.target)}"
 
 
 def _rounded(value: float | None) -> float | None:

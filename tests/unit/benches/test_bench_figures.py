@@ -79,3 +79,12 @@ def test_table_says_what_missed_and_what_was_not_measured() -> None:
 def test_notes_say_each_text_once() -> None:
     text = render_notes([Figure("a", 1, "s", note="n"), Figure("b", 1, "s", note="n")])
     assert text == "a, b:\n    n"
+
+
+def test_a_rate_must_reach_its_target() -> None:
+    slow, fast = (
+        Figure("rate", value, "1/s", None, 1000.0, more_is_better=True)
+        for value in (999.0, 1000.0)
+    )
+    assert (slow.met, fast.met) == (False, True)
+    assert ">= 1000" in render_table([slow])

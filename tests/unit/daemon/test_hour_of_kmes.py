@@ -121,8 +121,9 @@ async def live_through(sites: KMESites, watch: Watch) -> None:
         await end.start()
     await until(lambda: stock(first) >= TARGET - 4, "a full stock", 300.0)
     begin = loop.time()
+    # The first epochs found an empty stock, and made do as their policies say.
     watch.unfounded.clear()
-    before = sum(watch.events[name, "committed"] for name in POLICIES)
+    watch.events.clear()
 
     await trouble(sites, Chance(SEED), begin + HOUR - OUTAGE)
     await until(lambda: stock(first) >= TARGET - 4, "a full stock again", 300.0)
@@ -157,8 +158,8 @@ async def live_through(sites: KMESites, watch: Watch) -> None:
 
     # Every tunnel that was not blocked has rotated on time, all the hour long.
     assert loop.time() - begin >= HOUR
-    after = sum(watch.events[name, "committed"] for name in POLICIES)
-    assert after - before >= 2 * 2 * (HOUR / INTERVAL) * 0.9
+    committed = sum(watch.events[name, "committed"] for name in POLICIES)
+    assert committed >= 2 * 2 * (HOUR / INTERVAL) * 0.9
 
 
 def check_keys(watch: Watch) -> None:
