@@ -42,8 +42,14 @@ class Guard:
     """
 
     def __init__(self) -> None:
-        self.busy: set[object] = set()
+        self.busy: set[web.RequestHandler] = set()
         self.served = 0
+        self._just_served: set[web.RequestHandler] = set()
+
+    def take_served(self) -> set[web.RequestHandler]:
+        """Return the connections that had a request answered since the last call."""
+        served, self._just_served = self._just_served, set()
+        return served
 
     def middleware(self) -> Middleware:
         """Return the middleware for an application."""
@@ -55,6 +61,7 @@ class Guard:
                 return await self._answer(request, handler)
             finally:
                 self.busy.discard(request.protocol)
+                self._just_served.add(request.protocol)
                 self.served += 1
 
         return guard

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import socket
 import ssl
-import weakref
 from typing import Final
 
 from aiohttp import web
@@ -51,6 +50,7 @@ class Listener:
         self._runner = web.AppRunner(
             application,
             access_log=None,
+            logger=_quiet_logger(),
             # A compressed body would be larger than what was read of it.
             auto_decompress=False,
             keepalive_timeout=IDLE_TIMEOUT,
@@ -61,10 +61,8 @@ class Listener:
         )
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self._quiet_since: weakref.WeakKeyDictionary[asyncio.Protocol, float] = (
-            weakref.WeakKeyDictionary()
-        )
-        self._served: weakref.WeakSet[asyncio.Protocol] = weakref.WeakSet()
+        self._quiet_since: dict[web.RequestHandler, float] = {}
+        self._served: set[web.RequestHandler] = set()
         self._watcher: asyncio.Task[None] | None = None
 
     @property
@@ -134,17 +132,16 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            for connection in self._connections():
-                if connection in self._guard.busy:
-                    self._served.add(connection)
-                    self._quiet_since.pop(connection, None)
-                    continue
-                since = self._quiet_since.setdefault(connection, loop.time())
-                allowed = (
-                    IDLE_TIMEOUT
-                    if connection in self._served
-                    else FIRST_REQUEST_TIMEOUT
-                )
+            connections = set(self._connections())
+            self._served = self._served & connections | self._guard.take_served()
+            quiet = connections - self._guard.busy
+            self._quiet_since = {
+                connection: self._quiet_since.get(connection, loop.time())
+                for connection in quiet
+            }
+            for connection, since in self._quiet_since.items():
+                is_new = connection not in self._served
+                allowed = FIRST_REQUEST_TIMEOUT if is_new else IDLE_TIMEOUT
                 if loop.time() - since > allowed and connection.transport is not None:
                     connection.transport.abort()
 
@@ -156,6 +153,21 @@ class _Refused(asyncio.Protocol):
         """Close it."""
         if isinstance(transport, asyncio.WriteTransport):
             transport.abort()
+
+
+def _quiet_logger() -> logging.Logger:
+    """Make aiohttp's logger: what strangers send is not worth a traceback each."""
+    logger = logging.getLogger("gateway.kme.http")
+    if not logger.filters:
+        logger.addFilter(_note_bad_http)
+    return logger
+
+
+def _note_bad_http(record: logging.LogRecord) -> bool:
+    """Reduce a record to its kind: it may quote what was sent."""
+    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+    _log.debug("HTTP that cannot be served: %s", kind or record.levelname)
+    return False
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -63,12 +63,13 @@ class SAEInterface:
             ("GET", "dec_keys", self._dec_keys_simply),
             ("POST", "dec_keys", self._dec_keys),
         )
-        return [
-            web.route(
-                method, f"/api/v1/keys/{{sae_id}}/{name}", self._handler(name, call)
-            )
-            for method, name, call in calls
-        ]
+        routes = []
+        for method, name, call in calls:
+            path, handler = f"/api/v1/keys/{{sae_id}}/{name}", self._handler(name, call)
+            # A HEAD of enc_keys would take keys that nobody sees.
+            extra = {"allow_head": False} if method == "GET" else {}
+            routes.append(web.route(method, path, handler, **extra))
+        return routes
 
     def _handler(
         self, name: str, call: Call
