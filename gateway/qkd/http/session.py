@@ -24,7 +24,7 @@ from gateway.qkd.http.limits import (
 from gateway.qkd.http.strict_json import parse_json_object
 from gateway.qkd.http.translate import trouble_of
 from gateway.qkd.http.trouble import Trouble, malformed
-from gateway.qkd.http.wording import message_of
+from gateway.qkd.http.wording import message_of, text_of_page
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -58,8 +58,8 @@ class Answer:
 
     Attributes:
         status: HTTP status.
-        members: The JSON object; empty for an error whose body is none.
-        said: The ``message`` of an error, raw, or an empty string.
+        members: The JSON object; empty for an error.
+        said: The ``message`` of an error or the words on its page, raw, maybe none.
         retry_after: Seconds the KME asked us to wait, or None.
         is_json: Whether the media type says JSON.
     """
@@ -105,6 +105,8 @@ class KMESession:
                 return await self._exchange(request, progress)
         except Trouble:
             raise
+        except _LostError as lost:
+            trouble = trouble_of(lost.error, is_answered=progress.is_answered)
         except Exception as error:  # noqa: BLE001  # hostile bytes: anything surfaces
             trouble = trouble_of(error, is_answered=progress.is_answered)
         trouble.is_stale = (
@@ -156,8 +158,30 @@ class KMESession:
                 auto_decompress=False,
                 trust_env=False,
                 trace_configs=[trace],
+                middlewares=(_ask_once,),
             )
         return self._session
+
+
+class _LostError(Exception):
+    """Stands for an error that aiohttp would otherwise answer with a second try."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _ask_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a GET whose connection ended: that may take keys.
+
+    What is repeated is decided in `gateway.qkd.http.retry`.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _LostError(error) from None
 
 
 def source_of(url: str) -> str:
@@ -203,13 +227,12 @@ def _answer_of(response: aiohttp.ClientResponse, body: bytes) -> Answer:
         if 300 <= status < 400:  # noqa: PLR2004
             hint = "redirects are not followed: configure the KME's own URL"
         raise malformed(f"HTTP {status}, which no KME answers", hint)
-    members: Mapping[str, Any] = {}
-    try:
-        members = parse_json_object(body)
-    except Trouble:
-        members = {}
     wait = _retry_after(response.headers.get("Retry-After", ""))
-    return Answer(status, members, message_of(members), wait, is_json)
+    try:
+        said = message_of(parse_json_object(body))
+    except Trouble:
+        said = text_of_page(body)
+    return Answer(status, {}, said, wait, is_json)
 
 
 def _retry_after(value: str) -> float | None:

@@ -25,6 +25,11 @@ _REASON = re.compile(r"^\[SSL(?:: ([A-Z0-9_]{1,60}))?\]")
 _CUT = "Response payload is not completed"
 """How aiohttp begins what it says of an answer that ended early; the rest is unsafe."""
 
+_DROPPED = (
+    "some KMEs drop a connection whose certificate they refuse, without a word: see "
+    "the KME's log, and check certificate and private_key"
+)
+
 _MAX_CAUSES = 8
 """Errors that one error is traced back to."""
 
@@ -45,14 +50,8 @@ def trouble_of(error: BaseException, *, is_answered: bool) -> Trouble:
         return _not_sent(SourceFault.TIMEOUT, "no connection in time")
     if isinstance(error, TimeoutError):
         return Trouble(SourceFault.TIMEOUT, "no whole answer in time")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return _not_sent(
-            SourceFault.UNREACHABLE,
-            "the host's name is not found",
-            "check the name in the URL, and DNS or /etc/hosts",
-        )
     if isinstance(error, aiohttp.ClientConnectorError):
-        return _not_sent(SourceFault.UNREACHABLE, f"no connection: {_why(chain)}")
+        return _not_sent(SourceFault.UNREACHABLE, *_why(chain))
     return _broken_answer(error, chain, is_answered=is_answered)
 
 
@@ -65,8 +64,10 @@ def certificate_trouble(code: int) -> Trouble:
 
 
 def _tls_trouble(cause: BaseException) -> Trouble | None:
+    # aiohttp has a subclass of its own without the code; the original is in the chain.
+    code = getattr(cause, "verify_code", None)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return certificate_trouble(cause.verify_code)
+        return certificate_trouble(code) if isinstance(code, int) else None
     if not isinstance(cause, OSError):
         return None
     reason = getattr(cause, "reason", None) or _reason_in(cause)
@@ -116,8 +117,11 @@ def _broken_answer(
             )
         return Trouble(SourceFault.MALFORMED, "the answer's HTTP encoding is broken")
     if isinstance(error, (aiohttp.ClientConnectionError, OSError)):
-        where = "within the answer" if is_answered else "before an answer"
-        return Trouble(SourceFault.UNREACHABLE, f"the connection ended {where}")
+        if is_answered:
+            where, hint = "within the answer", ""
+        else:
+            where, hint = "before an answer", _DROPPED
+        return Trouble(SourceFault.UNREACHABLE, f"the connection ended {where}", hint)
     if isinstance(error, aiohttp.ClientResponseError):
         return Trouble(SourceFault.MALFORMED, "the answer is not HTTP")
     # The name of a type is ours or a library's, never the KME's.
@@ -148,10 +152,19 @@ def _reason_in(error: OSError) -> str:
     return found[1] or "" if found else ""
 
 
-def _why(chain: list[BaseException]) -> str:
+def _why(chain: list[BaseException]) -> tuple[str, str]:
+    """Say why there is no connection, and what to do about it."""
     for cause in chain:
-        if isinstance(cause, socket.gaierror):
-            return "the host's name is not found"
+        if isinstance(cause, (socket.gaierror, aiohttp.ClientConnectorDNSError)):
+            return (
+                "the host's name is not found",
+                "check the name in the URL, and DNS or /etc/hosts",
+            )
+        if isinstance(cause, ConnectionResetError):
+            return "the connection ended within the TLS handshake", _DROPPED
         if isinstance(cause, OSError) and isinstance(cause.errno, int) and cause.errno:
-            return os.strerror(cause.errno).lower()
-    return "refused or no route"
+            return (
+                f"no connection: {os.strerror(cause.errno).lower()}",
+                "check host, port and firewalls, and that the KME runs",
+            )
+    return "no connection", ""

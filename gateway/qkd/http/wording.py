@@ -16,6 +16,10 @@ _LONG = 12
 _LONGEST = 24
 """Characters of a plain word; the standard's messages have "extension_mandatory"."""
 
+_PAGE = 2048
+"""Bytes of an error page that are read; nginx's own have some 200."""
+
+_TAG = re.compile(r"<[^<>]*>")
 _WORD = re.compile(rf"[A-Za-z0-9+/=_\-]{{{_LONG},}}")
 _PLAIN = re.compile(r"[A-Z]?[a-z]+(?:[_\-][a-z]+)*")
 _PLAIN_NAMES = frozenset({"additional_slave_SAE_IDs", "max_key_per_request"})
@@ -26,6 +30,12 @@ def message_of(members: Mapping[str, object]) -> str:
     """Return the ``message`` of an error (ETSI 014 V1.1.1, 6.5), or an empty string."""
     said = members.get("message")
     return said if isinstance(said, str) else ""
+
+
+def text_of_page(body: bytes) -> str:
+    """Return the words of an error page: what stands before a KME answers in HTML."""
+    text = body[:_PAGE].decode("ascii", "replace")
+    return " ".join(_TAG.sub(" ", text).split())
 
 
 def repeatable(said: str) -> str:

@@ -460,6 +460,19 @@ async def test_enc_keys_is_repeated_once_on_a_kept_connection(
     assert len(kme.calls("enc_keys")) - before == 2
 
 
+async def test_get_is_not_repeated_behind_our_back(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    """aiohttp takes GET for harmless; by GET keys are drawn as well."""
+    client = make(kme)
+    last = reply(container([kme.new_key()]), headers=(("Connection", "close"),))
+    kme.replies["enc_keys"] = [reply(b"", 405), last, drop]
+    await client.get_keys(1)
+    await failure_of(client.get_keys(1))
+    methods = [asked.method for asked in kme.calls("enc_keys")]
+    assert methods == ["POST", "GET", "GET"]
+
+
 async def test_dec_keys_is_repeated_with_growing_waits(
     kme: HostileKME, make: MakeClient, waits: Waits
 ) -> None:
