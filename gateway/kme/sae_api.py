@@ -32,6 +32,8 @@ from gateway.kme.settings import SAESettings
 Call = Callable[[web.Request, str, str], Awaitable[Reply]]
 """Answers a request of one SAE about another, both known to be allowed."""
 
+_NOBODY = SAESettings()
+
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +83,10 @@ class SAEInterface:
                 except RefusedError as refused:
                     return reply_to(refused)
 
-            if not self._misbehaviour.concerns(name):
+            caller, other = request[SUBJECT], request.match_info["sae_id"]
+            # Strangers are answered honestly, whatever was ordered.
+            is_allowed = self._is_allowed(name, caller, other)
+            if not is_allowed or not self._misbehaviour.concerns(name):
                 return (await honest()).response()
             answering = Answering(request, name, DEFAULT_DELAY, {}, honest)
             return await self._misbehaviour.answer(answering)
@@ -91,25 +96,24 @@ class SAEInterface:
     async def _admitted(self, request: web.Request, name: str, call: Call) -> Reply:
         """Answer if the two SAEs may share keys in this way (401 otherwise)."""
         caller, other = request[SUBJECT], request.match_info["sae_id"]
-        sae = self.saes.get(caller)
-        if sae is None or len(other) > MAX_SAE_ID:
-            _log.warning(
-                "%s of %r for %r: 401, no SAE of this site", name, caller, other
-            )
+        if not self._is_allowed(name, caller, other):
+            shown = other[:MAX_SAE_ID]
+            _log.warning("%s of %r for %r: 401, not allowed", name, caller, shown)
             raise RefusedError.unauthorized()
         if self.rate_limit.is_exceeded(caller):
             raise RefusedError.unavailable(
                 "too many requests of this SAE", retry_after=RETRY_AFTER
             )
+        return await call(request, caller, other)
+
+    def _is_allowed(self, name: str, caller: str, other: str) -> bool:
+        sae = self.saes.get(caller, _NOBODY)
         allowed = {
             "status": sae.slaves | sae.masters,
             "enc_keys": sae.slaves,
             "dec_keys": sae.masters,
         }
-        if other not in allowed[name]:
-            _log.warning("%s of %r for %r: 401, not allowed", name, caller, other)
-            raise RefusedError.unauthorized()
-        return await call(request, caller, other)
+        return other in allowed[name]
 
     async def _status(self, _request: web.Request, caller: str, other: str) -> Reply:
         """Answer 5.2; the Status of 6.1."""

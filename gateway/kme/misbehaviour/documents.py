@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from gateway.kme.guard import SUBJECT
 from gateway.kme.misbehaviour.answering import Act, Answering
 from gateway.kme.replies import Reply
 
@@ -36,11 +37,13 @@ def spoiling(spoil: Spoil) -> Act:
 async def replay(answering: Answering) -> web.StreamResponse | None:
     """Give the keys of the answer before once more; the first one is honest."""
     honest = await answering.honest()
-    before = answering.memory.get(answering.call)
+    # Never another SAE's keys, not even here.
+    whose = f"{answering.request.path} {answering.request[SUBJECT]}"
+    before = answering.memory.get(whose)
     if isinstance(before, Mapping):
         return Reply(HTTPStatus.OK, before).response()
     if honest.status == HTTPStatus.OK:
-        answering.memory[answering.call] = honest.document
+        answering.memory[whose] = honest.document
     return honest.response()
 
 
