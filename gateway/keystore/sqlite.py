@@ -14,7 +14,6 @@ system or an SSD keeps of a freed block is out of reach: it is ciphertext, and t
 master key is not on that disk if the operator follows docs/keystore.md.
 """
 
-import itertools
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -48,9 +47,10 @@ class SQLiteKeyStore(Agreement):
             if known is None:
                 return []
             for confirmed in (True, False):
-                free = self._stock.free(known, now, confirmed=confirmed)
-                rows = itertools.islice(free, count)
-                if reserved := [self._stock.hold(row, holder) for row in rows]:
+                reserved = self._stock.reserve(
+                    known, now, count, holder, confirmed=confirmed
+                )
+                if reserved:
                     return reserved
             return []
 
