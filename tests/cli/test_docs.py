@@ -35,7 +35,9 @@ def first_column(page: str, pattern: str) -> set[str]:
 
 
 def test_every_command_is_described() -> None:
-    described = first_column(QGW, r"`(qgw[a-z -]*?)(?: (?:--|\[|FILE|NAME|LINK|bash).*?)?`")
+    described = first_column(
+        QGW, r"`(qgw[a-z -]*?)(?: (?:--|\[|FILE|NAME|LINK|bash).*?)?`"
+    )
     assert described == set(commands(root, "qgw"))
 
 
