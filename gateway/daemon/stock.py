@@ -33,7 +33,9 @@ class TunnelStock:
         if self._link is None:
             return ()
         offered = await self._reserve(self._link, holder)
-        if not offered and await self._context.links.draw_now(self._link):
+        if not offered:
+            # Whatever this brings: others may have filled the stock meanwhile.
+            await self._context.links.draw_now(self._link)
             offered = await self._reserve(self._link, holder)
         return offered
 
@@ -45,7 +47,8 @@ class TunnelStock:
             return None, frozenset()
         worker = self._context.store_worker
         choice = await worker.run_quick(self._choose, offered, holder)
-        if choice.key_id is None and await self._fetch(offered):
+        if choice.key_id is None:
+            await self._fetch(offered)
             choice = await worker.run_quick(self._choose, offered, holder)
         if choice.key_id is None or choice.key is None:
             return None, choice.used

@@ -1,15 +1,19 @@
 """Gateways that take their keys from real KMEs over mutual TLS."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from gateway.kme.constant import ConstantLink
+from gateway.wire.control import RotateReason
 from tests.unit.daemon.kme_ends import TARGET, KMESites, in_force, stock
-from tests.unit.daemon.services import until
+from tests.unit.daemon.services import tunnel_keys, until
 from tests.unit.daemon.test_daemon_rotation import rotate
+
+POLICED = ("paris", "rome")
 
 
 @pytest.fixture
@@ -62,6 +66,32 @@ async def test_rotation_from_stock_asks_no_kme(sites: KMESites) -> None:
         used.add(status[0]["key_id"])
     assert len(used) == 5
     assert not first.driver.state.rotation.failures
+
+
+async def test_two_tunnels_share_a_scarce_link(sites: KMESites) -> None:
+    first, second = sites.ends.values()
+    for end, peer in ((first, second), (second, first)):
+        end.tunnel_keys["rome"] = tunnel_keys(end, peer, 1)
+    # Alice's half: eight keys for both tunnels, and no more to come.
+    await sites.pair.make_keys(16)
+    await start_gateways(sites)
+
+    def both_up(epoch: int) -> bool:
+        drivers = [end.service.drivers[n] for n in POLICED for end in (first, second)]
+        current = [driver.state.rotation.current for driver in drivers]
+        return all(
+            one is not None and one.number >= epoch and one.in_force_at is not None
+            for one in current
+        )
+
+    for epoch in (1, 2, 3, 4):
+        await until(partial(both_up, epoch), f"epoch {epoch}", 20.0)
+        if epoch < 4:
+            for name in POLICED:
+                first.service.drivers[name].rotate(RotateReason.OPERATOR)
+    assert not any(first.service.drivers[n].state.rotation.failures for n in POLICED)
+    # Each of the eight keys keyed one epoch of one tunnel.
+    assert first.service.store.status("fibre").consumed == 8
 
 
 async def test_required_waits_for_a_kme_and_heals(sites: KMESites) -> None:

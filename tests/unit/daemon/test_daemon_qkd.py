@@ -74,11 +74,12 @@ async def test_preferred_goes_on_without_and_says_so(file_ends: Pair) -> None:
         end.tunnel_keys[TUNNEL]["qkd"] = "preferred"
     await start_all(file_ends)
     await until(lambda: in_force(file_ends), "the tunnel")
-    for end in file_ends:
+    reasons = ("no key in stock of link fibre", "the peer offered none")
+    for end, reason in zip(file_ends, reasons, strict=True):
         status = await end.status()
         assert status["sources"] == ["x25519", "ml-kem-768"]
         assert status["key_id"] is None
-        assert status["faults"] == ["this epoch has no fresh QKD key"]
+        assert status["faults"] == [f"this epoch has no fresh QKD key: {reason}"]
         await end.import_keys(range(1, 4))
     await rotate(file_ends)
     for end in file_ends:
