@@ -59,6 +59,10 @@ class Drawing:
         now = self._clock()
         return self._budget.is_paused(now=now) or self._distrust.is_paused(now=now)
 
+    def is_distrusted(self) -> bool:
+        """Whether the peer could not use keys drawn lately, so that drawing waits."""
+        return self._distrust.is_paused(now=self._clock())
+
     def wait(self) -> float:
         """Seconds until a call may be made."""
         now = self._clock()

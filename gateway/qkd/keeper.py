@@ -48,6 +48,12 @@ message names fewer keys than a call brings."""
 ON_DEMAND: Final = 4.0
 """Seconds that a handshake waits for keys from a KME: less than it has in all."""
 
+DISAGREE: Final = (
+    "the peer cannot use the keys drawn: the two KMEs do not agree",
+    "compare sae_id and peer_sae_id at both ends, and run there: qgw qkd test",
+)
+"""What is wrong, and what to do about it, when no KME says so itself."""
+
 _BY_HAND: Final = KMEConfig((), "", "")
 """What stands in for a KME where there is none."""
 
@@ -66,7 +72,8 @@ class SupplyStatus:
         peer_available: Keys the peer last said to have, or None.
         compared_ago_s: Seconds since the stocks were last compared, or None.
         refused: Keys refused, by reason.
-        error: What the KME's last answer was wrong with, empty if nothing.
+        error: What the last answer of a KME was wrong with, or that the two KMEs do
+            not agree; empty if nothing.
         hint: What to do about it.
         retry_in_s: Seconds until it is asked again, 0 if nothing is in the way.
     """
@@ -231,6 +238,9 @@ class StockKeeper:
         """Describe the supply."""
         drawing, now = self._drawing, self._clock()
         error = (drawing and drawing.last_error) or self._serving.last_error
+        message, hint = (error.message, error.hint) if error else ("", "")
+        if not error and drawing is not None and drawing.is_distrusted():
+            message, hint = DISAGREE
         compared = self._herald.compared_at
         return SupplyStatus(
             description=self._client.description if self._client else "by hand",
@@ -242,9 +252,9 @@ class StockKeeper:
             peer_available=self._herald.peer_available,
             compared_ago_s=None if compared is None else now - compared,
             refused=dict(self._intake.refused),
-            error=error.message if error else "",
-            hint=error.hint if error else "",
-            retry_in_s=drawing.wait() if drawing and error else 0.0,
+            error=message,
+            hint=hint,
+            retry_in_s=drawing.wait() if drawing and message else 0.0,
         )
 
     # -- Tasks

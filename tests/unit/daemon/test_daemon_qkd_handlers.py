@@ -13,6 +13,7 @@ from gateway.daemon import qkd_handlers
 from gateway.errors import ControlError, SourceFault
 from gateway.qkd import clients
 from gateway.qkd.base import Delivery, KeyClient
+from gateway.qkd.keeper import DISAGREE
 from tests.unit.daemon.conftest import _stop, start_both
 from tests.unit.daemon.services import (
     LINK,
@@ -194,6 +195,24 @@ async def test_the_last_error_and_the_next_try_are_shown(running: Site) -> None:
     assert 0 < supply["retry_in_s"] <= 2.0
     (row,) = await first.call("qkd.links")
     assert row["error"] == supply["error"]
+
+
+async def test_kmes_that_disagree_are_shown_where_keys_are_drawn(
+    running: Site,
+) -> None:
+    first, second = running.ends
+    await until(lambda: in_step(running), "stock in step")
+    running.kmes[1].lying = True
+    assert (await first.call("qkd.fetch", link=LINK))["drawn"] == 50
+
+    async def told() -> bool:
+        return bool((await status(first))["supply"]["error"])
+
+    await until(told, "the trouble in the status")
+    supply = (await status(first))["supply"]
+    assert (supply["error"], supply["hint"]) == DISAGREE
+    assert supply["retry_in_s"] > 0
+    assert (await status(second))["supply"]["refused"]["differs"] > 0
 
 
 async def test_fetch_draws_a_batch_or_as_many_as_wanted(running: Site) -> None:
