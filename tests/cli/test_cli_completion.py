@@ -40,6 +40,7 @@ def test_bash_accepts_the_script() -> None:
 def test_commands_are_completed() -> None:
     assert complete("qgw tun") == ["tunnel"]
     assert complete("qgw tunnel r") == ["rotate"]
+    assert complete("qgw qkd f") == ["fetch"]
 
 
 def test_names_are_the_daemons(start_daemon: StartDaemon) -> None:
@@ -50,6 +51,8 @@ def test_names_are_the_daemons(start_daemon: StartDaemon) -> None:
     path = start_daemon({"status": answer}).path
     assert complete(f"qgw --socket {path} tunnel show pa") == ["paris", "parma"]
     assert complete(f"qgw --socket {path} keystore import --link b") == ["beta"]
+    for command in ("status", "fetch"):
+        assert complete(f"qgw --socket {path} qkd {command} a") == ["alpha"]
 
 
 def test_without_a_daemon_there_is_nothing_to_offer() -> None:
