@@ -92,7 +92,7 @@ class Listener:
             old.close()
         for connection in self._connections():
             if connection not in self._guard.busy:
-                connection.close()
+                connection.force_close()
 
     async def stop(self) -> None:
         """Finish the requests under way and close everything."""
