@@ -19,8 +19,9 @@ from gateway.qkd.http.tls_reasons import (
 )
 from gateway.qkd.http.trouble import Trouble
 
-_REASON = re.compile(r"^\[SSL(?:: ([A-Z0-9_]{1,60}))?\]")
-"""How Python writes OpenSSL's reason where aiohttp keeps only the text of an error."""
+_REASON = re.compile(r"\[SSL(?:: ([A-Z0-9_]{1,60}))?\] ([a-z0-9/ ]{1,80}) ")
+"""How Python writes OpenSSL's reason: as a code if it has one, and in words. aiohttp
+keeps only this text, and Python has no codes for some alerts."""
 
 _CUT = "Response payload is not completed"
 """How aiohttp begins what it says of an answer that ended early; the rest is unsafe."""
@@ -149,7 +150,9 @@ def _causes(error: BaseException) -> list[BaseException]:
 def _reason_in(error: OSError) -> str:
     text = error.strerror if isinstance(error.strerror, str) else ""
     found = _REASON.match(text)
-    return found[1] or "" if found else ""
+    if not found:
+        return ""
+    return found[1] or found[2].strip().replace(" ", "_").upper()
 
 
 def _why(chain: list[BaseException]) -> tuple[str, str]:
