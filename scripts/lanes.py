@@ -29,10 +29,13 @@ LANE_SECONDS = 600
 BUDGET_SECONDS = 900
 """What a whole run may take on two processors; over it, the end says so."""
 
+SLOWEST = ("--durations=8", "--durations-min=5")
+"""Where a lane's time goes stands at the end of its log."""
+
 PYTEST = (
     *(str(BIN / "python"), "-m", "pytest"),
     # A kernel's console counts as a terminal; colours would hide the closing line.
-    *("-p", "no:cacheprovider", "--color=no"),
+    *("-p", "no:cacheprovider", "--color=no", *SLOWEST),
 )
 OWN_KERNEL = ("tests/kernel", "tests/faults", "tests/systemd")
 
@@ -75,6 +78,7 @@ class Lane:
         needs: What it is for, and what it needs.
         path: What must exist for it to run.
         commands: The commands to run, in order; a function when the kernel decides.
+        together: Whether they run side by side instead, each in a kernel of its own.
         phase: Lanes of phase 1 run side by side, those of phase 2 one by one.
     """
 
@@ -83,6 +87,7 @@ class Lane:
     path: str
     commands: Callable[[], list[tuple[str, ...]]]
     phase: int
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +160,14 @@ def wireguard_go() -> list[tuple[str, ...]]:
 
 
 def esp() -> list[tuple[str, ...]]:
-    """ESP, here or in User-mode Linux."""
+    """ESP, here or in User-mode Linux: it has one processor, so there are two."""
     need_root()
-    tests = (*PYTEST, "tests/kernel/esp")
-    return [
-        tests if kernel_has_esp() else ("scripts/in-uml", "--", *passed_on(), *tests)
-    ]
+    here = kernel_has_esp()
+    inside = () if here else ("scripts/in-uml", "--", *passed_on())
+    folder = ROOT / "tests/kernel/esp"
+    files = sorted(str(path.relative_to(ROOT)) for path in folder.glob("test_*.py"))
+    halves = (files,) if here else (files[::2], files[1::2])
+    return [(*inside, *PYTEST, *half) for half in halves]
 
 
 def wireguard() -> list[tuple[str, ...]]:
@@ -175,7 +182,10 @@ def wireguard() -> list[tuple[str, ...]]:
 
 
 def faults() -> list[tuple[str, ...]]:
-    """A hundred kills, restarts and cuts, and some of them on ESP wherever it is."""
+    """A hundred kills, restarts and cuts, and some of them on ESP wherever it is.
+
+    They wait most of the time, for daemons to start and epochs to be due.
+    """
     need_root()
     commands: list[tuple[str, ...]] = [(*PYTEST, "tests/faults")]
     if not kernel_has_esp():
@@ -221,8 +231,8 @@ LANES = (
     ),
     Lane("netns", "root, network namespaces", "tests/netns", netns, 2),
     Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 2),
-    Lane("esp", "a kernel with ESP and AES-GCM", "tests/kernel/esp", esp, 2),
-    Lane("faults", "root, network namespaces", "tests/faults", faults, 2),
+    Lane("esp", "a kernel with ESP and AES-GCM", "tests/kernel/esp", esp, 2, True),
+    Lane("faults", "root, network namespaces", "tests/faults", faults, 2, True),
     Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 2),
 )
 
@@ -277,6 +287,11 @@ def log_of(lane: Lane) -> Path:
     return LOGS / f"{lane.name}.log"
 
 
+def part_of(lane: Lane, number: int) -> Path:
+    """Name the log of one of the lane's commands, until they are joined."""
+    return LOGS / f"{lane.name}.{number}.log"
+
+
 def count(log: str) -> tuple[int, int, int]:
     """Read passed, failed and skipped off pytest's closing lines."""
     totals = dict.fromkeys(COUNTED.values(), 0)
@@ -299,14 +314,22 @@ def run(lane: Lane, *, strict: bool) -> Result:
     if strict:
         environment[STRICT] = "1"
     started = time.monotonic()
-    wrong = []
+    until = started + LANE_SECONDS
+
+    def one(number: int) -> str:
+        with part_of(lane, number).open("w") as log:
+            print("$", *commands[number], file=log, flush=True)
+            ended = execute(
+                commands[number], environment, log, seconds=until - time.monotonic()
+            )
+        return f"{Path(commands[number][0]).name} {ended}" if ended else ""
+
+    with ThreadPoolExecutor(len(commands) if lane.together else 1) as pool:
+        wrong = [said for said in pool.map(one, range(len(commands))) if said]
     with log_of(lane).open("w") as log:
-        for command in commands:
-            print("$", *command, file=log, flush=True)
-            left = LANE_SECONDS - (time.monotonic() - started)
-            ended = execute(command, environment, log, seconds=left)
-            if ended:
-                wrong.append(f"{Path(command[0]).name} {ended}")
+        for number in range(len(commands)):
+            log.write(part_of(lane, number).read_text(errors="replace"))
+            part_of(lane, number).unlink()
     seconds = time.monotonic() - started
     passed, failed, skipped = count(log_of(lane).read_text(errors="replace"))
     if lane.commands is lint:
