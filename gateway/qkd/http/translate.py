@@ -56,6 +56,16 @@ def trouble_of(error: BaseException, *, is_answered: bool) -> Trouble:
     return _broken_answer(error, chain, is_answered=is_answered)
 
 
+def handshake_trouble(error: OSError) -> Trouble:
+    """Say why a TLS handshake of our own failed, without an answer in play."""
+    found = _tls_trouble(error)
+    if found is not None:
+        return found
+    if isinstance(error, TimeoutError):
+        return _not_sent(SourceFault.TIMEOUT, "no TLS handshake in time")
+    return _not_sent(SourceFault.UNREACHABLE, *_why([error]))
+
+
 def certificate_trouble(code: int) -> Trouble:
     """Say what OpenSSL found wrong with a KME's certificate (`X509_V_ERR_*`)."""
     message, hint = CERTIFICATE_PROBLEMS.get(code, CERTIFICATE_UNKNOWN)

@@ -1,0 +1,1 @@
+"""The steps of a KME's diagnosis, each explaining what it finds."""
