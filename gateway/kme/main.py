@@ -28,7 +28,7 @@ EXIT_FAILED = 1
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: a restart cannot mend what the operator wrote."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("gateway.kme.main")  # not __main__
 
 _config_option = click.option(
     "--config",

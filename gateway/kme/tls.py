@@ -103,7 +103,7 @@ def subject_of(certificate: Mapping[str, object] | None) -> str | None:
         for key, value in rdn
         if key == "commonName"
     ]
-    if len(names) != 1 or not names[0].isprintable():
+    if len(names) != 1 or not names[0] or not names[0].isprintable():
         return None
     for kind, value in _pairs(certificate.get("subjectAltName")):
         is_sae = kind == "URI" and value.lower().startswith(SAE_URI)

@@ -52,7 +52,9 @@ async def sae(pki: LaboratoryPKI) -> AsyncIterator[Call]:
     def make(who: str | Credentials | None, url: str) -> SAE:
         credentials = pki.saes[who] if isinstance(who, str) else who
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_of(credentials, pki.ca)),
+            connector=aiohttp.TCPConnector(
+                ssl=tls_of(credentials, credentials.ca if credentials else pki.ca)
+            ),
             timeout=aiohttp.ClientTimeout(total=15),
         )
         sessions.append(session)

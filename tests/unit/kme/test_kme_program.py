@@ -1,0 +1,315 @@
+"""The program `qgw-kme` as an operator has it: real processes, signals, kill -9."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import KMEError
+from gateway.kme.control import ControlSocket, call, run_call
+from gateway.kme.misbehaviour.modes import MODES
+from gateway.kme.pair import KMEPair
+from gateway.kme.pki import Credentials
+from tests.unit.kme.conftest import Call
+from tests.unit.kme.sae import SAE
+
+ROOT = Path(__file__).parents[3]
+STARTUP = 15.0
+"""Seconds; the machine may be busy."""
+
+
+def kme(
+    *arguments: str | Path, timeout: float = 20
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-m", "gateway.kme.main", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+class Running:
+    """A KME in a process of its own, whose readiness systemd would be told of."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.log = config.parent / "stderr"
+        self.notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        address = str(config.parent / "notify")
+        Path(address).unlink(missing_ok=True)
+        self.notified.bind(address)
+        self.notified.settimeout(STARTUP)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  # our own program
+                [sys.executable, "-m", "gateway.kme.main", "run", "--config", config],
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, "NOTIFY_SOCKET": address},
+            )
+
+    def wait_for(self, line: str) -> None:
+        while line not in self.notified.recv(4096).decode().splitlines():
+            assert self.process.poll() is None, self.log.read_text()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        code = self.process.wait(timeout=STARTUP)
+        self.notified.close()
+        return code
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A laboratory for one machine, at two ports that were free a moment ago."""
+    ports = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(str(probe.getsockname()[1]))
+    made = kme(
+        "init",
+        tmp_path / "lab",
+        "--local",
+        "--rate=256000",
+        f"--alice-port={ports[0]}",
+        f"--bob-port={ports[1]}",
+        "--alice-host=127.0.0.1",
+        "--bob-host=127.0.0.1",
+    )
+    assert made.returncode == 0, made.stderr
+    assert f"https://127.0.0.1:{ports[0]}" in made.stdout
+    return tmp_path / "lab"
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[dict[str, Running]]:
+    ends = {end: Running(folder / end / "kme.toml") for end in ("alice", "bob")}
+    for each in ends.values():
+        each.wait_for("READY=1")
+    yield ends
+    for each in ends.values():
+        if each.process.poll() is None:
+            each.stop(signal.SIGKILL)
+
+
+def credentials(folder: Path, end: str, sae_id: str) -> Credentials:
+    home = folder / end / sae_id
+    return Credentials(home / "client.pem", home / "client.key", home / "ca.pem")
+
+
+def status(folder: Path, end: str) -> dict[str, object]:
+    return run_call(folder / end / "control.sock", "GET", "status")
+
+
+async def test_a_laboratory_from_nothing(folder: Path, lab_sae: Call) -> None:
+    """init, run, draw, fetch; kill -9 in between; nothing comes twice."""
+    ends = {end: Running(folder / end / "kme.toml") for end in ("alice", "bob")}
+    try:
+        for each in ends.values():
+            await asyncio.to_thread(each.wait_for, "READY=1")
+        seen: dict[str, bytes] = {}
+        for victim in ("alice", "bob", None):
+            alice, bob = lab_sae("alice", "gw-a"), lab_sae("bob", "gw-b")
+            await keys_in_stock(folder, 20)
+            drawn = (await alice.draw("gw-b", 10)).keys
+            assert not drawn.keys() & seen.keys()
+            half = list(drawn)[:5]
+            assert set((await bob.fetch("gw-a", *half)).keys) == set(half)
+            seen |= drawn
+            if victim is not None:
+                await asyncio.to_thread(ends[victim].stop, signal.SIGKILL)
+                ends[victim] = Running(folder / victim / "kme.toml")
+                await asyncio.to_thread(ends[victim].wait_for, "READY=1")
+            bob = lab_sae("bob", "gw-b")
+            assert (await bob.fetch("gw-a", *half)).status == 400
+            rest = {key_id: drawn[key_id] for key_id in drawn if key_id not in half}
+            assert (await bob.fetch("gw-a", *rest)).keys == rest
+    finally:
+        codes = {end: each.stop() for end, each in ends.items()}
+    assert codes == {"alice": 0, "bob": 0}
+    for each in ends.values():
+        text = each.log.read_text()
+        assert "Traceback" not in text
+        assert "NOT quantum keys" in text
+        assert not (each.config.parent / "control.sock").exists()
+
+
+async def keys_in_stock(folder: Path, count: int) -> None:
+    for _ in range(150):
+        shown = await call(folder / "alice" / "control.sock", "GET", "status")
+        if int(str(shown["stored_key_count"])) >= count:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail("no keys came")
+
+
+@pytest.fixture
+async def lab_sae(folder: Path, sae: Call) -> Call:
+    """SAEs of the laboratory, by end and ID."""
+
+    def make(end: str, sae_id: str) -> SAE:
+        other = "bob" if end == "alice" else "alice"
+        peers = tomllib.loads((folder / other / "kme.toml").read_text())
+        return sae(credentials(folder, end, sae_id), peers["peer"]["url"])
+
+    return make
+
+
+def test_commands(folder: Path, running: dict[str, Running]) -> None:
+    config = folder / "bob" / "kme.toml"
+    shown = kme("status", "--config", config)
+    assert shown.returncode == 0
+    assert "SIMULATED, not quantum keys" in shown.stdout
+    assert "KME kme-bob (bob)" in shown.stdout
+    as_json = json.loads(kme("status", "--json", "--config", config).stdout)
+    assert as_json["simulated"] is True
+    done = kme("misbehave", "--config", config, "slow", "--count", "2", "--delay", "1")
+    assert "MISBEHAVES on purpose: slow, 2 more times" in done.stdout
+    assert status(folder, "bob")["misbehaviour"] == "slow"
+    assert status(folder, "alice")["misbehaviour"] is None
+    assert "MISBEHAVES" not in kme("misbehave", "--config", config, "off").stdout
+    # bob has alice switch it, who runs the model.
+    kme("link", "--config", config, "eavesdrop", "on")
+    shown = kme("status", "--config", folder / "alice" / "kme.toml")
+    assert "ALARM: QBER 25%: someone listens" in shown.stdout
+    assert running["alice"].process.poll() is None
+
+
+def test_what_is_said_of_mistakes(folder: Path) -> None:
+    config = folder / "bob" / "kme.toml"
+    down = kme("status", "--config", config)
+    assert down.returncode == 1
+    assert "no KME answers at" in down.stderr
+    assert "hint: start it" in down.stderr
+    for arguments in (("link", "eavesdrop"), ("link", "down", "on"), ("misbehave",)):
+        assert kme(arguments[0], "--config", config, *arguments[1:]).returncode == 2
+    again = kme("init", folder)
+    assert (again.returncode, again.stderr) == (
+        1,
+        f"qgw-kme: {folder} is not empty\nhint: name a new folder\n",
+    )
+    config.write_text(config.read_text().replace("https", "http"))
+    for command in ("check", "run", "status"):
+        wrong = kme(command, "--config", config)
+        assert wrong.returncode == 78
+        assert "peer.url: expected https://" in wrong.stderr
+        assert "Traceback" not in wrong.stderr
+    assert kme("check", "--config", folder / "alice" / "kme.toml").returncode == 0
+    config.unlink()
+    assert kme("run", "--config", config).returncode == 78
+
+
+def test_modes_are_listed() -> None:
+    listed = kme("misbehave", "--list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == list(MODES)
+
+
+def test_files_of_a_laboratory(folder: Path) -> None:
+    open_to_others = {"ca.pem", "kme.toml"}
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in files:
+        expected = 0o600
+        if path.name in open_to_others and path.parent.name != "ca":
+            expected = 0o644
+        assert path.stat().st_mode & 0o777 == expected, path
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            assert path.stat().st_mode & 0o777 == 0o700
+    names = sorted(
+        str(path.relative_to(folder / "alice"))
+        for path in files
+        if "alice" in path.parts
+    )
+    assert names == [
+        "ca.pem",
+        "gw-a/ca.pem",
+        "gw-a/client.key",
+        "gw-a/client.pem",
+        "kme.key",
+        "kme.pem",
+        "kme.toml",
+        "link.seed",
+    ]
+    seeds = {(folder / end / "link.seed").read_bytes() for end in ("alice", "bob")}
+    assert len(seeds) == 1
+
+
+def test_a_port_that_is_taken(folder: Path, running: dict[str, Running]) -> None:
+    config = folder / "alice" / "kme.toml"
+    second = kme("run", "--config", config)
+    assert second.returncode == 1
+    assert "cannot listen at" in second.stderr
+    assert running["alice"].process.poll() is None
+    assert kme("status", "--config", config).returncode == 0
+
+
+def test_reload_by_signal(folder: Path, running: dict[str, Running]) -> None:
+    alice = running["alice"]
+    good = alice.config.read_text()
+    alice.config.write_text(good.replace("ca.pem", "missing.pem"))
+    alice.process.send_signal(signal.SIGHUP)
+    alice.wait_for("READY=1")
+    assert "not reloaded" in alice.log.read_text()
+    alice.config.write_text(good + "\n[log]\nlevel = 'debug'\n")
+    alice.process.send_signal(signal.SIGHUP)
+    alice.wait_for("READY=1")
+    log = alice.log.read_text()
+    assert "certificates and SAEs read again" in log
+    assert "only a restart applies: log_level" in log
+    assert alice.stop() == 0
+
+
+async def test_the_control_socket_is_the_owners(pair: KMEPair, tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    control = ControlSocket(path, pair.alice)
+    await control.start()
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(KMEError, match="another KME listens"):
+        await ControlSocket(path, pair.bob).start()
+    for what, order in (
+        ("misbehave", {"mode": 3}),
+        ("misbehave", {"mode": "nonsense"}),
+        ("misbehave", {"mode": "503", "count": "many"}),
+        ("misbehave", {"mode": "503", "delay": "long"}),
+        ("misbehave", {}),
+        ("link", {"action": "explode"}),
+        ("link", {}),
+    ):
+        with pytest.raises(KMEError):
+            await call(path, "POST", what, order)
+    assert pair.alice.misbehaviour.mode is None
+    shown = await call(path, "POST", "misbehave", {"mode": "503", "count": 7})
+    assert (shown["misbehaviour"], shown["misbehaviour_left"]) == ("503", 7)
+    await control.stop()
+    assert not path.exists()
+
+
+async def test_a_stale_socket_is_replaced_and_nothing_else(
+    pair: KMEPair, tmp_path: Path
+) -> None:
+    path = tmp_path / "control.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    control = ControlSocket(path, pair.alice)
+    await control.start()
+    await control.stop()
+    path.write_text("not a socket")
+    with pytest.raises(KMEError, match="is no socket"):
+        await ControlSocket(path, pair.alice).start()
+    assert path.read_text() == "not a socket"
+    with pytest.raises(KMEError, match="longer than"):
+        await ControlSocket(tmp_path / ("x" * 120), pair.alice).start()
+    with pytest.raises(KMEError, match="cannot make"):
+        await ControlSocket(tmp_path / "none" / "x", pair.alice).start()
