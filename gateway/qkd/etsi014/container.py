@@ -17,7 +17,7 @@ from gateway.qkd.http.limits import MAX_SURPLUS
 from gateway.qkd.http.trouble import Trouble, malformed
 from gateway.secret import Secret
 
-KEYS_AS_OBJECT: Final = "keys is an object, not an array (6.3); taken as one key"
+KEYS_AS_OBJECT: Final = "keys is an object, not an array (6.3)"
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """The form of RFC 9562, 4, and no other that Python would take."""
@@ -53,8 +53,8 @@ def decode_container(
     """
     notes: tuple[str, ...] = ()
     entries = members.get("keys")
-    if isinstance(entries, dict) and "key" in entries:
-        entries, notes = [entries], (KEYS_AS_OBJECT,)
+    if isinstance(entries, dict):
+        entries, notes = _entries_of(entries), (KEYS_AS_OBJECT,)
     if not isinstance(entries, list):
         raise malformed("the answer has no array of keys")
     if len(entries) > asked + MAX_SURPLUS:
@@ -65,6 +65,17 @@ def decode_container(
     for place, entry in enumerate(entries):
         found.take(place, entry)
     return Contents(tuple(found.keys.values()), tuple(found.refused), notes)
+
+
+def _entries_of(keys: Mapping[str, Any]) -> list[Any] | None:
+    """Return the entries of an object that stands for the array, as some KMEs have it.
+
+    Either it is the one entry, or its members are entries.
+    """
+    if "key" in keys:
+        return [keys]
+    entries = list(keys.values())
+    return entries if all(isinstance(entry, dict) for entry in entries) else None
 
 
 class _Sorter:

@@ -184,6 +184,18 @@ async def test_keys_as_object_is_taken_and_noted(
     assert "an object" in note
 
 
+async def test_keys_as_object_by_key_id_is_taken_and_noted(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    keys = [kme.new_key() for _ in range(3)]
+    entries = {entry["key_ID"]: entry for entry in container(keys)["keys"]}
+    kme.replies["enc_keys"] = [reply({"keys": entries})]
+    client = make(kme)
+    delivery = await client.get_keys(3)
+    assert [(key.key_id, key.key.expose()) for key in delivery.keys] == keys
+    assert "an object" in (await client.get_status()).notes[0]
+
+
 async def test_other_media_type_is_noted(kme: HostileKME, make: MakeClient) -> None:
     good = reply(container([kme.new_key()]))
     kme.replies["enc_keys"] = [good.replace(b"application/json", b"text/plain")]
