@@ -1,12 +1,22 @@
 """Every bench, in the order in which they run and are printed."""
 
-from benches import handshakes, hub, hub_sockets, memory, rotations, setup, supply
+from benches import (
+    handshakes,
+    hub,
+    hub_sockets,
+    memory,
+    rotations,
+    setup,
+    store,
+    supply,
+)
 
 BENCHES = (
     handshakes.BENCH,
     hub.BENCH,
     hub_sockets.BENCH,
     memory.BENCH,
+    store.BENCH,
     supply.BENCH,
     *setup.BENCHES,
     *rotations.BENCHES,
