@@ -100,7 +100,14 @@ class Listener:
             self._watcher.cancel()
         if self._server is not None:
             self._server.close()
+        transports = [connection.transport for connection in self._connections()]
         await self._runner.cleanup()
+        for transport in transports:
+            # Not closed yet: a client that does not answer TLS's closing alert.
+            if transport is not None:
+                transport.abort()
+        # Aborted transports close their sockets in the event loop's next turn.
+        await asyncio.sleep(0)
         if self._socket is not None:
             self._socket.close()
 
