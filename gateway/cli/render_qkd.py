@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from gateway.cli.text import clean, duration, listing, plural, table
+import click
+
+from gateway.cli.text import clean, coloured, duration, listing, plural, table
 from gateway.control.qkd_schema import (
     FetchResult,
     KMEReport,
     KMETrouble,
+    QKDFinding,
     QKDLink,
     QKDStatus,
     Supply,
 )
 
 Values = list[tuple[str, str]]
+
+_GRADE_WIDTH = len("warning")
+_STEP_WIDTH = len("certificate")
 
 
 def qkd_link_table(links: Sequence[QKDLink]) -> str:
@@ -73,6 +79,41 @@ def fetched(result: FetchResult) -> str:
     if result["refused"]:
         lines.append(f"refused: {_counts(result['refused'])}")
     return "\n".join(lines)
+
+
+def found(finding: QKDFinding) -> str:
+    """Return what one step of a test found, and on the next line what to do."""
+    grade, step = clean(finding["grade"]), clean(finding["step"])
+    padding = " " * (_GRADE_WIDTH - len(grade))
+    start = f"  {coloured(grade)}{padding}  {step.ljust(_STEP_WIDTH)}  "
+    lines = [start + clean(finding["text"])]
+    if finding["hint"]:
+        margin = " " * (2 + _GRADE_WIDTH + 2 + _STEP_WIDTH + 2)
+        lines.append(f"{margin}hint: {clean(finding['hint'])}")
+    return "\n".join(lines)
+
+
+class FindingPrinter:
+    """Prints findings as they come, under a heading for the files and for each KME.
+
+    Args:
+        link: Name of the link.
+        quiet: Print nothing.
+    """
+
+    def __init__(self, link: str, *, quiet: bool) -> None:
+        self._link = link
+        self._quiet = quiet
+        self._heading: str | None = None
+
+    def show(self, finding: QKDFinding) -> None:
+        """Print one."""
+        if self._quiet:
+            return
+        if self._heading != finding["source"]:
+            self._heading = finding["source"]
+            click.echo(clean(self._heading or f"link {self._link}"))
+        click.echo(found(finding))
 
 
 def _drawn_where(link: QKDLink) -> str:

@@ -15,6 +15,8 @@ _STATE_COLOURS = {
     "ok": "green",
     "low": "yellow",
     "empty": "red",
+    "warning": "yellow",
+    "failed": "red",
 }
 
 

@@ -3,9 +3,11 @@
 Plain JSON values only; ages and durations are seconds, sizes of keys are bits.
 """
 
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from gateway.control.schema import LinkStatus
+
+FindingGrade = Literal["ok", "warning", "failed"]
 
 
 class QKDLink(TypedDict):
@@ -109,3 +111,29 @@ class FetchResult(TypedDict):
     unconfirmed: int
     error: str
     hint: str
+
+
+class QKDFinding(TypedDict):
+    """One thing that a test found (`gateway.qkd.diagnosis.findings.Finding`).
+
+    `source` is the KME's URL, empty for what concerns all of a link's; `step` is one of
+    `gateway.qkd.diagnosis.findings.Step`, explained in docs/qkd.md.
+    """
+
+    source: str
+    step: str
+    grade: FindingGrade
+    text: str
+    hint: str
+
+
+class QKDTestResult(TypedDict):
+    """What ``qkd.test`` found, in order.
+
+    `ok` says that no step failed, and `complete` that there was time for all of them.
+    """
+
+    link: str
+    ok: bool
+    complete: bool
+    findings: list[QKDFinding]

@@ -48,6 +48,7 @@ class Method:
     QKD_LINKS: Final = "qkd.links"
     QKD_STATUS: Final = "qkd.status"
     QKD_FETCH: Final = "qkd.fetch"
+    QKD_TEST: Final = "qkd.test"
     IDENTITY_SHOW: Final = "identity.show"
 
 

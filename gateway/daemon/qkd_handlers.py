@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Final
 from gateway.control.limits import MAX_FETCH
 from gateway.control.params import (
     read_count,
+    read_flag,
     read_name,
     read_optional_name,
     refuse_unknown,
 )
-from gateway.control.qkd_schema import FetchResult, KMETrouble, QKDLink, QKDStatus
+from gateway.control.qkd_schema import (
+    FetchResult,
+    KMETrouble,
+    QKDFinding,
+    QKDLink,
+    QKDStatus,
+    QKDTestResult,
+)
 from gateway.control.schema import ErrorCode, LinkStatus, Method
 from gateway.control.server import Handler
 from gateway.daemon.qkd_report import (
     Schedule,
+    report_finding,
     report_kme,
     report_supply,
     scheduled,
@@ -41,6 +50,10 @@ connection by default, and one more for the next to answer."""
 FETCH_TIME: Final = 45.0
 """Seconds in which keys are drawn for one request: it must be answered within 60."""
 
+TEST_TIME: Final = 50.0
+"""Seconds for the test of a link's KMEs, likewise: one that is silent after TLS takes
+30 with the default timeout, and half a test is told as such."""
+
 
 class QKDHandlers:
     """Shows and steers the supply of one service's links."""
@@ -54,6 +67,7 @@ class QKDHandlers:
             Method.QKD_LINKS: self.links,
             Method.QKD_STATUS: self.status,
             Method.QKD_FETCH: self.fetch,
+            Method.QKD_TEST: self.test,
         }
 
     async def links(self, params: Params) -> list[QKDLink]:
@@ -91,6 +105,34 @@ class QKDHandlers:
         batch = config.kme.batch if config.kme else 1
         wanted = min(count or batch, room)
         return await self._draw(name, keeper, wanted, batch)
+
+    async def test(self, params: Params) -> QKDTestResult:
+        """Try a link's KMEs step by step; with `draw`, use a key of each up."""
+        refuse_unknown(params, {"link", "draw"})
+        name, draw = read_name(params, "link"), read_flag(params, "draw")
+        config = self._config(name)
+        if config.kme is None:
+            raise _no_kme(config)
+        # Imported here: loading an HTTP library for nothing takes time at start.
+        from gateway.qkd.diagnose import diagnose  # noqa: PLC0415
+
+        findings: list[QKDFinding] = []
+        is_complete = True
+        try:
+            async with asyncio.timeout(TEST_TIME):
+                async for finding in diagnose(config, draw=draw):
+                    findings.append(  # noqa: PERF401  # each counts if time runs out
+                        report_finding(finding)
+                    )
+        except TimeoutError:
+            is_complete = False
+        failed = any(finding["grade"] == "failed" for finding in findings)
+        return QKDTestResult(
+            link=name,
+            ok=is_complete and not failed,
+            complete=is_complete,
+            findings=findings,
+        )
 
     # -- Inside
 
@@ -183,10 +225,7 @@ class QKDHandlers:
     def _drawing_keeper(self, name: str) -> StockKeeper:
         config, keeper = self._config(name), self._service.links.keepers.get(name)
         if config.kme is None or keeper is None:
-            raise ControlError(
-                f"link {name} has no KME: its source is {config.source.value}",
-                f"keys of a file: qgw keystore import --link {name} FILE",
-            )
+            raise _no_kme(config)
         if not keeper.status().draws:
             raise ControlError(
                 f"this end draws no keys for link {name}",
@@ -205,6 +244,13 @@ class QKDHandlers:
     def _stock(self, name: str, status: StockStatus) -> LinkStatus:
         alarm = self._service.links.alarms.get(name, StockAlarm.OK)
         return report_link(self._service.config.links.get(name), status, alarm)
+
+
+def _no_kme(config: "LinkConfig") -> ControlError:
+    return ControlError(
+        f"link {config.name} has no KME: its source is {config.source.value}",
+        f"keys of a file: qgw keystore import --link {config.name} FILE",
+    )
 
 
 async def _ask(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
-from gateway.control.qkd_schema import KMEReport, Supply
+from gateway.control.qkd_schema import KMEReport, QKDFinding, Supply
 from gateway.qkd.base import KMEStatus
 from gateway.qkd.keeper import SupplyStatus
 from gateway.rotation.tunnel import TunnelPhase
@@ -13,6 +13,7 @@ from gateway.wire.payloads import Policy
 
 if TYPE_CHECKING:
     from gateway.daemon.tunnel import TunnelDriver
+    from gateway.qkd.diagnosis.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,4 +78,15 @@ def report_kme(status: KMEStatus) -> KMEReport:
         max_key_per_request=status.max_key_per_request,
         notes=list(status.notes),
         certificate_expires=expires.astimezone(UTC).isoformat() if expires else None,
+    )
+
+
+def report_finding(finding: "Finding") -> QKDFinding:
+    """Describe what a test found."""
+    return QKDFinding(
+        source=finding.source,
+        step=finding.step.value,
+        grade=finding.grade.value,
+        text=finding.text,
+        hint=finding.hint,
     )

@@ -51,7 +51,7 @@ def test_names_are_the_daemons(start_daemon: StartDaemon) -> None:
     path = start_daemon({"status": answer}).path
     assert complete(f"qgw --socket {path} tunnel show pa") == ["paris", "parma"]
     assert complete(f"qgw --socket {path} keystore import --link b") == ["beta"]
-    for command in ("status", "fetch"):
+    for command in ("status", "fetch", "test"):
         assert complete(f"qgw --socket {path} qkd {command} a") == ["alpha"]
 
 

@@ -13,6 +13,7 @@ from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
 from gateway.keystore.base import REFUSAL_REASONS
 from gateway.qkd.base import Delivery
+from gateway.qkd.diagnosis.findings import Step
 from tests.cli.conftest import qgw
 
 PAGE = (Path(__file__).parents[2] / "docs" / "qkd.md").read_text()
@@ -45,6 +46,12 @@ def toml() -> str:
 def test_every_fault_is_explained() -> None:
     faults, _, _ = section("What each error means").partition("| reason |")
     assert named(faults) == {fault.value for fault in SourceFault}
+
+
+def test_every_step_of_the_test_is_explained_in_order() -> None:
+    table = section("What `qgw qkd test` does")
+    told = re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE)
+    assert told == [step.value for step in Step]
 
 
 def test_every_reason_of_a_refusal_is_explained() -> None:

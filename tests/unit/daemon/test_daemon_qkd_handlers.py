@@ -293,8 +293,9 @@ async def test_a_simulated_link_has_no_kme(ends: Pair) -> None:
     assert "SIMULATED" in shown["description"].upper()
     (row,) = await ends[0].call("qkd.links")
     assert (row["source"], row["simulated"], row["kmes"]) == ("simulated", True, [])
-    error = await refused(ends[0], "qkd.fetch", link=LINK)
-    assert error.message == f"link {LINK} has no KME: its source is simulated"
+    for method in ("qkd.fetch", "qkd.test"):
+        error = await refused(ends[0], method, link=LINK)
+        assert error.message == f"link {LINK} has no KME: its source is simulated"
 
 
 async def test_a_link_by_hand_compares_its_stock(file_ends: Pair) -> None:
@@ -323,7 +324,7 @@ async def test_a_count_is_a_whole_number(running: Site, count: object) -> None:
     assert error.code == "bad-request"
 
 
-@pytest.mark.parametrize("method", ["qkd.links", "qkd.status", "qkd.fetch"])
+@pytest.mark.parametrize("method", ["qkd.links", "qkd.status", "qkd.fetch", "qkd.test"])
 async def test_unknown_parameters_are_refused(running: Site, method: str) -> None:
     error = await refused(running.ends[0], method, colour="red")
     assert error.code == "bad-request"

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from gateway.control.protocol import encode_result
 from gateway.daemon import qkd_handlers
+from gateway.errors import ControlError
+from gateway.qkd.diagnosis.findings import Step
 from tests.unit.daemon.kme_ends import TARGET, KMESites, in_force, stock
 from tests.unit.daemon.services import LINK, End, until
 
@@ -92,3 +95,68 @@ async def test_fetched_keys_reach_the_peer(sites: KMESites) -> None:
     assert (result["drawn"], result["error"]) == (100, "")
     await until(lambda: stock(second) >= TARGET + 99, "the same keys at the peer")
     await until(lambda: stock(first) >= TARGET + 99, "their confirmation")
+
+
+async def test_a_kme_in_order_passes_every_step(sites: KMESites) -> None:
+    for letter, end in sites.ends.items():
+        before = (await status(end))["stock"]["available"]
+        result = await end.call("qkd.test", link=LINK, draw=True)
+        assert (result["ok"], result["complete"]) == (True, True), result["findings"]
+        assert result["link"] == LINK
+        steps = {finding["step"] for finding in result["findings"]}
+        assert steps == {step.value for step in Step} - {Step.PEER}
+        sources = [finding["source"] for finding in result["findings"]]
+        assert sorted(set(sources)) == ["", sites.kme(letter).url]
+        # The key drawn is in no stock: it was asked for to be thrown away.
+        assert (await status(end))["stock"]["available"] >= before
+        assert isinstance(encode_result(1, result), bytes)
+
+
+async def test_no_key_is_drawn_without_a_word(sites: KMESites) -> None:
+    second = sites.ends["b"]
+    await until(lambda: stock(second) >= TARGET - 1, "a full stock")
+    before = (await status(second))["kme"]["stored_key_count"]
+    result = await second.call("qkd.test", link=LINK)
+    assert result["ok"]
+    assert "draw" not in {finding["step"] for finding in result["findings"]}
+    assert (await status(second))["kme"]["stored_key_count"] == before
+    assert (await second.call("qkd.test", link=LINK, draw=True))["ok"]
+    assert (await status(second))["kme"]["stored_key_count"] == before - 1
+
+
+async def test_what_is_wrong_is_said_where_it_is(sites: KMESites) -> None:
+    await sites.stop_kme("a")
+    result = await sites.ends["a"].call("qkd.test", link=LINK)
+    assert (result["ok"], result["complete"]) == (False, True)
+    last = result["findings"][-1]
+    assert (last["step"], last["grade"]) == ("connection", "failed")
+    assert "connection refused" in last["text"]
+    assert last["hint"]
+
+
+async def test_half_a_test_is_no_success(
+    sites: KMESites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qkd_handlers, "TEST_TIME", 0.5)
+    sites.kme("a").misbehaviour.start("slow", delay=1.5)
+    result = await sites.ends["a"].call("qkd.test", link=LINK)
+    assert (result["ok"], result["complete"]) == (False, False)
+    assert result["findings"][-1]["step"] == "certificate"
+    assert {finding["grade"] for finding in result["findings"]} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"link": "nowhere"}, "not-found"),
+        ({}, "bad-request"),
+        ({"link": LINK, "draw": 1}, "bad-request"),
+        ({"link": LINK, "local": True}, "bad-request"),
+    ],
+)
+async def test_wrong_requests(
+    sites: KMESites, params: dict[str, object], code: str
+) -> None:
+    with pytest.raises(ControlError) as caught:
+        await sites.ends["a"].call("qkd.test", **params)
+    assert caught.value.code == code
