@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from gateway.errors import KMEError
@@ -143,6 +144,47 @@ async def test_a_laboratory_from_nothing(folder: Path, lab_sae: Call) -> None:
         assert "Traceback" not in text
         assert "NOT quantum keys" in text
         assert not (each.config.parent / "control.sock").exists()
+
+
+async def test_kill_9_under_load(
+    folder: Path, running: dict[str, Running], lab_sae: Call
+) -> None:
+    """What a master was given, its slave gets, once, whichever end dies when."""
+    await keys_in_stock(folder, 300)
+    drawn: dict[str, bytes] = {}
+    stopping = asyncio.Event()
+
+    async def draw_for_ever() -> None:
+        while not stopping.is_set():
+            try:
+                answer = await lab_sae("alice", "gw-a").draw("gw-b", 2)
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.05)
+                continue
+            if answer.status == 200:
+                assert not answer.keys.keys() & drawn.keys()
+                drawn.update(answer.keys)
+
+    work = [asyncio.create_task(draw_for_ever()) for _ in range(3)]
+    for victim in ("alice", "bob", "alice"):
+        wanted = len(drawn) + 20
+        for _ in range(1000):
+            await asyncio.sleep(0.01)
+            if len(drawn) >= wanted:
+                break
+        assert len(drawn) >= wanted
+        await asyncio.to_thread(running[victim].stop, signal.SIGKILL)
+        running[victim] = Running(folder / victim / "kme.toml")
+        await asyncio.to_thread(running[victim].wait_for, "READY=1")
+    stopping.set()
+    await asyncio.gather(*work)
+    bob = lab_sae("bob", "gw-b")
+    key_ids = list(drawn)
+    for place in range(0, len(key_ids), 50):
+        asked = {key_id: drawn[key_id] for key_id in key_ids[place : place + 50]}
+        assert (await bob.fetch("gw-a", *asked)).keys == asked
+        assert (await bob.fetch("gw-a", *asked)).status == 400
+    assert len(set(drawn.values())) == len(drawn)
 
 
 async def keys_in_stock(folder: Path, count: int) -> None:
