@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from gateway.errors import SourceFault
 from gateway.qkd.base import Delivery, KMEStatus
 from gateway.qkd.etsi014.container import Contents, decode_container
 from gateway.qkd.etsi014.fetching import Fetch
+from gateway.qkd.etsi014.methods import MethodChoice
 from gateway.qkd.etsi014.requests import (
     EncKeys,
     dec_keys_request,
@@ -20,7 +22,7 @@ from gateway.qkd.etsi014.status import KEY_BITS, Standing, decode_status
 from gateway.qkd.http.credentials import Credentials
 from gateway.qkd.http.notes import Notes
 from gateway.qkd.http.retry import Caller, Patience
-from gateway.qkd.http.session import Answer, KMESession, Request
+from gateway.qkd.http.session import Answer, KMESession
 from gateway.qkd.http.trouble import Trouble
 from gateway.qkd.http.verdicts import (
     DEC_KEYS,
@@ -36,7 +38,6 @@ LIMITS_KEPT: Final = 600.0
 STATUS_KEPT: Final = 5.0
 """Seconds for which a good status speaks for the calls around it."""
 
-_METHOD_NOT_ALLOWED = 405
 _OK = 200
 
 _WITHOUT_STATUS = frozenset(
@@ -73,9 +74,9 @@ class ETSI014Client:
             self._session.source, config.timeout, patience or Patience()
         )
         self._clock = clock
-        self._by_get = False
         self._has_served = False
         self._notes = Notes()
+        self._method = MethodChoice(self._session, self._notes)
         self._standing: Standing | None = None
         self._standing_until = float("-inf")
         self._well_until = float("-inf")
@@ -122,7 +123,7 @@ class ETSI014Client:
         if not wanted:
             return Delivery(())
         most = await self._caller.run(DEC_KEYS, self._most_per_call)
-        fetch = Fetch(self.source, wanted[:most], lambda: self._by_get)
+        fetch = Fetch(self.source, wanted[:most], lambda: self._method.by_get)
         await fetch.run(
             lambda part: self._caller.run(DEC_KEYS, lambda: self._fetch(part)),
             self._caller.deadline,
@@ -202,11 +203,12 @@ class ETSI014Client:
         return await self._draw_once(EncKeys(number, size), is_last=True)
 
     async def _draw_once(self, wanted: EncKeys, *, is_last: bool = False) -> Contents:
-        answer = await self._exchange(
-            lambda by_get: enc_keys_request(
-                self._config.peer_sae_id, wanted, by_get=by_get
-            ),
-            can_get=wanted.fits_get,
+        peer = self._config.peer_sae_id
+        answer = await self._method.ask(
+            enc_keys_request(peer, wanted),
+            partial(enc_keys_request, peer, wanted, by_get=True)
+            if wanted.fits_get
+            else None,
         )
         if answer.status != _OK:
             raise await self._enc_keys_trouble(answer, wanted.number, is_last=is_last)
@@ -242,11 +244,12 @@ class ETSI014Client:
             return None
 
     async def _fetch(self, part: Sequence[UUID]) -> Contents:
-        answer = await self._exchange(
-            lambda by_get: dec_keys_request(
-                self._config.peer_sae_id, part, by_get=by_get
-            ),
-            can_get=len(part) == 1,
+        peer = self._config.peer_sae_id
+        answer = await self._method.ask(
+            dec_keys_request(peer, part),
+            partial(dec_keys_request, peer, part, by_get=True)
+            if len(part) == 1
+            else None,
         )
         if answer.status == _OK:
             return self._contents(answer, len(part), frozenset(part))
@@ -268,23 +271,6 @@ class ETSI014Client:
         self._notes.add(*contents.notes)
         self._has_served = True
         return contents
-
-    async def _exchange(
-        self, request: Callable[[bool], Request], *, can_get: bool
-    ) -> Answer:
-        """Ask by POST, or by GET where the KME knows nothing else."""
-        if self._by_get and can_get:
-            answer = await self._session.exchange(request(True))  # noqa: FBT003
-            if answer.status != _METHOD_NOT_ALLOWED:
-                return answer
-            self._by_get = False
-        answer = await self._session.exchange(request(False))  # noqa: FBT003
-        if answer.status == _METHOD_NOT_ALLOWED:
-            self._by_get = True
-            self._notes.add("refuses POST; asked by GET")
-            if can_get:
-                return await self._session.exchange(request(True))  # noqa: FBT003
-        return answer
 
     def _look_at(self, answer: Answer) -> None:
         if not answer.is_json:

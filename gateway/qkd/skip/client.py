@@ -4,11 +4,9 @@ A call brings one key, so a batch is several calls, a few at a time. `size` is a
 sent, as 256 is only the draft's default.
 """
 
-import asyncio
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Final
 from urllib.parse import quote
 from uuid import UUID
 
@@ -17,7 +15,6 @@ from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey, Refusal
 from gateway.qkd.base import Delivery, KMEStatus
 from gateway.qkd.http.credentials import Credentials
-from gateway.qkd.http.limits import MAX_CONNECTIONS
 from gateway.qkd.http.notes import Notes
 from gateway.qkd.http.retry import Caller, Patience
 from gateway.qkd.http.session import Answer, KMESession, Request
@@ -34,16 +31,13 @@ from gateway.qkd.skip.answers import (
     decode_entropy,
     decode_key_answer,
 )
+from gateway.qkd.skip.batch import Batch
 from gateway.secret import Secret
-
-CONCURRENCY: Final = MAX_CONNECTIONS
-"""Calls at a time: a batch of 64 keys takes 16 round trips, on kept connections."""
 
 CAPABILITIES_KEPT: Final = 5.0
 """Seconds for which good capabilities speak for the calls around them."""
 
 _OK = 200
-_Item = TypeVar("_Item")
 
 
 class SKIPClient:
@@ -94,7 +88,7 @@ class SKIPClient:
 
     async def get_keys(self, count: int) -> Delivery:
         """Draw up to `count` new keys; see `gateway.qkd.base.KeyClient`."""
-        batch = _Batch(self.source, self._caller.deadline)
+        batch = Batch(self.source, self._caller.deadline)
 
         async def draw(_place: int) -> None:
             batch.take(await self._caller.run("key", self._draw, draws=True))
@@ -104,7 +98,7 @@ class SKIPClient:
 
     async def get_keys_with_ids(self, key_ids: Sequence[UUID]) -> Delivery:
         """Fetch keys by keyId; see `gateway.qkd.base.KeyClient`."""
-        batch = _Batch(self.source, self._caller.deadline)
+        batch = Batch(self.source, self._caller.deadline)
 
         async def fetch(key_id: UUID) -> None:
             try:
@@ -211,70 +205,3 @@ class SKIPClient:
     def _look_at(self, answer: Answer) -> None:
         if not answer.is_json:
             self._notes.add("its media type is not application/json")
-
-
-class _Batch:
-    """Several calls, a few at a time; the first that fails keeps others from starting.
-
-    Args:
-        source: The key provider, as errors name it.
-        limit: Seconds for all of them together.
-    """
-
-    def __init__(self, source: str, limit: float) -> None:
-        self._source = source
-        self._limit = limit
-        self._keys: dict[UUID, NewKey] = {}
-        self._refused: list[Refusal] = []
-        self._error: KeySourceError | None = None
-        self.missing: list[UUID] = []
-
-    def take(self, found: NewKey | Refusal) -> None:
-        if isinstance(found, Refusal):
-            self._refused.append(found)
-        elif found.key_id in self._keys:
-            self._refused.append(Refusal(str(found.key_id), "duplicate"))
-        else:
-            self._keys[found.key_id] = found
-
-    def delivery(self) -> Delivery:
-        return Delivery(
-            tuple(self._keys.values()), tuple(self.missing), tuple(self._refused)
-        )
-
-    async def run(
-        self, call: Callable[[_Item], Awaitable[None]], items: Iterable[_Item]
-    ) -> None:
-        """Make the calls.
-
-        Raises:
-            KeySourceError: The first failure, when nothing came at all.
-        """
-        waiting = deque(items)
-
-        async def work() -> None:
-            while waiting:
-                try:
-                    await call(waiting.popleft())
-                except KeySourceError as error:
-                    waiting.clear()
-                    self._error = self._error or error
-
-        is_late = False
-        try:
-            async with asyncio.timeout(self._limit), asyncio.TaskGroup() as group:
-                for _worker in range(min(CONCURRENCY, len(waiting))):
-                    group.create_task(work())
-        except TimeoutError:
-            is_late = True
-        if self._keys or self.missing or self._refused:
-            return
-        if self._error is not None:
-            raise self._error
-        if is_late:
-            raise KeySourceError(
-                "no whole answer in time",
-                source=self._source,
-                call="key",
-                fault=SourceFault.TIMEOUT,
-            )

@@ -406,6 +406,41 @@ async def test_connection_that_ends(
     assert len((await client.get_keys(1)).keys) == 1
 
 
+async def test_halving_takes_no_longer_than_its_tries(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    """A KME that lacks every key, and takes its time to say so."""
+
+    async def answer(_asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.25)
+        writer.write(reply({"message": "keys not found"}, 400))
+
+    client = make(kme, timeout=0.8)
+    await client.get_status()
+    kme.replies["dec_keys"] = [answer]
+    started = asyncio.get_running_loop().time()
+    wanted = [uuid4() for _ in range(8)]
+    delivery = await client.get_keys_with_ids(wanted)
+    assert asyncio.get_running_loop().time() - started < 5
+    assert 0 < len(delivery.missing) < 8
+    assert not delivery.keys
+
+
+async def test_halving_that_decides_nothing_is_late(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    async def answer(_asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.7)
+        writer.write(reply({"message": "keys not found"}, 400))
+
+    client = make(kme, timeout=0.9)
+    await client.get_status()
+    kme.replies["dec_keys"] = [answer]
+    wanted = [uuid4() for _ in range(64)]
+    error = await failure_of(client.get_keys_with_ids(wanted))
+    assert (error.fault, error.call) == (SourceFault.TIMEOUT, "dec_keys")
+
+
 async def test_cookies_are_not_kept(kme: HostileKME, make: MakeClient) -> None:
     kme.made.append(KEY)
     kme.replies["status"] = [

@@ -10,7 +10,8 @@ import pytest
 
 from gateway.config.model import LinkSource
 from gateway.errors import SourceFault
-from gateway.qkd.skip.client import CONCURRENCY, SKIPClient
+from gateway.qkd.skip.batch import CONCURRENCY
+from gateway.qkd.skip.client import SKIPClient
 from tests.unit.qkd_clients.conftest import PEERS, MakeClient
 from tests.unit.qkd_clients.hostile import Asked, HostileKME, reply
 from tests.unit.qkd_clients.leaks import everything_of, failure_of, shown_parts
@@ -199,6 +200,45 @@ async def test_same_key_again_is_refused(kme: HostileKME, make: MakeClient) -> N
     delivery = await make(kme, source=SKIP).get_keys(3)
     assert len(delivery.keys) == 1
     assert [r.reason for r in delivery.refused] == ["duplicate"] * 2
+
+
+async def test_two_keys_under_one_id_are_both_refused(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    first, second = answer_of(ID, KEY), answer_of(ID, KEY[::-1])
+    kme.replies["key"] = [first, second, second]
+    delivery = await make(kme, source=SKIP).get_keys(3)
+    assert not delivery.keys
+    assert [r.reason for r in delivery.refused] == ["duplicate"] * 3
+
+
+async def test_batch_takes_no_longer_than_its_tries(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    """What has come by then is kept."""
+
+    async def answer(_asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.4)
+        writer.write(answer_of(*kme.new_key()))
+
+    kme.replies["key"] = [answer]
+    started = asyncio.get_running_loop().time()
+    delivery = await make(kme, source=SKIP, timeout=0.6).get_keys(64)
+    assert asyncio.get_running_loop().time() - started < 4
+    assert 0 < len(delivery.keys) < 64
+
+
+async def test_batch_without_any_answer_is_late(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    async def silence(_asked: Asked, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(30)
+
+    kme.replies["key"] = [silence]
+    client = make(kme, source=SKIP, timeout=0.3)
+    wanted = [uuid4() for _ in range(64)]
+    error = await failure_of(client.get_keys_with_ids(wanted))
+    assert (error.fault, error.call) == (SourceFault.TIMEOUT, "key")
 
 
 @pytest.mark.parametrize(

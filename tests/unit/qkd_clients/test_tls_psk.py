@@ -9,10 +9,12 @@ import pytest
 
 from gateway.config.model import LinkSource
 from gateway.errors import SourceFault
+from gateway.qkd.diagnose import diagnose
+from gateway.qkd.diagnosis.findings import Grade, Step
 from gateway.qkd.http.tls_psk import SUITES
 from tests.unit.qkd_clients.alerting import AlertingServer
 from tests.unit.qkd_clients.certificates import Authority, Files, write_private
-from tests.unit.qkd_clients.conftest import MakeClient, MakeKME
+from tests.unit.qkd_clients.conftest import MakeClient, MakeKME, MakeLink
 from tests.unit.qkd_clients.hostile import HostileKME
 from tests.unit.qkd_clients.leaks import everything_of, failure_of, shown_parts
 from tests.unit.qkd_clients.test_skip import KeyProvider
@@ -111,6 +113,16 @@ class TestWithPSK:
         client = make(provider, **by_psk)
         assert len((await client.get_keys(5)).keys) == 5
         assert (await client.get_status()).certificate_expires is None
+
+    async def test_diagnosis(
+        self, provider: HostileKME, make_link: MakeLink, by_psk: dict[str, Any]
+    ) -> None:
+        found = [one async for one in diagnose(make_link(provider, **by_psk))]
+        assert {one.grade for one in found} == {Grade.OK}
+        texts = {one.step: one.text for one in found}
+        assert IDENTITY in texts[Step.FILES]
+        assert "PSK" in texts[Step.TLS]
+        assert "both know the PSK" in texts[Step.CERTIFICATE]
 
     async def test_another_psk(
         self, other_server: AlertingServer, make: MakeClient, by_psk: dict[str, Any]
