@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -228,10 +229,14 @@ class _OneLine(logging.Formatter):
         return clean(super().format(record).replace("\n", " | "))
 
 
-def main() -> None:
-    """Run `qgw-kme`."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `qgw-kme`.
+
+    Args:
+        arguments: Those after the program's name; by default the process's own.
+    """
     try:
-        root.main(prog_name=PROGRAM, standalone_mode=False)
+        root.main(arguments, prog_name=PROGRAM, standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -187,14 +187,14 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("sae_id", PATHS, ids=lambda value: value[:20])
-async def test_strange_ids_in_the_path(pair: KMEPair, sae: Call, sae_id: str) -> None:
+async def test_strange_ids_in_the_path(pair: KMEPair, sae: Call) -> None:
     alice = sae("gw-a", pair.alice.url)
-    for method, call in CALLS:
-        path = f"/api/v1/keys/{sae_id}/{call}"
-        answer = await alice.call(method, path, body=b"{}")
-        assert answer.status in {400, 401, 404}
-        assert b"key_ID" not in answer.body
+    for sae_id in PATHS:
+        for method, call in CALLS:
+            path = f"/api/v1/keys/{sae_id}/{call}"
+            answer = await alice.call(method, path, body=b"{}")
+            assert answer.status in {400, 401, 404}, path
+            assert b"key_ID" not in answer.body
     assert await stored(pair) == (100, 100)
 
 

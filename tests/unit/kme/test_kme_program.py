@@ -1,6 +1,8 @@
 """The program `qgw-kme` as an operator has it: real processes, signals, kill -9."""
 
 import asyncio
+import contextlib
+import io
 import json
 import os
 import signal
@@ -10,12 +12,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 import pytest
 
 from gateway.errors import KMEError
 from gateway.kme.control import ControlSocket, call, run_call
+from gateway.kme.main import main
 from gateway.kme.misbehaviour.modes import MODES
 from gateway.kme.pair import KMEPair
 from gateway.kme.pki import Credentials
@@ -27,17 +31,33 @@ STARTUP = 15.0
 """Seconds; the machine may be busy."""
 
 
-def kme(
-    *arguments: str | Path, timeout: float = 20
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # our own program
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def kme(*arguments: str | Path) -> Done:
+    """Run a command that ends by itself, in this process: starting one takes long."""
+    printed, complained, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
+        try:
+            main([str(each) for each in arguments])
+        except SystemExit as ended:
+            code = int(str(ended.code or 0))
+    return Done(code, printed.getvalue(), complained.getvalue())
+
+
+def kme_process(*arguments: str | Path) -> Done:
+    done = subprocess.run(  # noqa: S603  # our own program
         [sys.executable, "-m", "gateway.kme.main", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=STARTUP,
         check=False,
         cwd=ROOT,
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 class Running:
@@ -242,14 +262,14 @@ def test_what_is_said_of_mistakes(folder: Path) -> None:
         f"qgw-kme: {folder} is not empty\nhint: name a new folder\n",
     )
     config.write_text(config.read_text().replace("https", "http"))
-    for command in ("check", "run", "status"):
-        wrong = kme(command, "--config", config)
+    for run, command in ((kme, "check"), (kme_process, "run"), (kme, "status")):
+        wrong = run(command, "--config", config)
         assert wrong.returncode == 78
         assert "peer.url: expected https://" in wrong.stderr
         assert "Traceback" not in wrong.stderr
     assert kme("check", "--config", folder / "alice" / "kme.toml").returncode == 0
     config.unlink()
-    assert kme("run", "--config", config).returncode == 78
+    assert kme("check", "--config", config).returncode == 78
 
 
 def test_modes_are_listed() -> None:
@@ -289,7 +309,7 @@ def test_files_of_a_laboratory(folder: Path) -> None:
 
 def test_a_port_that_is_taken(folder: Path, running: dict[str, Running]) -> None:
     config = folder / "alice" / "kme.toml"
-    second = kme("run", "--config", config)
+    second = kme_process("run", "--config", config)
     assert second.returncode == 1
     assert "cannot listen at" in second.stderr
     assert running["alice"].process.poll() is None
