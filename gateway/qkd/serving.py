@@ -157,7 +157,8 @@ class Serving:
                 break
             found |= dict.fromkeys(differing, Holding.USED)
             wanted = [key_id for key_id in wanted if key_id not in came]
-        return found
+        # What no KME has settled may come when the other one is back.
+        return dict.fromkeys(wanted, Holding.LATER) | found
 
     async def _call(
         self, wanted: list[UUID], checks: Mapping[UUID, bytes]

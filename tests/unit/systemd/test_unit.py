@@ -79,8 +79,11 @@ def test_sysusers_and_tmpfiles_are_understood(tmp_path: Path) -> None:
     root = f"--root={tmp_path}"
     users = run("systemd-sysusers", root, str(SYSTEMD / "qgw.sysusers"))
     assert users.returncode == 0, users.stderr
+    kme = run("systemd-sysusers", root, str(SYSTEMD / "qgw-kme.sysusers"))
+    assert kme.returncode == 0, kme.stderr
     accounts = (tmp_path / "etc/passwd").read_text()
-    assert re.search(r"^qgw:.*:/usr/sbin/nologin$", accounts, re.MULTILINE)
+    for user in ("qgw", "qgw-kme"):
+        assert re.search(rf"^{user}:.*:/usr/sbin/nologin$", accounts, re.MULTILINE)
     made = run("systemd-tmpfiles", "--create", root, str(SYSTEMD / "qgw.tmpfiles"))
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "etc/qgw").stat().st_mode & 0o777 == 0o750
