@@ -55,3 +55,19 @@ def test_no_privilege_is_left() -> None:
     assert "AmbientCapabilities" not in service
     assert service["Type"] == "notify"
     assert service["User"] == "qgw-kme"
+
+
+def test_sysusers_and_tmpfiles_are_understood(tmp_path: Path) -> None:
+    for folder in ("etc/qgw-kme", "var", "run"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/qgw-kme/kme.key").touch(mode=0o644)
+    root = f"--root={tmp_path}"
+    users = run("systemd-sysusers", root, str(UNIT.with_suffix(".sysusers")))
+    assert users.returncode == 0, users.stderr
+    accounts = (tmp_path / "etc/passwd").read_text()
+    assert re.search(r"^qgw-kme:.*:/usr/sbin/nologin$", accounts, re.MULTILINE)
+    files = str(UNIT.with_suffix(".tmpfiles"))
+    made = run("systemd-tmpfiles", "--create", root, files)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "etc/qgw-kme").stat().st_mode & 0o777 == 0o750
+    assert (tmp_path / "etc/qgw-kme/kme.key").stat().st_mode & 0o777 == 0o600
