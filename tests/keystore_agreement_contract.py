@@ -103,6 +103,26 @@ class KeyStoreAgreementContract:
             bench.store.release("b")
         assert list(bench.store.reserve(LINK, 9, holder="d")) == ids(keys)
 
+    def test_a_key_that_came_back_and_is_doubted_then_goes_last(
+        self, bench: Bench
+    ) -> None:
+        keys = make_keys(0, 3)
+        bench.store.add(LINK, keys)
+        bench.store.reserve(LINK, 2, holder="a")
+        bench.store.release("a")
+        bench.store.doubt(LINK, ids(keys[:1]))
+        assert list(bench.store.reserve(LINK, 3, holder="b")) == ids(keys[1:])
+        assert list(bench.store.reserve(LINK, 3, holder="b")) == ids(keys[:1])
+
+    def test_a_doubt_is_newer_than_an_offer_before_it(self, bench: Bench) -> None:
+        keys = make_keys(0, 1)
+        bench.store.add(LINK, keys, confirmed=False)
+        bench.store.reserve_first(LINK, ids(keys), holder="a")
+        bench.store.release("a")
+        bench.store.doubt(LINK, ids(keys))
+        bench.store.maintain()
+        assert counts(bench) == (1, 1, 0)
+
     def test_doubting_a_reserved_key_leaves_the_reservation(self, bench: Bench) -> None:
         keys = make_keys(0, 3)
         bench.store.add(LINK, keys)
@@ -161,6 +181,18 @@ class KeyStoreAgreementContract:
         expected = [HELD, USED, USED, HELD, USED, UNKNOWN, UNKNOWN, HELD]
         assert list(bench.store.standing(LINK, wanted)) == expected
         assert list(bench.store.standing("nowhere", wanted)) == [UNKNOWN] * 8
+
+    def test_a_reserved_key_is_held_beyond_its_expiry(self, bench: Bench) -> None:
+        keys = make_keys(0, 1)
+        bench.store.add(LINK, keys, lifetime=10)
+        first = bench.store.reserve_first(LINK, ids(keys), holder="a")
+        bench.advance(10)
+        assert list(bench.store.standing(LINK, ids(keys))) == [HELD]
+        assert list(bench.store.held(LINK, after=None, count=9)) == ids(keys)
+        assert bench.store.reserve_first(LINK, ids(keys), holder="b").used == set()
+        assert bench.store.reserve_first(LINK, ids(keys), holder="a") == first
+        bench.store.release("a")
+        assert list(bench.store.standing(LINK, ids(keys))) == [USED]
 
     def test_held_pages_in_order_of_key_id(self, bench: Bench) -> None:
         keys = make_keys(0, 40)

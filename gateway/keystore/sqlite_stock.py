@@ -6,7 +6,7 @@ transaction, never before it.
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
@@ -126,11 +126,13 @@ class Stock:
             self.erase([row], CONSUMED)
             return None
 
-    def mark(self, rows: Iterable[KeyRow], *, confirmed: bool) -> int:
+    def mark(self, rows: Sequence[KeyRow], *, confirmed: bool) -> int:
         """Note whether the peer holds unused keys of one link; return for how many new.
 
         Like `erase`, durably first, and in memory then.
         """
+        # What is said now is newer than an offer that has not been written yet.
+        self._offered.difference_update(row.seq for row in rows)
         changed = [row for row in rows if row.confirmed != confirmed]
         if changed:
             with self._rows.transaction():
@@ -155,7 +157,7 @@ class Stock:
             rows = [self._rows.read(seq) for seq in seqs]
             unused = [row for row in rows if row.state == UNUSED]
             for _, group in itertools.groupby(unused, lambda row: row.link_id):
-                self.mark(group, confirmed=True)
+                self.mark(list(group), confirmed=True)
             self._offered.difference_update(seqs)
 
     def erase(self, rows: Sequence[KeyRow], state: int) -> None:

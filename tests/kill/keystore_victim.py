@@ -54,11 +54,17 @@ def work(path: Path, output: int, seed: str, opened: int) -> None:
         if choice < 0.15 or store.status(LINK).available < BATCH:
             # Old keys too, as an operator imports a file again after a crash.
             first = max(0, store.status(LINK).consumed - BATCH)
-            store.add(LINK, make_keys(first, 4 * BATCH))
+            store.add(LINK, make_keys(first, 4 * BATCH), confirmed=choice < 0.1)
         elif choice < 0.2:
             store.maintain()
         elif choice < 0.25:
             store.retire(LINK, store.reserve(LINK, 1, holder="retiring"))
+        elif choice < 0.3:
+            store.give_up(LINK, store.held(LINK, after=None, count=2))
+        elif choice < 0.35:
+            store.doubt(LINK, store.held(LINK, after=None, count=BATCH // 2))
+        elif choice < 0.4:
+            store.confirm(LINK, store.unconfirmed(LINK, BATCH // 2))
         elif choice < 0.5:
             store.reserve(LINK, 3, holder="abandoned")
             store.release("abandoned")

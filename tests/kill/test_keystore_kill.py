@@ -1,6 +1,7 @@
 """kill -9 at any moment: no key is handed out twice, none that was used comes back."""
 
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
@@ -56,11 +57,21 @@ def test_no_key_is_handed_out_twice(tmp_path: Path) -> None:
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
         assert integrity == "ok"
         counted = connection.execute(
-            "SELECT sum(state = 0), sum(state = 1), sum(state = 2) FROM key"
+            "SELECT sum(state = 0), sum(state = 0 AND NOT confirmed), sum(state = 1),"
+            " sum(state = 2) FROM key"
         ).fetchone()
         status = store.status(LINK)
-        assert counted == (status.available, status.consumed, status.expired)
-        left = {str(key_id) for key_id in store.reserve(LINK, 10**6, holder="a")}
+        assert counted == (
+            status.available,
+            status.unconfirmed,
+            status.consumed,
+            status.expired,
+        )
+        held = store.held(LINK, after=None, count=10**6)
+        # Confirmed ones first, then the others.
+        offered = [store.reserve(LINK, 10**6, holder="a") for _ in range(2)]
+        left = {str(key_id) for key_id in itertools.chain(held, *offered)}
+        assert len(left) == len(held) == status.available
         assert not left & set(key_ids), f"seed {SEED}: a used key came back"
         # A kill between recording a use and handing the key over loses that key.
         assert status.consumed >= len(key_ids)

@@ -2,8 +2,10 @@
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from hypothesis import settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from gateway.errors import KeyUnavailableError
-from gateway.keystore.base import KeyStore
+from gateway.keystore.base import KeyStanding, KeyStore
 from tests.keystore_contract import make_key
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 
@@ -19,6 +21,10 @@ LINKS = st.sampled_from(["oslo", "paris"])
 HOLDERS = st.sampled_from(["a", "b", "c"])
 NUMBERS = st.integers(0, 15)
 LINK_BASE = {"oslo": 0, "paris": 1000}
+
+
+def key_ids(link: str, numbers: Iterable[int]) -> list[UUID]:
+    return [make_key(LINK_BASE[link] + number).key_id for number in numbers]
 
 
 @dataclass
@@ -30,6 +36,8 @@ class Model:
     expires: float | None
     state: str = "available"
     holder: str = ""
+    confirmed: bool = True
+    offered: bool = False
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -57,15 +65,28 @@ class StoreMachine(RuleBasedStateMachine):
                 key.state = "expired"
 
     def oldest(self, link: str) -> list[Model]:
-        return [
+        free = [
             key
             for key in self.keys.values()
             if key.link == link and key.state == "available"
         ]
+        return [key for key in free if key.confirmed] or free
+
+    def unused(self, link: str, numbers: Iterable[int]) -> list[Model]:
+        found = (self.keys.get((link, number)) for number in set(numbers))
+        return [key for key in found if key and key.state in {"available", "reserved"}]
+
+    def maintain(self) -> None:
+        self.store.maintain()
+        for key in self.keys.values():
+            key.confirmed |= key.offered
+            key.offered = False
 
     @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=6), lifetime=st.sampled_from(
-        [None, 30.0, 90.0]))  # fmt: skip
-    def add(self, link: str, numbers: list[int], lifetime: float | None) -> None:
+        [None, 30.0, 90.0]), confirmed=st.booleans())  # fmt: skip
+    def add(
+        self, link: str, numbers: list[int], lifetime: float | None, confirmed: bool
+    ) -> None:
         reasons = {"consumed": "used", "expired": "expired"}
         expected = []
         for number in numbers:
@@ -74,9 +95,11 @@ class StoreMachine(RuleBasedStateMachine):
                 expected.append(reasons.get(known.state, "duplicate"))
             else:
                 expires = None if lifetime is None else self.now + lifetime
-                self.keys[link, number] = Model(link, number, expires)
+                self.keys[link, number] = Model(
+                    link, number, expires, confirmed=confirmed
+                )
         offered = [make_key(LINK_BASE[link] + number) for number in numbers]
-        report = self.store.add(link, offered, lifetime=lifetime)
+        report = self.store.add(link, offered, lifetime=lifetime, confirmed=confirmed)
         assert [refusal.reason for refusal in report.refused] == expected
         assert report.added == len(numbers) - len(expected)
 
@@ -99,7 +122,9 @@ class StoreMachine(RuleBasedStateMachine):
                 continue
             if key.state in {"consumed", "expired"}:
                 used.add(make_key(LINK_BASE[link] + number).key_id)
-            elif chosen is None and (key.state == "available" or key.holder == holder):
+                continue
+            key.offered = True
+            if chosen is None and (key.state == "available" or key.holder == holder):
                 chosen = key
                 key.state, key.holder = "reserved", holder
         offered = [make_key(LINK_BASE[link] + number).key_id for number in numbers]
@@ -146,18 +171,34 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=4))
     def retire(self, link: str, numbers: list[int]) -> None:
-        retired = 0
-        for number in set(numbers):
-            key = self.keys.get((link, number))
-            if key and key.state in {"available", "reserved"}:
-                key.state, key.holder = "consumed", ""
-                retired += 1
-        key_ids = [make_key(LINK_BASE[link] + number).key_id for number in numbers]
-        assert self.store.retire(link, key_ids) == retired
+        retired = self.unused(link, numbers)
+        for key in retired:
+            key.state, key.holder = "consumed", ""
+        assert self.store.retire(link, key_ids(link, numbers)) == len(retired)
+
+    @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=6), confirmed=st.booleans())
+    def tell(self, link: str, numbers: list[int], confirmed: bool) -> None:
+        told = self.unused(link, numbers)
+        news = sum(key.confirmed != confirmed for key in told)
+        for key in told:
+            key.confirmed, key.offered = confirmed, False
+        act = self.store.confirm if confirmed else self.store.doubt
+        assert act(link, key_ids(link, numbers)) == news
+
+    @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=6))
+    def give_up(self, link: str, numbers: list[int]) -> None:
+        given_up = [
+            key
+            for key in self.unused(link, numbers)
+            if key.confirmed and key.state == "available"
+        ]
+        for key in given_up:
+            key.state = "consumed"
+        assert self.store.give_up(link, key_ids(link, numbers)) == len(given_up)
 
     @rule(link=LINKS)
     def purge_all(self, link: str) -> None:
-        self.store.maintain()
+        self.maintain()
         unused = [
             key
             for key in self.keys.values()
@@ -175,15 +216,38 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(how=st.sampled_from(["restart", "crash", "reboot"]))
     def start_again(self, how: str) -> None:
-        self.store.maintain()
+        self.maintain()
         getattr(self.bench, how)()
         self.forget_reservations()
+
+    def standing(self, link: str, number: int) -> KeyStanding:
+        key = self.keys.get((link, number))
+        if key is None:
+            return KeyStanding.UNKNOWN
+        used = key.state in {"consumed", "expired"}
+        return KeyStanding.USED if used else KeyStanding.HELD
+
+    @invariant()
+    def the_peers_view_agrees(self) -> None:
+        everyone = range(16)
+        for link in ("oslo", "paris"):
+            unused = self.unused(link, everyone)
+            held = key_ids(link, (key.number for key in unused))
+            assert list(self.store.held(link, after=None, count=99)) == sorted(held)
+            doubted = (key.number for key in unused if not key.confirmed)
+            assert set(self.store.unconfirmed(link, 99)) == set(key_ids(link, doubted))
+            expected = [self.standing(link, number) for number in everyone]
+            assert list(self.store.standing(link, key_ids(link, everyone))) == expected
 
     @invariant()
     def counts_agree(self) -> None:
         for link in LINK_BASE:
-            states = [key.state for key in self.keys.values() if key.link == link]
+            keys = [key for key in self.keys.values() if key.link == link]
+            states = [key.state for key in keys]
             status = self.store.status(link)
+            assert status.unconfirmed == sum(
+                key.state == "available" and not key.confirmed for key in keys
+            )
             assert (
                 status.available,
                 status.reserved,
