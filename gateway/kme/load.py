@@ -101,7 +101,12 @@ def _read(source: Source, problems: Problems) -> KMESettings | None:
             whole(1, MAX_KEY_PER_REQUEST),
             DEFAULT_MAX_KEY_PER_REQUEST,
         ),
-        "max_waiting": kme.optional("max_waiting", count, DEFAULT_MAX_WAITING),
+        "max_waiting": kme.optional(
+            # At least one call's keys, or they would be dropped as they come.
+            "max_waiting",
+            whole(MAX_KEY_PER_REQUEST, MAX_COUNT),
+            DEFAULT_MAX_WAITING,
+        ),
     }
     rate = kme.optional(
         "requests_per_second",

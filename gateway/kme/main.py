@@ -176,13 +176,18 @@ async def _serve(settings: KMESettings, path: Path) -> None:
             asyncio.create_task(_reload(server, notifier, reloading, path)),
             asyncio.create_task(_feed_watchdog(notifier)),
         ]
-        await stopping.wait()
+        waits = [asyncio.create_task(each.wait()) for each in (stopping, server.failed)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         notifier.stopping()
     finally:
         for task in tasks:
             task.cancel()
         await control.stop()
         await server.stop()
+    if server.failed.is_set():
+        raise KMEError("stopped by a fault of its own", "the log says where")
 
 
 async def _reload(

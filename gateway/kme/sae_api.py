@@ -32,6 +32,9 @@ from gateway.kme.settings import SAESettings
 Call = Callable[[web.Request, str, str], Awaitable[Reply]]
 """Answers a request of one SAE about another, both known to be allowed."""
 
+NOTE_INTERVAL = 1.0
+"""Seconds between two log lines about who may not."""
+
 _NOBODY = SAESettings()
 
 _log = logging.getLogger(__name__)
@@ -50,7 +53,11 @@ class SAEInterface:
         saes: Mapping[str, SAESettings],
         misbehaviour: Misbehaviour,
         rate_limit: RateLimit,
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
+        self._noted = float("-inf")
+        self._unnoted = 0
         self.saes = saes
         self.rate_limit = rate_limit
         self._core = core
@@ -97,14 +104,23 @@ class SAEInterface:
         """Answer if the two SAEs may share keys in this way (401 otherwise)."""
         caller, other = request[SUBJECT], request.match_info["sae_id"]
         if not self._is_allowed(name, caller, other):
-            shown = other[:MAX_SAE_ID]
-            _log.warning("%s of %r for %r: 401, not allowed", name, caller, shown)
+            self._note_refusal(name, caller, other[:MAX_SAE_ID])
             raise RefusedError.unauthorized()
         if self.rate_limit.is_exceeded(caller):
             raise RefusedError.unavailable(
                 "too many requests of this SAE", retry_after=RETRY_AFTER
             )
         return await call(request, caller, other)
+
+    def _note_refusal(self, name: str, caller: str, other: str) -> None:
+        """Log who may not, at most once a second: nobody shall fill the disk."""
+        now = self._clock()
+        if now - self._noted < NOTE_INTERVAL:
+            self._unnoted += 1
+            return
+        others = f" ({self._unnoted} more before)" if self._unnoted else ""
+        _log.warning("%s of %r for %r: 401, not allowed%s", name, caller, other, others)
+        self._noted, self._unnoted = now, 0
 
     def _is_allowed(self, name: str, caller: str, other: str) -> bool:
         sae = self.saes.get(caller, _NOBODY)

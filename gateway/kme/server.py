@@ -51,6 +51,7 @@ class KMEServer:
 
     Attributes:
         misbehaviour: What it has been told to do wrong.
+        failed: Set when a part of it died of a fault of its own.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class KMEServer:
     ) -> None:
         self.settings = settings
         self.misbehaviour = Misbehaviour()
+        self.failed = asyncio.Event()
         self._model = model
         self._core: KMECore | None = None
         self._feed: LinkFeed | None = None
@@ -118,7 +120,9 @@ class KMEServer:
             PeerClient(settings.peer.url, client_tls, sequence.link_id),
         )
         rate_limit = RateLimit(settings.requests_per_second, loop.time)
-        self._saes = SAEInterface(core, settings.saes, self.misbehaviour, rate_limit)
+        self._saes = SAEInterface(
+            core, settings.saes, self.misbehaviour, rate_limit, loop.time
+        )
         self._peer = PeerInterface(core, settings.saes, self.switch_link, loop.time)
         guard = Guard()
         application = web.Application(
@@ -259,25 +263,26 @@ class KMEServer:
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
-        task.add_done_callback(_log_death)
+        task.add_done_callback(self._note_death)
         self._tasks.append(task)
+
+    def _note_death(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            # Type and place only: a message may quote what was being handled.
+            _log.critical(
+                "a fault of the KME itself: %s at %s:%s",
+                type(error).__name__,
+                place.filename,
+                place.lineno,
+            )
+            self.failed.set()
 
     async def _watch_expiry(self) -> None:
         while True:
             warn_of_expiry(self.settings)
             await asyncio.sleep(EXPIRY_INTERVAL)
-
-
-def _log_death(task: asyncio.Task[None]) -> None:
-    error = None if task.cancelled() else task.exception()
-    if error is not None:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        _log.critical(
-            "a fault of the KME itself: %s at %s:%s",
-            type(error).__name__,
-            place.filename,
-            place.lineno,
-        )
 
 
 def _contexts(settings: KMESettings) -> tuple[ssl.SSLContext, ssl.SSLContext]:

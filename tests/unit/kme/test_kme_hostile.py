@@ -395,6 +395,17 @@ async def test_no_key_stands_in_a_log_or_an_error(
         assert repr(key)[2:-1] not in caplog.text
 
 
+async def test_refusals_do_not_fill_the_log(
+    pair: KMEPair, sae: Call, caplog: pytest.LogCaptureFixture
+) -> None:
+    stranger = sae("stranger", pair.alice.url)
+    for _ in range(50):
+        assert (await stranger.get("x" * 1000, "status")).status == 401
+    lines = [each for each in caplog.messages if "not allowed" in each]
+    assert 1 <= len(lines) < 10
+    assert all(len(line) < 400 for line in lines)
+
+
 async def test_a_fault_of_our_own_says_nothing(
     pair: KMEPair,
     sae: Call,

@@ -228,6 +228,30 @@ async def lab_sae(folder: Path, sae: Call) -> Call:
     return make
 
 
+def test_a_fault_of_its_own_ends_it(folder: Path, tmp_path: Path) -> None:
+    """So that systemd starts it again: a KME without its link would look well."""
+    script = tmp_path / "faulty.py"
+    script.write_text(
+        "from gateway.kme import constant, main\n"
+        "def fail(self, now):\n"
+        "    raise ZeroDivisionError('secret')\n"
+        "constant.ConstantLink.blocks_due = fail\n"
+        f"main.main(['run', '--config', {str(folder / 'alice' / 'kme.toml')!r}])\n"
+    )
+    done = subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        timeout=STARTUP,
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1
+    assert "a fault of the KME itself: ZeroDivisionError at" in done.stderr
+    assert "secret" not in done.stderr
+
+
 def test_commands(folder: Path, running: dict[str, Running]) -> None:
     config = folder / "bob" / "kme.toml"
     shown = kme("status", "--config", config)
