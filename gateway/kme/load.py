@@ -3,7 +3,7 @@
 Relative paths are taken from the folder of the file. What it names is not opened here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from gateway.config.values import (
     whole,
 )
 from gateway.errors import ConfigError
-from gateway.kme.models import MODELS, parameters_of
+from gateway.kme.models import MODELS, parameters_of, presets_of
 from gateway.kme.requests import MAX_SAE_ID
 from gateway.kme.settings import (
     DEFAULT_KEY_SIZE,
@@ -153,9 +153,13 @@ def _read_link(section: Section) -> LinkSettings | None:
     seed_file = section.required(
         "seed_file", secret_path_beside(section.source.file), '"link.seed"'
     )
-    model = section.optional("model", _parse_model, "fibre")
+    model = section.optional("model", _one_of(MODELS), "fibre")
     # bob may repeat what alice's file says of the link, so that both look the same.
-    parameters: dict[str, float] = {}
+    parameters: dict[str, float | str] = {}
+    presets = presets_of(model)
+    preset = section.optional("preset", _one_of(presets), None) if presets else None
+    if preset is not None:
+        parameters["preset"] = preset
     for name in sorted(parameters_of(model)):
         value = section.optional(
             name, number(0, MAX_PARAMETER, "the unit in docs/simulated-link.md"), None
@@ -216,10 +220,15 @@ def _parse_id(value: object) -> str:
     return text
 
 
-def _parse_model(value: object) -> str:
-    if not isinstance(value, str) or value not in MODELS:
-        raise BadValueError("one of " + ", ".join(MODELS))
-    return value
+def _one_of(names: Iterable[str]) -> Callable[[object], str]:
+    known = tuple(names)
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise BadValueError("one of " + ", ".join(known))
+        return value
+
+    return parse
 
 
 def _parse_url(value: object) -> str:

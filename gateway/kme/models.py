@@ -8,9 +8,9 @@ from typing import Final
 from gateway.errors import KMEError, QuantumLinkError
 from gateway.kme.constant import ConstantLink
 from gateway.kme.link import LinkModel
+from gateway.kme.physics.configured import fibre_link
 from gateway.kme.physics.draws import SeededDraws
-from gateway.kme.physics.fibre import FibreLink
-from gateway.kme.physics.parameters import FibreParameters
+from gateway.kme.physics.parameters import PRESETS, FibreParameters
 from gateway.kme.settings import LinkSettings
 
 DEFAULT_RATE: Final = 25_600.0
@@ -36,27 +36,29 @@ def make_model(link: LinkSettings) -> LinkModel:
 
 
 def parameters_of(model: str) -> frozenset[str]:
-    """Name the parameters that a model takes."""
+    """Name the numbers that a model takes."""
     return _PARAMETERS.get(model, frozenset())
 
 
-def _fibre(parameters: Mapping[str, float]) -> LinkModel:
-    figures = dict(parameters)
-    time_scale = figures.pop("time_scale", 1.0)
+def presets_of(model: str) -> tuple[str, ...]:
+    """Name the sets of figures that a model can start from (``preset``)."""
+    return tuple(PRESETS) if model == "fibre" else ()
+
+
+def _fibre(parameters: Mapping[str, float | str]) -> LinkModel:
     # Chance need not repeat here, and no key is made from it.
     draws = SeededDraws(os.urandom(_DRAWS_SEED))
     try:
-        fibre = FibreParameters(**figures)  # type: ignore[arg-type]  # block_size: int
-        return FibreLink(fibre, draws, time_scale=time_scale)
+        return fibre_link(parameters, draws)
     except QuantumLinkError as error:
         raise KMEError(error.message, error.hint) from None
 
 
-def _constant(parameters: Mapping[str, float]) -> LinkModel:
-    return ConstantLink(parameters.get("rate", DEFAULT_RATE))
+def _constant(parameters: Mapping[str, float | str]) -> LinkModel:
+    return ConstantLink(float(parameters.get("rate", DEFAULT_RATE)))
 
 
-MODELS: Final[Mapping[str, Callable[[Mapping[str, float]], LinkModel]]] = {
+MODELS: Final[Mapping[str, Callable[[Mapping[str, float | str]], LinkModel]]] = {
     "constant": _constant,
     "fibre": _fibre,
 }

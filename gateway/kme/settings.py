@@ -68,7 +68,7 @@ class LinkSettings:
     end: End
     seed_file: Path
     model: str = "constant"
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

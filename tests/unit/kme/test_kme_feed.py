@@ -123,7 +123,7 @@ def test_the_constant_link_shows_its_troubles() -> None:
     assert block.secret_bits == 1000
 
 
-def settings(model: str, **parameters: float) -> LinkSettings:
+def settings(model: str, **parameters: float | str) -> LinkSettings:
     return LinkSettings(End.ALICE, Path("seed"), model, parameters)
 
 
@@ -143,12 +143,13 @@ def test_wrong_models_are_refused() -> None:
             make_model(wrong)
     with pytest.raises(KMEError):
         make_model(settings("fibre", time_scale=-1.0))
+    with pytest.raises(KMEError):
+        make_model(settings("fibre", preset="none such"))
 
 
 async def test_the_fibre_fills_both_pools(tmp_path: Path, pki: LaboratoryPKI) -> None:
     """80 km at ten thousand times the speed of time: keys at the rate it says."""
-    parameters = {"time_scale": 10_000.0, "synchronisation_time": 0.0}
-    fibre = make_model(settings("fibre", **parameters))
+    fibre = make_model(settings("fibre", time_scale=10_000.0, synchronisation_time=0.0))
     assert FibreParameters().length_km == 80.0
     async with KMEPair(tmp_path / "p", pki=pki, model=fibre) as pair:
         feed = pair.alice.feed

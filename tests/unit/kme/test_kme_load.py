@@ -60,7 +60,7 @@ def test_examples_fit_each_other(tmp_path: Path) -> None:
         for sae_id, sae in here.saes.items():
             assert sae.slaves == sae.masters == there.saes.keys()
             assert all(sae_id in there.saes[other].masters for other in sae.slaves)
-    assert alice.link.parameters == {"length_km": 80.0}
+    assert alice.link.parameters == {"preset": "redu-luxembourg", "length_km": 80.0}
 
 
 def test_commented_defaults_are_the_defaults(tmp_path: Path) -> None:
@@ -93,6 +93,7 @@ def test_commented_defaults_are_the_defaults(tmp_path: Path) -> None:
         ("https://192.0.2.1:8443", "http://a", "9: peer.url"),
         ('end = "alice"', 'end = "carol"', "11: link.end: 'carol'"),
         ('"link.seed"', '"link.seed"\nmodel = "magic"', "13: link.model: 'magic'"),
+        ('"link.seed"', '"link.seed"\npreset = "x"', "13: link.preset: 'x'"),
         ('"link.seed"', '"link.seed"\nrate = 5', "13: link.rate"),
         ('"link.seed"', '"link.seed"\nlength_km = -1', "13: link.length_km: -1"),
         ('["gw-b"]', '["gw-b", "gw-b"]', "14: saes.gw-a.slaves[1]"),
