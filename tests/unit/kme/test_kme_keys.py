@@ -81,6 +81,7 @@ def test_a_seed_comes_back_from_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"qgw-kme-seed ", b"qgw-kme-seed AAAA\n", os.urandom(64), create_seed()[3:]],
+    ids=["empty", "mark", "short", "random", "headless"],
 )
 def test_no_seed_is_repeated_in_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "link.seed"
