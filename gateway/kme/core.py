@@ -17,17 +17,17 @@ from uuid import UUID
 from gateway.errors import KeyStoreError
 from gateway.kme.keys import KeySequence
 from gateway.kme.link import LinkStatus
-from gateway.kme.peer import PeerClient, PeerError
-from gateway.kme.peer_messages import MarksMessage
-from gateway.kme.pool import (
+from gateway.kme.marks import (
     BehindError,
     Drawing,
     Half,
     Marks,
     NotFoundError,
     NotNamedError,
-    Pool,
 )
+from gateway.kme.peer import PeerClient, PeerError
+from gateway.kme.peer_messages import MarksMessage
+from gateway.kme.pool import Pool
 from gateway.kme.refusals import KEYS_NOT_FOUND, RefusedError
 from gateway.kme.requests import KeyLimits, KeyRequest
 from gateway.kme.settings import MAX_KEY_SIZE, MIN_KEY_SIZE, End, KMESettings

@@ -10,8 +10,8 @@ from typing import Final
 
 from gateway.kme.core import KMECore
 from gateway.kme.link import LinkModel, LinkState, LinkStatus
+from gateway.kme.marks import Half, Marks
 from gateway.kme.peer import PeerError
-from gateway.kme.pool import Half, Marks
 from gateway.kme.refusals import RefusedError
 
 TICK: Final = 0.1

@@ -9,6 +9,7 @@ from typing import Final
 
 import aiohttp
 
+from gateway.kme.marks import BehindError, Drawing
 from gateway.kme.peer_messages import (
     DRAWINGS_PATH,
     LINK_PATH,
@@ -20,7 +21,6 @@ from gateway.kme.peer_messages import (
     decode_marks,
     encode_drawing,
 )
-from gateway.kme.pool import BehindError, Drawing
 
 TIMEOUT: Final = 5.0
 """Seconds of a whole call: many round trips to anywhere on Earth, and a slow disk."""

@@ -10,6 +10,7 @@ from aiohttp import web
 from gateway.errors import KMEError
 from gateway.kme.core import KMECore
 from gateway.kme.guard import SUBJECT, read_body
+from gateway.kme.marks import BehindError
 from gateway.kme.peer_messages import (
     DRAWINGS_PATH,
     LINK_PATH,
@@ -19,7 +20,6 @@ from gateway.kme.peer_messages import (
     decode_drawing,
     decode_marks,
 )
-from gateway.kme.pool import BehindError
 from gateway.kme.refusals import RefusedError
 from gateway.kme.replies import Reply
 from gateway.kme.settings import SAESettings

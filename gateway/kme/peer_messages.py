@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from gateway.kme.link import LinkState, LinkStatus
-from gateway.kme.pool import MAX_MARK, Drawing, Marks
+from gateway.kme.marks import MAX_MARK, Drawing, Marks
 from gateway.kme.requests import MAX_SAE_ID
 from gateway.kme.settings import MAX_KEY_PER_REQUEST, MAX_KEY_SIZE, MIN_KEY_SIZE
 

@@ -4,9 +4,10 @@ import time
 import tracemalloc
 from pathlib import Path
 
+from gateway.kme.marks import MAX_MARK, Drawing, Half, Marks
 from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryPKI
-from gateway.kme.pool import MAX_MARK, Drawing, Half, Marks, Pool
+from gateway.kme.pool import Pool
 from tests.unit.kme.conftest import Call
 
 BATCH = 64

@@ -11,9 +11,9 @@ import pytest
 from gateway.errors import KeyStoreError
 from gateway.kme import peer as peer_module
 from gateway.kme.listener import listen
+from gateway.kme.marks import Drawing
 from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryPKI
-from gateway.kme.pool import Drawing
 from gateway.kme.seed import create_seed, write_seed
 from gateway.kme.server import KMEServer
 from tests.unit.kme.conftest import Call

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
 )
 
 from gateway.errors import KeyStoreError, KMEError
-from gateway.kme.pool import (
+from gateway.kme.marks import (
     MAX_MARK,
     BehindError,
     Drawing,
@@ -26,8 +26,8 @@ from gateway.kme.pool import (
     Marks,
     NotFoundError,
     NotNamedError,
-    Pool,
 )
+from gateway.kme.pool import Pool
 
 ROOT = Path(__file__).parents[3]
 
@@ -263,7 +263,8 @@ def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 VICTIM = """
 import sys
 from pathlib import Path
-from gateway.kme.pool import Drawing, Half, Pool
+from gateway.kme.marks import Drawing, Half
+from gateway.kme.pool import Pool
 pool = Pool(Path(sys.argv[1]), "link", Half.BOB, 100000)
 index = pool.marks.drawn[Half.ALICE]
 while True:
