@@ -1,8 +1,12 @@
 """What must be remembered of tunnels across restarts: nothing secret.
 
-One small JSON file a tunnel, replaced atomically. Losing one costs nothing but an
-interruption: the peer says which epoch comes next. Times are monotonic seconds,
-which mean something only within one boot.
+One small JSON file a tunnel. Losing one costs nothing but an interruption: the peer
+says which epoch comes next. Times are monotonic seconds, which mean something only
+within one boot.
+
+A run's first write replaces the file; those after overwrite it in place, all of it
+with one system call and always the same number of bytes, so that a process that is
+killed leaves the old record or the new one (docs/adr/0142).
 """
 
 import contextlib
@@ -20,7 +24,10 @@ from gateway.keystore.clock import load_boot_id
 logger = logging.getLogger(__name__)
 
 _MAX_FILE: Final = 4096
-"""Bytes; a state file has about 150."""
+"""Bytes read of a state file."""
+
+_SIZE: Final = 256
+"""Bytes of one, padded with spaces: the longest values make 156. Within one sector."""
 
 _DAMAGE: Final = (
     OSError,
@@ -72,6 +79,7 @@ class StateDirectory:
                 "make it a folder that the daemon's user may write",
             ) from error
         self._boot_id = load_boot_id()
+        self._written: set[str] = set()
         self._records = dict(self._load_all())
 
     def record(self, tunnel: str) -> TunnelRecord:
@@ -99,6 +107,7 @@ class StateDirectory:
     def forget(self, tunnel: str) -> None:
         """Drop a tunnel's record."""
         self._records.pop(tunnel, None)
+        self._written.discard(tunnel)
         with contextlib.suppress(OSError):
             self._path(tunnel).unlink(missing_ok=True)
 
@@ -107,11 +116,13 @@ class StateDirectory:
 
     def _write(self, tunnel: str, record: TunnelRecord) -> None:
         self._records[tunnel] = record
-        path = self._path(tunnel)
-        fresh = path.with_suffix(".new")
+        text = json.dumps(asdict(record)).ljust(_SIZE - 1) + "\n"
         try:
-            fresh.write_text(json.dumps(asdict(record)), encoding="ascii")
-            os.replace(fresh, path)  # noqa: PTH105  # the atomic one, by its own name
+            if tunnel in self._written:
+                _overwrite(self._path(tunnel), text.encode("ascii"))
+            else:
+                self._replace(self._path(tunnel), text)
+                self._written.add(tunnel)
         except OSError as error:
             logger.warning(
                 "cannot remember epoch %d: %s; after a restart the peer will say",
@@ -119,6 +130,13 @@ class StateDirectory:
                 os.strerror(error.errno or 0),
                 extra={"tunnel": tunnel, "event": "state-unwritten"},
             )
+            self._written.discard(tunnel)
+
+    @staticmethod
+    def _replace(path: Path, text: str) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(text, encoding="ascii")
+        os.replace(fresh, path)  # noqa: PTH105  # the atomic one, by its own name
 
     def _load_all(self) -> list[tuple[str, TunnelRecord]]:
         found: list[tuple[str, TunnelRecord]] = []
@@ -129,6 +147,14 @@ class StateDirectory:
                 taken.add(record.index)
                 found.append((path.stem, record))
         return found
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def _load(path: Path) -> TunnelRecord | None:

@@ -86,21 +86,77 @@ def test_two_files_with_one_index_do_not_share_it(tmp_path: Path) -> None:
     assert state.record("paris").index != state.record("rome").index
 
 
+@pytest.mark.parametrize("call", ["replace", "write"])
 def test_a_full_disk_is_survived_and_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
 ) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
     state = StateDirectory(tmp_path)
-    state.committed("paris", 7, 1.0)
+    if call == "write":
+        state.committed("paris", 7, 1.0)
 
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, call, full)
     state.committed("paris", 8, 2.0)
     assert state.record("paris").epoch == 8
     assert "cannot remember epoch 8: No space left on device" in caplog.text
     monkeypatch.undo()
     assert StateDirectory(tmp_path).record("paris").epoch == 7
+    state.committed("paris", 9, 3.0)
+    assert StateDirectory(tmp_path).record("paris").epoch == 9
+
+
+def test_records_of_all_lengths_overwrite_each_other(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    longest = (2**64 - 1, 1.2345678901234567e300)
+    for epoch, expires_at in ((1, 1.0), longest, (2, 2.0)):
+        state.committed("paris", epoch, expires_at)
+        record = StateDirectory(tmp_path).record("paris")
+        assert (record.epoch, record.expires_at) == (epoch, expires_at)
+        assert path(tmp_path).stat().st_size == 256
+
+
+def test_a_file_of_any_length_is_replaced_by_the_first_write(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
+    path(tmp_path).write_text(path(tmp_path).read_text() + 1000 * " ")
+    StateDirectory(tmp_path).committed("paris", 8, 2.0)
+    assert path(tmp_path).stat().st_size == 256
+    assert StateDirectory(tmp_path).record("paris").epoch == 8
+
+
+def test_a_file_that_was_removed_or_linked_is_made_anew(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 1.0)
+    path(tmp_path).unlink()
+    (tmp_path / "elsewhere").write_text("")
+    path(tmp_path).symlink_to(tmp_path / "elsewhere")
+    state.committed("paris", 8, 2.0)  # said, and made anew by the next
+    state.committed("paris", 9, 3.0)
+    assert StateDirectory(tmp_path).record("paris").epoch == 9
+    assert (tmp_path / "elsewhere").read_text() == ""
+
+
+def test_writing_again_takes_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 1.0)
+    written: list[bytes] = []
+    write = os.write
+
+    def counting(descriptor: int, data: bytes) -> int:
+        written.append(data)
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counting)
+    monkeypatch.setattr(os, "replace", None)
+    state.committed("paris", 8, 2.0)
+    assert [len(data) for data in written] == [256]
 
 
 def test_a_crash_while_writing_leaves_the_old_one(tmp_path: Path) -> None:
