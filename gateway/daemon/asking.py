@@ -4,6 +4,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from gateway.daemon.eager import start_eagerly
 from gateway.daemon.resolver import SocketAddress
 from gateway.daemon.tunnel_plane import installation_of
 from gateway.daemon.tunnel_state import TunnelState
@@ -34,6 +35,7 @@ class Asking:
         self._state = state
         self._machine = state.context.machine
         self._holder = f"{state.name}/initiator"
+        self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._handshake: HandshakeID | None = None
         self._offered: tuple[UUID, ...] = ()
@@ -61,11 +63,19 @@ class Asking:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def start(self, epoch: int) -> asyncio.Task[None]:
-        """Begin beside the queue: a slow resolver must not delay a block."""
+    def start(self, epoch: int) -> asyncio.Task[None] | None:
+        """Begin beside the queue: a slow resolver must not delay a block.
+
+        Returns:
+            What is not yet done of it, or None if the handshake has begun.
+        """
         if self._task is not None and not self._task.done():
             self._task.cancel()
-        self._task = asyncio.get_running_loop().create_task(self._start(epoch))
+        address = self._heard_from()
+        if address is None:
+            self._task = self._loop.create_task(self._start(epoch, None))
+        else:
+            self._task = start_eagerly(self._start(epoch, address), self._loop)
         return self._task
 
     async def provide_key(self, event: QKDKeyRequested) -> None:
@@ -141,10 +151,11 @@ class Asking:
             state.context.resolver.forget(endpoint)
         state.failed(event.reason, event.detail, key_spent=self._key_spent)
 
-    async def _start(self, epoch: int) -> None:
+    async def _start(self, epoch: int, address: SocketAddress | None) -> None:
         state = self._state
         try:
-            address = await self._find_peer()
+            if address is None:
+                address = await self._find_peer()
             await self._start_handshake(epoch, address)
         except GatewayError as error:
             await state.stock.release(self._holder)
@@ -157,14 +168,20 @@ class Asking:
             )
             state.failed("fault", "internal fault; see the log")
 
+    def _heard_from(self) -> SocketAddress | None:
+        """Return where the peer was last heard, unless it no longer answers there."""
+        known = self._machine.peer_address(self._state.name)
+        if not isinstance(known, tuple) or self._state.rotation.failures_in_row:
+            return None
+        return known[0], known[1]
+
     async def _find_peer(self) -> SocketAddress:
-        """Return where the peer was last heard, or where it is configured to be."""
+        """Return where the peer is configured to be, or where it was last heard."""
         state = self._state
         endpoint = state.config.endpoint
-        known = self._machine.peer_address(state.name)
-        heard = isinstance(known, tuple) and not state.rotation.failures_in_row
-        if endpoint is not None and not heard:
+        if endpoint is not None:
             return await state.context.resolver.resolve(endpoint)
+        known = self._machine.peer_address(state.name)
         if isinstance(known, tuple):
             return known[0], known[1]
         raise GatewayError(

@@ -16,6 +16,10 @@ from gateway.rotation.events import (
 
 logger = logging.getLogger(__name__)
 
+NOTEWORTHY = 1.0
+"""Seconds from commit to force that are worth a line. Usually it takes one round trip:
+one line a rotation, that of the commit, is enough."""
+
 QUIET_AFTER = 3
 """Failures in a row that are logged one by one; then every power of two is."""
 
@@ -32,7 +36,8 @@ def log_event(event: TunnelEvent) -> None:
                 extra={"tunnel": tunnel, "event": "committed", "epoch": epoch},
             )
         case EpochInForce(tunnel, epoch, after):
-            logger.info(
+            logger.log(
+                logging.INFO if after > NOTEWORTHY else logging.DEBUG,
                 "epoch %d in force at both ends after %.3f s",
                 epoch,
                 after,

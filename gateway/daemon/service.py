@@ -153,6 +153,8 @@ class Service:
         self._stopped = asyncio.Event()
         self._unknown_peers = 0
         self.started_at = 0.0
+        self._dispatching = False
+        self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._control: ControlServer | None = None
         self.strangers = Strangers()
@@ -166,7 +168,8 @@ class Service:
         Raises:
             GatewayError: A socket, the control socket or every plane is refused.
         """
-        loop = asyncio.get_running_loop()
+        # Asking for it again for each datagram costs a system call (CPython 3.11).
+        loop = self._loop = asyncio.get_running_loop()
         self.started_at = loop.time()
         kept = receive_fds(os.environ)
         self.sockets.open(kept.get(SOCKET_NAME, ()))
@@ -377,13 +380,21 @@ class Service:
     # -- Datagrams and events
 
     def _receive(self, data: bytes, address: tuple[str, int]) -> None:
-        now = asyncio.get_running_loop().time()
-        self.machine.receive_datagram(data, address, now=now)
+        self.machine.receive_datagram(data, address, now=self._loop.time())
 
     def _flush(self) -> None:
-        """Hand on the machine's events, send its datagrams, set its timer."""
-        while (event := self.machine.next_event()) is not None:
-            self._dispatch(event)
+        """Hand on the machine's events, send its datagrams, set its timer.
+
+        What an event leads to may come back here: then its datagrams go out, and the
+        events wait for those before them.
+        """
+        if not self._dispatching:
+            self._dispatching = True
+            try:
+                while (event := self.machine.next_event()) is not None:
+                    self._dispatch(event)
+            finally:
+                self._dispatching = False
         for data, address in self.machine.datagrams_to_send():
             if isinstance(address, tuple):
                 self.sockets.send(data, (str(address[0]), int(address[1])))
@@ -434,12 +445,11 @@ class Service:
             self._timer = None
         self._timer_at = when
         if when is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(when, self._on_timer)
+            self._timer = self._loop.call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None
-        self.machine.handle_timer(now=asyncio.get_running_loop().time())
+        self.machine.handle_timer(now=self._loop.time())
         self._flush()
 
     # -- Watching

@@ -23,6 +23,9 @@ MAX_DATAGRAM: Final = 2048
 BATCH: Final = 64
 """Datagrams taken in one turn of the event loop, so that a flood cannot hold it."""
 
+UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with
+"""What the kernel calls the address of a socket that listens on all."""
+
 RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 """Bytes asked of the kernel: the M1s of a hub's branches all at once."""
 
@@ -47,6 +50,7 @@ class ControlSockets:
         self._receive = receive
         self._drained = drained
         self._sockets: dict[int, socket.socket] = {}
+        self._bound: dict[int, SocketAddress] = {}
         self.unsent: Counter[str] = Counter()
         """Datagrams the kernel did not take, by reason."""
 
@@ -62,7 +66,7 @@ class ControlSockets:
 
     def port(self, family: int) -> int:
         """Return our port for an address family."""
-        return int(self._sockets[family].getsockname()[1])
+        return self._bound[family][1]
 
     def open(self, inherited: Iterable[int] = ()) -> None:
         """Bind every address, or take over the sockets systemd kept for us.
@@ -83,7 +87,8 @@ class ControlSockets:
                     "leave one IPv4 and one IPv6 address in listen",
                 )
             sock = kept.pop((family, endpoint.host, endpoint.port), None)
-            self._sockets[family] = sock or _bind(family, endpoint)
+            sock = self._sockets[family] = sock or _bind(family, endpoint)
+            self._bound[family] = _address(sock)
         for unwanted in kept.values():
             unwanted.close()
 
@@ -117,9 +122,9 @@ class ControlSockets:
                 f"no socket can reach {address[0]}",
                 "add an address of that family to listen in gateway.toml",
             )
-        bound = str(self._sockets[family].getsockname()[0])
-        if not ipaddress.ip_address(bound).is_unspecified:
-            return bound, self.port(family)
+        bound, port = self._bound[family]
+        if bound not in UNSPECIFIED:
+            return bound, port
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             try:
                 probe.connect(address)
@@ -128,7 +133,7 @@ class ControlSockets:
                     f"no route to {address[0]}: {os.strerror(error.errno or 0)}",
                     "check: ip route get " + address[0],
                 ) from error
-            return str(probe.getsockname()[0]), self.port(family)
+            return _address(probe)[0], port
 
     def close(self) -> None:
         """Stop reading and close."""
@@ -139,6 +144,7 @@ class ControlSockets:
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()
+        self._bound.clear()
 
     def _read(self, sock: socket.socket) -> None:
         for _ in range(BATCH):
@@ -150,6 +156,11 @@ class ControlSockets:
                 continue  # an ICMP error that came back for something we sent
             self._receive(data, (address[0], address[1]))
         self._drained()
+
+
+def _address(sock: socket.socket) -> SocketAddress:
+    name = sock.getsockname()
+    return str(name[0]), int(name[1])
 
 
 def _bind(family: int, endpoint: Endpoint) -> socket.socket:

@@ -1,5 +1,6 @@
 """One tunnel's dealings with the key store, both as initiator and responder."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Final
@@ -35,7 +36,7 @@ class TunnelStock:
         offered = await self._reserve(self._link, holder)
         if not offered:
             # Whatever this brings: others may have filled the stock meanwhile.
-            await self._context.links.draw_now(self._link)
+            await self._draw(self._link)
             offered = await self._reserve(self._link, holder)
         return offered
 
@@ -90,9 +91,17 @@ class TunnelStock:
         return self._context.store.reserve_first(self._link, offered, holder=holder)
 
     async def _fetch(self, offered: Sequence[UUID]) -> int:
-        """Ask the link's source for what the peer offers."""
+        """Ask the link's source for what the peer offers.
+
+        In a task of its own, for it waits with a timeout (see `gateway.daemon.eager`).
+        """
         assert self._link is not None  # noqa: S101  # the callers have checked
-        return await self._context.links.fetch_now(self._link, offered)
+        links = self._context.links
+        return await asyncio.create_task(links.fetch_now(self._link, offered))
+
+    async def _draw(self, link: str) -> int:
+        """Ask the link's source for keys, likewise."""
+        return await asyncio.create_task(self._context.links.draw_now(link))
 
     async def _reserve(self, link: str, holder: str) -> Sequence[UUID]:
         """Reserve this tunnel's share of a stock that others draw on too."""

@@ -1,8 +1,8 @@
 """One tunnel's driver: carries out what rotation and the protocol machine ask.
 
-Everything that happens to a tunnel goes through one queue and is done in order;
-what waits for the disk or the kernel waits in the workers' threads. Nothing that a
-tunnel does can stop another one.
+Everything that happens to a tunnel goes through one queue and is done in order, and
+at once where nothing has to be waited for; what waits for the disk or the kernel waits
+in the workers' threads. Nothing that a tunnel does can stop another one.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from gateway.config.model import TunnelConfig
 from gateway.daemon.answering import Answering
 from gateway.daemon.asking import Asking
 from gateway.daemon.context import Context
+from gateway.daemon.eager import start_eagerly
 from gateway.daemon.tunnel_state import TunnelState
 from gateway.dataplane.base import DataPlane, PlaneState
 from gateway.errors import DataPlaneError, GatewayError
@@ -81,8 +82,11 @@ class TunnelDriver:
         self._asking = Asking(self.state)
         self._answering = Answering(self.state)
         self._queue: deque[Event | Action] = deque()
+        self._draining = False
         self._task: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
         self._lost_epoch: int | None = None
 
     @property
@@ -163,8 +167,7 @@ class TunnelDriver:
         """Whether no epoch is half-way: stopping now leaves both ends on one."""
         current = self._rotation.current
         proving = current is not None and current.phase is EpochPhase.COMMITTED
-        busy = self._task is not None and not self._task.done()
-        return not (proving or busy or self._asking.is_committing())
+        return not (proving or self._draining or self._asking.is_committing())
 
     async def stop(self) -> None:
         """Stop driving; what is in the kernel stays."""
@@ -183,36 +186,42 @@ class TunnelDriver:
         await self._plane.remove()
 
     def post(self, item: Event | Action) -> None:
-        """Queue something to be done, after all that was queued before."""
+        """Do something after all that was queued before: now, if that is all done."""
         self._queue.append(item)
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._drain())
+        if not self._draining:
+            self._draining = True
+            self._task = start_eagerly(self._drain(), self._loop)
 
     # -- The queue
 
     async def _drain(self) -> None:
-        while self._queue:
-            item = self._queue.popleft()
-            try:
-                await self._handle(item)
-            except GatewayError as error:
-                logger.warning(
-                    "%s: %s%s",
-                    type(item).__name__,
-                    error.message,
-                    f"; {error.hint}" if error.hint else "",
-                    extra={"tunnel": self.name, "event": "failed"},
-                )
-            except Exception:
-                # A fault of ours in one tunnel must not take the others with it,
-                # nor leave this one waiting for a handshake that nobody continues.
-                logger.exception(
-                    "fault while handling %s",
-                    type(item).__name__,
-                    extra={"tunnel": self.name, "event": "fault"},
-                )
-                self._abandon(item)
-            self._pump()
+        try:
+            while self._queue:
+                await self._do(self._queue.popleft())
+                self._pump()
+        finally:
+            self._draining = False
+
+    async def _do(self, item: Event | Action) -> None:
+        try:
+            await self._handle(item)
+        except GatewayError as error:
+            logger.warning(
+                "%s: %s%s",
+                type(item).__name__,
+                error.message,
+                f"; {error.hint}" if error.hint else "",
+                extra={"tunnel": self.name, "event": "failed"},
+            )
+        except Exception:
+            # A fault of ours in one tunnel must not take the others with it,
+            # nor leave this one waiting for a handshake that nobody continues.
+            logger.exception(
+                "fault while handling %s",
+                type(item).__name__,
+                extra={"tunnel": self.name, "event": "fault"},
+            )
+            self._abandon(item)
 
     def _abandon(self, item: Event | Action) -> None:
         """End the attempt that an item belonged to; the next one may do better."""
@@ -226,31 +235,38 @@ class TunnelDriver:
 
     def _pump(self) -> None:
         """Pass on what rotation decided; set its timer."""
-        while (action := self._rotation.next_action()) is not None:
-            self.post(action)
         while (event := self._rotation.next_event()) is not None:
             self._context.publish(event)
+        while (action := self._rotation.next_action()) is not None:
+            self.post(action)
         self._context.flush()
-        self._cancel_timer()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
         when = self._rotation.get_timer()
+        if when == self._timer_at:
+            return
+        self._cancel_timer()
         if when is not None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(when, self._on_timer)
+            self._timer = self._loop.call_at(when, self._on_timer)
+            self._timer_at = when
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer = self._timer_at = None
         self._rotation.handle_timer(now=self.state.now)
         self._pump()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer = self._timer_at = None
 
     async def _handle(self, item: Event | Action) -> None:  # noqa: C901, PLR0912  # a table
         match item:
             case StartHandshake(epoch):
-                self._asking.start(epoch).add_done_callback(self._on_asked)
+                task = self._asking.start(epoch)
+                if task is not None:
+                    task.add_done_callback(self._on_asked)
             case PollPlane():
                 self._note_plane(await self._plane.poll())
             case ReadPlane():

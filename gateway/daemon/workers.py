@@ -25,6 +25,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._under_way: set[Future[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(
         self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -35,7 +36,9 @@ class Worker:
         # Also called for one that is cancelled before its turn, which never runs; one
         # that runs is done only when it has returned, whoever still waits for it.
         future.add_done_callback(self._under_way.discard)
-        return await asyncio.wrap_future(future)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return await asyncio.wrap_future(future, loop=self._loop)
 
     async def run_quick(
         self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
