@@ -43,7 +43,7 @@ MAX_SHOWN = 20
 
 _REASONS = {
     "duplicate": "is in the stock, or earlier in the file",
-    "other-bytes": "is in the stock with other bytes",
+    "other-bytes": "is in the stock, or earlier in the file, with other bytes",
     "used": "was used before",
     "expired": "expired before",
     "other-link": "is or was a key of another link",

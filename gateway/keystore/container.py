@@ -71,7 +71,9 @@ def parse_container(data: bytes | str) -> KeyContainer:
         if isinstance(parsed, Refusal):
             refused.append(parsed)
         elif parsed.key_id in keys:
-            refused.append(Refusal(str(parsed.key_id), "duplicate"))
+            same = keys[parsed.key_id].key == parsed.key
+            reason = "duplicate" if same else "other-bytes"
+            refused.append(Refusal(str(parsed.key_id), reason))
         else:
             keys[parsed.key_id] = parsed
     return KeyContainer(tuple(keys.values()), tuple(refused))

@@ -92,6 +92,13 @@ def test_refuses_a_repeated_key_id_in_either_spelling() -> None:
     assert parsed.refused == (Refusal(ID, "duplicate"),) * 2
 
 
+def test_tells_a_repeated_key_id_with_other_bytes() -> None:
+    other = base64.b64encode(KEY[::-1]).decode()
+    parsed = parse_container(container(entry(), entry(key=other)))
+    assert [key.key.expose() for key in parsed.keys] == [KEY]
+    assert parsed.refused == (Refusal(ID, "other-bytes"),)
+
+
 def test_refuses_an_object_that_says_two_things() -> None:
     text = f'{{"keys": [{{"key_ID": "{ID}", "key": "{KEY64}", "key": "{KEY64}"}}]}}'
     assert parse_container(text).refused == (Refusal(ID, "malformed"),)
