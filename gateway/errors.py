@@ -11,7 +11,9 @@
     │   ├── KeyUnavailableError  no such key is there to reserve or consume
     │   └── KeyFileError         a key container cannot be read at all
     ├── KeySourceError           a KME cannot give keys, or what it gave is wrong
+    ├── RelayError               a key could not be carried over trusted nodes
     ├── QuantumLinkError         a simulated quantum link cannot be modelled
+    ├── OrbitError               orbital elements or a station cannot be used
     ├── KMEError                 our own KME cannot start, or be controlled
     ├── DataPlaneError           the kernel refused
     │   ├── PlaneUnsupportedError   this kernel lacks what the plane needs
@@ -176,6 +178,53 @@ class KeySourceError(GatewayError):
         self.retry_after = retry_after
 
 
+class RelayFault(StrEnum):
+    """What went wrong with a relayed key, or with the route it should have taken."""
+
+    MALFORMED = "malformed"
+    """Truncated, padded, of another version, or a field out of its bounds."""
+    FORGED = "forged"
+    """The one-time authenticator does not fit."""
+    REPLAYED = "replayed"
+    """Its authenticator's key was used before."""
+    WRONG_HOP = "wrong-hop"
+    """It was not made for the hop on which it came."""
+    UNEXPECTED = "unexpected"
+    """An answer to nothing that is under way here."""
+    OUT_OF_STEP = "out-of-step"
+    """The receiver does not hold pads that the sender used."""
+    PADS_EXHAUSTED = "pads-exhausted"
+    """The link has too few pads for the batch."""
+    LOST = "lost"
+    """No answer in time: a node or a link is gone."""
+    BUSY = "busy"
+    """A node has as much under way as it can bear."""
+    STORE = "store"
+    """A node's key store failed."""
+    UNKNOWN_NODE = "unknown-node"
+    """The network, or the node asked to pass on, knows no such node."""
+    LOOP = "loop"
+    """The route visits a node twice."""
+    NO_PATH = "no-path"
+    """No path, or not as many disjoint ones as asked, has links up and pads enough."""
+
+
+class RelayError(GatewayError):
+    """Raised when a key cannot be carried over trusted nodes.
+
+    Attributes:
+        fault: What kind of thing is wrong.
+        node: The node where it happened, or empty when that is here.
+    """
+
+    def __init__(
+        self, message: str, hint: str = "", *, fault: RelayFault, node: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.fault = fault
+        self.node = node
+
+
 class KMEError(GatewayError):
     """Raised when our own KME (`qgw-kme`) cannot start, go on, or be controlled."""
 
@@ -185,6 +234,41 @@ class QuantumLinkError(GatewayError):
 
     Its figures are impossible, or the package that computes key rates is missing.
     """
+
+
+class OrbitFault(StrEnum):
+    """What is wrong with a satellite's orbit, or with what was asked of it."""
+
+    FILE = "file"
+    """The TLE file cannot be read, or is too large."""
+    FORMAT = "format"
+    """What is there is no two-line element set."""
+    CHECKSUM = "checksum"
+    """A line is damaged."""
+    RANGE = "range"
+    """An element, or an argument, is beyond what can be."""
+    EPOCH = "epoch"
+    """The elements' date is no date."""
+    STALE = "stale"
+    """The elements are too far away from the time asked for."""
+    DECAYED = "decayed"
+    """The elements lead to no orbit, or into the ground."""
+    TIME = "time"
+    """The span of time is empty, too long, or beyond what the formulas hold for."""
+    STATION = "station"
+    """The station is nowhere on the Earth."""
+
+
+class OrbitError(GatewayError):
+    """Raised when passes of a satellite cannot be predicted.
+
+    Attributes:
+        fault: What kind of thing is wrong.
+    """
+
+    def __init__(self, message: str, hint: str = "", *, fault: OrbitFault) -> None:
+        super().__init__(message, hint)
+        self.fault = fault
 
 
 class DataPlaneError(GatewayError):
