@@ -1,0 +1,1 @@
+"""Keys for gateways that share no link, carried hop by hop over trusted nodes."""

@@ -1,0 +1,123 @@
+"""Bundles under way, as their origin keeps them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from gateway.errors import RelayError, RelayFault
+from gateway.relay.combine import combine_bundle
+from gateway.relay.events import RelayedKeys
+from gateway.relay.messages import FAULTS, Outcome, RelayAnswer
+from gateway.secret import Secret
+
+MAX_UNDER_WAY: Final = 256
+"""Bundles on their way from here: 8 MiB of shares at most."""
+
+
+@dataclass(slots=True)
+class Departure:
+    """One bundle on its way.
+
+    Attributes:
+        deadline: When it counts as lost.
+        routes: For each path.
+        shares: For each path its shares.
+        answer_keys: For each path the key of its answer.
+        outcomes: What was answered so far, by path.
+    """
+
+    deadline: float
+    routes: tuple[tuple[str, ...], ...]
+    shares: list[list[Secret]]
+    answer_keys: list[Secret] = field(default_factory=list)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def wipe(self) -> None:
+        """Erase shares and keys."""
+        for secret in (*self.answer_keys, *(s for row in self.shares for s in row)):
+            secret.wipe()
+
+
+class Departures:
+    """Bundles at their origin, in memory only: a crash forgets them."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[UUID, Departure] = {}
+
+    def check_room(self) -> None:
+        """Refuse a further bundle when there are too many.
+
+        Raises:
+            RelayError: ``busy``.
+        """
+        if len(self._under_way) >= MAX_UNDER_WAY:
+            raise RelayError(
+                "too many relayed bundles are under way",
+                "wait for their answers",
+                fault=RelayFault.BUSY,
+            )
+
+    def add(self, bundle: UUID, departure: Departure) -> None:
+        """Keep a bundle until it is answered or lost."""
+        self._under_way[bundle] = departure
+
+    def answer_key(self, answer: RelayAnswer, peer: str) -> Secret | None:
+        """Return the key of an answer awaited from `peer`, else None."""
+        departure = self._under_way.get(answer.bundle)
+        if departure is None or answer.path >= len(departure.routes):
+            return None
+        if answer.path in departure.outcomes or departure.routes[answer.path][1] != (
+            peer
+        ):
+            return None
+        return departure.answer_keys[answer.path]
+
+    def settle(self, answer: RelayAnswer) -> RelayedKeys | None:
+        """Note a verified answer; return the keys once every path has one.
+
+        Raises:
+            RelayError: The bundle has failed: what the answer says, or ``lost`` when
+                the destination holds all paths' shares but has put no key together,
+                since it forgot some of them. Its shares are erased.
+        """
+        departure = self._under_way[answer.bundle]
+        departure.outcomes[answer.path] = answer.outcome
+        if answer.outcome in FAULTS:
+            self._forget(answer.bundle)
+            raise failure(FAULTS[answer.outcome], answer.node)
+        if len(departure.outcomes) < len(departure.routes):
+            return None
+        if Outcome.DELIVERED not in departure.outcomes.values():
+            self._forget(answer.bundle)
+            raise failure(RelayFault.LOST, answer.node)
+        keys = combine_bundle(answer.bundle, departure.routes, departure.shares)
+        self._forget(answer.bundle)
+        destination = departure.routes[0][-1]
+        return RelayedKeys(
+            answer.bundle, destination, departure.routes, tuple(keys), confirmed=True
+        )
+
+    def get_timer(self) -> float | None:
+        """When `expire` has something to do, or None."""
+        return min((each.deadline for each in self._under_way.values()), default=None)
+
+    def expire(self, now: float) -> Sequence[UUID]:
+        """Erase bundles that were not answered in time; return which."""
+        due = [name for name, each in self._under_way.items() if each.deadline <= now]
+        for name in due:
+            self._forget(name)
+        return due
+
+    def _forget(self, bundle: UUID) -> None:
+        self._under_way.pop(bundle).wipe()
+
+
+def failure(fault: RelayFault, node: str) -> RelayError:
+    """Return the error that a node's answer stands for."""
+    return RelayError(
+        f"keys could not be relayed: {fault} at {node}",
+        f"look at {node}; another route may do",
+        fault=fault,
+        node=node,
+    )
