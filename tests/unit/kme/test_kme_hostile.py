@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import functools
 import json
 import logging
@@ -216,11 +217,16 @@ async def test_huge_bodies(pair: KMEPair, sae: Call) -> None:
     for body in (
         b'{"a": "' + b"x" * MAX_BODY + b'"}',
         b"[" * (MAX_BODY + 1),
-        b" " * (20 * MAX_BODY) + b'{"number": 1}',
     ):
         answer = await alice.post("gw-b", "enc_keys", body)
         assert answer.status == 400
         assert answer.document["details"] == [{"body": f"longer than {MAX_BODY} bytes"}]
+    # Whoever is still sending when the connection closes may miss the answer.
+    with contextlib.suppress(aiohttp.ClientConnectionError):
+        beyond = b" " * (20 * MAX_BODY) + b'{"number": 1}'
+        answer = await alice.post("gw-b", "enc_keys", beyond)
+        assert answer.status == 400
+    assert await stored(pair) == (100, 100)
     just_fits = b" " * (MAX_BODY - 13) + b'{"number": 1}'
     assert len((await alice.post("gw-b", "enc_keys", just_fits)).keys) == 1
 
