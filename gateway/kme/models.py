@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.errors import KMEError, QuantumLinkError
@@ -12,6 +13,7 @@ from gateway.kme.physics.configured import fibre_link
 from gateway.kme.physics.draws import SeededDraws
 from gateway.kme.physics.parameters import PRESETS, FibreParameters
 from gateway.kme.settings import LinkSettings
+from gateway.kme.space_figures import FIGURES, PAIRS
 
 DEFAULT_RATE: Final = 25_600.0
 """Secret bits a second of the constant link: a hundred keys of 256 bits."""
@@ -42,7 +44,7 @@ def parameters_of(model: str) -> frozenset[str]:
 
 def presets_of(model: str) -> tuple[str, ...]:
     """Name the sets of figures that a model can start from (``preset``)."""
-    return tuple(PRESETS) if model == "fibre" else ()
+    return _PRESETS.get(model, ())
 
 
 def _fibre(parameters: Mapping[str, float | str]) -> LinkModel:
@@ -54,6 +56,21 @@ def _fibre(parameters: Mapping[str, float | str]) -> LinkModel:
         raise KMEError(error.message, error.hint) from None
 
 
+def _satellite(parameters: Mapping[str, float | str]) -> LinkModel:
+    try:
+        # Only who models a satellite needs sgp4 and numpy (extra `kme`).
+        from gateway.kme.space_configured import satellite_link  # noqa: PLC0415
+    except ImportError as error:
+        raise KMEError(
+            f"the satellite link needs the package {error.name}",
+            "pip install 'qkd-gateway[kme]'",
+        ) from None
+    try:
+        return satellite_link(parameters, datetime.now(UTC).timestamp())
+    except QuantumLinkError as error:
+        raise KMEError(error.message, error.hint) from None
+
+
 def _constant(parameters: Mapping[str, float | str]) -> LinkModel:
     return ConstantLink(float(parameters.get("rate", DEFAULT_RATE)))
 
@@ -61,10 +78,17 @@ def _constant(parameters: Mapping[str, float | str]) -> LinkModel:
 MODELS: Final[Mapping[str, Callable[[Mapping[str, float | str]], LinkModel]]] = {
     "constant": _constant,
     "fibre": _fibre,
+    "satellite": _satellite,
 }
 
 _PARAMETERS: Final[Mapping[str, frozenset[str]]] = {
     "constant": frozenset({"rate"}),
     "fibre": frozenset({field.name for field in fields(FibreParameters)})
     | {"time_scale"},
+    "satellite": FIGURES,
+}
+
+_PRESETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "fibre": tuple(PRESETS),
+    "satellite": tuple(PAIRS),
 }

@@ -1,0 +1,227 @@
+"""A link by satellite that delivers keys when passes over both stations have ended.
+
+**Simulated, NOT quantum keys**: only when and how much is modelled (docs/satellite.md).
+Time inside is UTC seconds since 1970, which run `time_scale` times as fast.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import OrbitError, QuantumLinkError
+from gateway.kme.link import Block, LinkState, LinkStatus
+from gateway.space.key import KeyModel
+from gateway.space.orbit import Orbit
+from gateway.space.passes import NIGHT, Pass, passes_over
+from gateway.space.stations import Station
+from gateway.space.times import DAY, format_time
+from gateway.space.trusted import TrustedSatellite
+from gateway.space.weather import Weather
+
+MAX_TIME_SCALE: Final = 100_000.0
+"""Simulated seconds a second: a day in 0.9 s."""
+
+MAX_CATCH_UP: Final = 60.0
+"""Real seconds of a pause that are made up for; a suspended machine makes no keys."""
+
+AHEAD: Final = 10 * DAY
+"""Simulated seconds of passes predicted at once, some 50 ms of work."""
+
+MAX_QUIET: Final = 12
+"""Times `AHEAD` looked at before saying that no pass is in sight: a polar summer."""
+
+QUIET_QBER: Final = 0.01
+"""Of a clear pass; an assumption."""
+
+NOISY_QBER: Final = 0.25
+"""What an intercept-resend attack leaves (BB84)."""
+
+RATE_TIME: Final = 30 * DAY
+"""Simulated seconds over which the rate is averaged: shorter shows weather only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceStatus(LinkStatus):
+    """How a satellite link stands.
+
+    Attributes:
+        next_pass: The pass under way or the next, None when none is in sight.
+        simulated_time: UTC seconds since 1970 in the simulation.
+        waiting: Bits at each station that wait for the other's pass.
+        passes_used: Passes that gave key so far.
+        passes_clouded: Passes that the weather, or `down`, took away.
+        time_scale: Simulated seconds in one real second.
+    """
+
+    next_pass: Pass | None
+    simulated_time: float
+    waiting: tuple[int, int]
+    passes_used: int
+    passes_clouded: int
+    time_scale: float
+
+
+class SatelliteLink:
+    """A `gateway.kme.link.LinkModel` by a trusted satellite over two stations.
+
+    Args:
+        orbit: Of the satellite.
+        stations: The two.
+        weather: The sky over them.
+        start: When the simulation begins, UTC seconds since 1970.
+        model: How much key a pass gives.
+        sun_below: Only passes with the sun lower than this, degrees; None for all.
+        time_scale: Simulated seconds in one real second.
+
+    Raises:
+        QuantumLinkError: The time scale is out of range.
+        OrbitError: No orbit, or not at that time.
+    """
+
+    def __init__(
+        self,
+        orbit: Orbit,
+        stations: tuple[Station, Station],
+        weather: Weather,
+        start: float,
+        *,
+        model: KeyModel | None = None,
+        sun_below: float | None = NIGHT,
+        time_scale: float = 1.0,
+    ) -> None:
+        if not 0.0 < time_scale <= MAX_TIME_SCALE:
+            raise QuantumLinkError(
+                f"time cannot run {time_scale:g} times as fast",
+                f"give a time scale above 0 and up to {MAX_TIME_SCALE:g}",
+            )
+        self._orbit, self._stations, self._weather = orbit, stations, weather
+        self._model, self._sun_below = model or KeyModel(), sun_below
+        self._satellite = TrustedSatellite(*(station.name for station in stations))
+        self._scale = time_scale
+        self._begin = self._time = self._known_until = start
+        self._now: float | None = None
+        self._coming: deque[Pass] = deque()
+        self._is_up, self._eavesdropped, self._alarmed = True, False, False
+        self._used = self._clouded = 0
+        self._problem = ""
+        self._qber: float | None = None
+        self._given: deque[tuple[float, int]] = deque()
+        self._predict()
+
+    def blocks_due(self, now: float) -> list[Block]:
+        """Return a block for each pass that completed keys since the last call."""
+        if self._now is None:
+            self._now = now
+        passed = min(max(0.0, now - self._now), MAX_CATCH_UP)
+        self._now = max(now, self._now)
+        until = self._time + passed * self._scale
+        blocks = []
+        self._look_ahead(until)
+        while self._coming and self._coming[0].set <= until:
+            block = self._end(self._coming.popleft(), until)
+            blocks += [block] if block else []
+            self._look_ahead(until)
+        self._time = until
+        while self._given and self._given[0][0] < until - RATE_TIME:
+            self._given.popleft()
+        return blocks
+
+    def down(self) -> None:
+        """Switch it off: passes that end meanwhile give nothing; keys held stay."""
+        self._is_up = False
+
+    def up(self) -> None:
+        """Switch it on again."""
+        self._is_up = True
+
+    def eavesdrop(self, on: bool) -> None:  # noqa: FBT001  # a switch
+        """Let someone listen on the way down: passes meanwhile are thrown away."""
+        self._eavesdropped = on
+        self._alarmed = self._alarmed and on
+
+    def status(self) -> SpaceStatus:
+        """Say how the link stands; up between passes, too."""
+        state, alarm = LinkState.UP, self._problem
+        if not self._is_up:
+            state, alarm = LinkState.DOWN, "the satellite link is switched off"
+        elif self._alarmed:
+            state = LinkState.EAVESDROPPED
+            alarm = f"QBER {NOISY_QBER:.0%}: someone listens, the pass is thrown away"
+        counted = max(min(self._time - self._begin, RATE_TIME), DAY)
+        rate = sum(bits for _, bits in self._given) / counted * self._scale
+        return SpaceStatus(
+            state=state,
+            qber=self._qber,
+            secret_rate=rate if state is LinkState.UP else 0.0,
+            alarm=alarm,
+            description=self._description(),
+            next_pass=self._coming[0] if self._coming else None,
+            simulated_time=self._time,
+            waiting=self._satellite.waiting,
+            passes_used=self._used,
+            passes_clouded=self._clouded,
+            time_scale=self._scale,
+        )
+
+    def _end(self, each: Pass, until: float) -> Block | None:
+        """Count a pass that has ended."""
+        time = (self._now or 0.0) - (until - each.set) / self._scale
+        if not self._is_up or not self._weather.is_clear(each):
+            self._clouded += 1
+            return None
+        if self._eavesdropped:
+            self._alarmed, self._qber = True, NOISY_QBER
+            return Block(0, NOISY_QBER, time)
+        self._used += 1
+        self._qber = QUIET_QBER
+        delivery = self._satellite.add(each, self._model.bits(each))
+        if delivery is None:
+            return None
+        self._given.append((delivery.time, delivery.bits))
+        return Block(delivery.bits, QUIET_QBER, time)
+
+    def _look_ahead(self, until: float) -> None:
+        """Know the next pass, and all that end by `until`."""
+        try:
+            while self._known_until <= until:
+                self._predict()
+            tries = MAX_QUIET
+            while not self._coming and tries and not self._problem:
+                self._predict()
+                tries -= 1
+        except OrbitError as error:
+            # A TLE grows old while the KME runs: it says so and gives nothing more.
+            self._problem = error.message
+            self._known_until = float("inf")
+
+    def _predict(self) -> None:
+        """Predict the passes of the next days; one under way at a seam is one pass."""
+        start, end = self._known_until, self._known_until + AHEAD
+        found = passes_over(
+            self._orbit,
+            self._stations,
+            start,
+            end,
+            self._model.min_elevation,
+            sun_below=self._sun_below,
+        )
+        new = sorted(
+            (each for each_list in found.values() for each in each_list),
+            key=lambda each: each.set,
+        )
+        cut = [each for each in new if each.set >= end]
+        # What the end cuts off is predicted whole from before its rise.
+        self._known_until = min([end, *(each.rise - 1.0 for each in cut)])
+        self._coming.extend(each for each in new if each.set < self._known_until)
+
+    def _description(self) -> str:
+        names = " and ".join(station.name for station in self._stations)
+        speed = f", time {self._scale:g} times as fast" if self._scale != 1.0 else ""
+        text = f"simulated, NOT quantum keys: {self._orbit.name} over {names}{speed}"
+        if not self._coming:
+            return f"{text}; no pass in sight"
+        each = self._coming[0]
+        return (
+            f"{text}; next pass: {each.station.name} {format_time(each.rise)}, "
+            f"up to {each.max_elevation:.0f} degrees"
+        )

@@ -1,0 +1,6 @@
+"""When a satellite passes over which station, and how much key that gives.
+
+Pure: the only I/O is reading a TLE file; time is an argument everywhere, in UTC seconds
+since 1970 (what `datetime.timestamp()` gives). **Simulated**: what comes out are times
+and counts of bits, never keys. docs/satellite.md describes the model.
+"""
