@@ -30,6 +30,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SUBJECT: Final = web.RequestKey("subject", str)
 """Where handlers find who calls: the SAE ID or KME ID that the certificate shows."""
 
+IS_LAST: Final = web.RequestKey("is_last", bool)
+"""Set where the connection must not be used for another request."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -80,6 +83,8 @@ class Guard:
         else:
             request[SUBJECT] = subject
             response = await _handled(request, handler)
+        if request.get(IS_LAST):
+            response.force_close()
         try:
             async with asyncio.timeout(SEND_TIMEOUT):
                 await response.prepare(request)
@@ -110,7 +115,9 @@ async def read_body(request: web.Request, limit: int = MAX_BODY) -> bytes:
                     return bytes(body)
         except TimeoutError:
             problem = "did not arrive in time"
-    # Who sends more would go on sending: the connection is not used again.
+    # Who sends more would go on sending: the connection is not used again, and the
+    # answer says so, lest the next request be sent on it.
+    request[IS_LAST] = True
     request.protocol.close()
     raise RefusedError.bad_request("body", problem)
 
