@@ -3,7 +3,7 @@
 The way to the satellite is about its height over the sine of the elevation, so the
 figure goes with that sine from the least, for a pass that only just counts, to the
 most, for one through the zenith. A pass shorter than `WHOLE_PASS` gives its share of
-that. Figures: Jinan-1 gave 0.59 to 1.07 Mbit a pass (Li et al., Nature 640, 47-54, 2025).
+that. Figures: Jinan-1 gave 0.59 to 1.07 Mbit a pass (Li et al., Nature 640, 2025).
 """
 
 import math

@@ -1,0 +1,1 @@
+"""Passes, weather, keys: against what is known elsewhere."""
