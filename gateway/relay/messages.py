@@ -18,7 +18,7 @@
          32 n   keys, each XOR its pad
          16     Poly1305 tag
 
-    RelayAnswer                38 bytes and a name
+    RelayAnswer                37 bytes and a name
     0    1      version, 1
     1    1      type, 2; or 3: a refusal that could not be authenticated (tag of zeros)
     2    1      path
