@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from gateway.config.checks import ONE_TUNNEL_A_PEER, shared_peer
 from gateway.config.files import read_source
 from gateway.config.identity_files import (
     load_private_identity,
     load_psk,
     load_public_identity,
 )
-from gateway.config.model import GatewayConfig, LinkConfig, TunnelConfig
+from gateway.config.model import GatewayConfig, LinkConfig, PlaneName, TunnelConfig
 from gateway.config.section import Problems, Source
 from gateway.crypto.identity import PublicIdentity, format_fingerprint
 from gateway.errors import ConfigProblem, GatewayError
@@ -61,6 +62,7 @@ class _FileChecks:
         self._problems = Problems()
         self._warnings = Problems()
         self._sources = dict(self._read_sources())
+        self._peers: dict[tuple[PlaneName, bytes], str] = {}
 
     def run(self) -> FileFindings:
         config = self._config
@@ -121,8 +123,20 @@ class _FileChecks:
             "a public identity file",
             lambda: load_public_identity(tunnel.peer_identity),
         )
+        if peer is not None:
+            self._check_shared(tunnel, peer)
         if peer is not None and own is not None:
             self._check_peer(file, (*place, "peer"), own, peer)
+
+    def _check_shared(self, tunnel: TunnelConfig, peer: PublicIdentity) -> None:
+        """Refuse a second tunnel to a gateway whatever its file is called."""
+        if tunnel.plane not in ONE_TUNNEL_A_PEER or not tunnel.enabled:
+            return
+        key = (tunnel.plane, peer.fingerprint)
+        first = self._peers.setdefault(key, tunnel.name)
+        if first != tunnel.name:
+            place = ("tunnels", tunnel.name, "peer")
+            self._refuse(tunnel.source_file, place, *shared_peer(tunnel, first))
 
     def _check_peer(
         self,

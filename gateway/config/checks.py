@@ -26,6 +26,9 @@ Refuse = Callable[[str, str, str], None]
 
 Network = IPv4Network | IPv6Network
 
+ONE_TUNNEL_A_PEER: Final = (PlaneName.WIREGUARD, PlaneName.WIREGUARD_GO)
+"""Planes that know a gateway by its key, so that two tunnels would share one peer."""
+
 
 def check_tunnel(
     tunnel: TunnelConfig, links: Mapping[str, LinkConfig] | None, refuse: Refuse
@@ -114,9 +117,13 @@ def check_together(
     """Check tunnels against each other; `refuse` takes the tunnel's name first."""
     by_interface: dict[str, str] = {}
     by_link: dict[str, TunnelConfig] = {}
+    by_peer: dict[tuple[PlaneName, str], str] = {}
+    by_prefix: dict[Network, TunnelConfig] = {}
     remote: list[tuple[Network, str]] = []
     for tunnel in tunnels:
         _check_link_shared(tunnel, by_link, refuse)
+        _check_peer_shared(tunnel, by_peer, refuse)
+        _check_inside_shared(tunnel, by_prefix, refuse)
         other = by_interface.setdefault(tunnel.interface, tunnel.name)
         if other != tunnel.name:
             refuse(
@@ -157,6 +164,62 @@ def _check_link_shared(
             f"{tunnel.link} with peer {tunnel.peer_identity}, and in tunnel "
             f"{first.name} with peer {first.peer_identity}",
         )
+
+
+def _check_peer_shared(
+    tunnel: TunnelConfig,
+    by_peer: dict[tuple[PlaneName, str], str],
+    refuse: Callable[[str, str, str, str], None],
+) -> None:
+    """Refuse two tunnels to one peer where they would share a WireGuard peer.
+
+    By the file's name alone, as for links; `qgw config check` compares fingerprints,
+    and with ``auto`` the daemon finds out.
+    """
+    if tunnel.plane not in ONE_TUNNEL_A_PEER or not tunnel.enabled:
+        return
+    if tunnel.peer_identity == tunnel.source_file:
+        return  # no peer was named, which has been said
+    peer = os.path.normpath(tunnel.peer_identity)
+    first = by_peer.setdefault((tunnel.plane, peer), tunnel.name)
+    if first != tunnel.name:
+        refuse(tunnel.name, "peer", *shared_peer(tunnel, first))
+
+
+def shared_peer(tunnel: TunnelConfig, first: str) -> tuple[str, str]:
+    """Say (expected, found) of a second tunnel to a gateway over WireGuard."""
+    return (
+        f'a peer of its own, since plane is "{tunnel.plane}", or plane = "esp"',
+        f"the peer of tunnel {first}",
+    )
+
+
+def _check_inside_shared(
+    tunnel: TunnelConfig,
+    by_prefix: dict[Network, TunnelConfig],
+    refuse: Callable[[str, str, str, str], None],
+) -> None:
+    """Refuse a network inside a tunnel that leads into another one too.
+
+    Two remote_subnets are left to the check for overlaps.
+    """
+    inside = (each.network for each in tunnel.addresses)
+    shared = [
+        network
+        for network in inside
+        if network.num_addresses > 1 and network not in tunnel.local_subnets
+    ]
+    for network in dict.fromkeys([*shared, *tunnel.remote_subnets]):
+        first = by_prefix.setdefault(network, tunnel)
+        if first is tunnel:
+            continue
+        if network in shared or network not in first.remote_subnets:
+            refuse(
+                tunnel.name,
+                "addresses" if network in shared else "remote_subnets",
+                "networks that lead through one tunnel",
+                f"{network}, which tunnel {first.name} has too",
+            )
 
 
 def check_ports(

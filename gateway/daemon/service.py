@@ -20,6 +20,7 @@ from gateway.control.schema import ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
 from gateway.crypto.suite import choose_provider
+from gateway.daemon.claims import PeerClaims
 from gateway.daemon.context import Context
 from gateway.daemon.eventlog import log_event
 from gateway.daemon.handlers import Handlers
@@ -157,6 +158,7 @@ class Service:
         self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._control: ControlServer | None = None
+        self._claims = PeerClaims()
         self.strangers = Strangers()
         self._reloading = asyncio.Lock()
 
@@ -301,9 +303,11 @@ class Service:
         try:
             plane = await self.planes.get(config.plane)
             parameters = load_parameters(config, self.identity, plane)
+            self._claims.claim(config, plane, parameters.peer.fingerprint)
             driver = TunnelDriver(self._context, config, parameters, plane)
             await driver.start()
         except GatewayError as error:
+            self._claims.release(config.name)
             self.failed[config.name] = error
             logger.error(  # noqa: TRY400  # what an operator can act on has no traceback
                 "cannot start: %s%s",
@@ -316,6 +320,7 @@ class Service:
 
     async def _remove_tunnel(self, name: str) -> None:
         self.failed.pop(name, None)
+        self._claims.release(name)
         driver = self.drivers.pop(name, None)
         if driver is None:
             return
@@ -334,9 +339,9 @@ class Service:
             await self._add_tunnel(config)
             return
         try:
-            parameters = load_parameters(
-                config, self.identity, driver.state.plane.plane
-            )
+            plane = driver.state.plane.plane
+            parameters = load_parameters(config, self.identity, plane)
+            self._claims.claim(config, plane, parameters.peer.fingerprint)
             await driver.update(config, parameters)
         except (GatewayError, ValueError):
             # The role follows from what changed: that takes a new start.

@@ -156,3 +156,27 @@ def test_no_secret_is_shown(folder: Path) -> None:
     result = check(folder)
     assert result.code == 1
     assert secret not in result.err + result.out
+
+
+def test_one_peer_under_two_names_is_still_one(folder: Path) -> None:
+    (folder / "copy.pub").write_bytes((folder / "peer.pub").read_bytes())
+    rome = """
+[tunnels.rome]
+peer = "copy.pub"
+endpoint = "192.0.2.1:51810"
+qkd = "off"
+plane = "wireguard"
+remote_subnets = ["10.3.0.0/16"]
+"""
+    toml = folder / "gateway.toml"
+    toml.write_text(CONFIG + 'plane = "wireguard"\n' + rome)
+    result = check(folder)
+    assert result.code == 1
+    assert result.err.splitlines()[0] == (
+        f"{toml}:22: tunnels.rome.peer: expected a peer of its own, since plane is "
+        '"wireguard", or plane = "esp", found the peer of tunnel paris'
+    )
+    toml.write_text(CONFIG + 'plane = "wireguard"\n' + rome + "enabled = false\n")
+    assert check(folder).code == 0
+    toml.write_text(CONFIG + rome)
+    assert check(folder).code == 0

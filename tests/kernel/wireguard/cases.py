@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.dataplane.base import EpochInstall, PlaneKeys
 from gateway.errors import DataPlaneError, PlaneConflictError
+from gateway.secret import Secret
 from tests.dataplane_contract import DataPlaneContract, Ends
 from tests.kernel.wireguard.sites import (
     IN_FORCE_LIMIT,
@@ -305,6 +307,37 @@ class OwnershipCases(PlaneCases):
         assert "10.9.0." not in near.ip("address")
         with pytest.raises(DataPlaneError):
             near.poll()
+
+    def test_a_second_tunnel_with_the_peer_is_refused(self, pair: Pair) -> None:
+        """Installing it would replace the first one's peer, and its keys."""
+        pair.prepare()
+        near, far = pair.sites
+        prefixes = ("10.6.0.0/24",), ("10.5.0.0/24",)
+        offers = []
+        for site, remote in zip(pair.sites, prefixes, strict=True):
+            rome = replace(
+                site.spec, name="rome", index=2, addresses=(), remote_subnets=remote
+            )
+            site.call(site.plane.add_tunnel, rome)
+            offers.append(site.call(site.plane.offer, "rome", 1))
+        install = EpochInstall(
+            tunnel="rome",
+            epoch=1,
+            initiator=True,
+            local_address=(near.outer, 51810),
+            peer_address=(far.outer, 51810),
+            local_offer=offers[0],
+            peer_offer=offers[1],
+            keys=PlaneKeys(*(Secret(bytes(size)) for size in (36, 36, 32))),
+            lifetime=360,
+        )
+        with pytest.raises(PlaneConflictError, match="tunnel paris") as caught:
+            near.call(near.plane.prepare, install)
+        assert "esp" in caught.value.hint
+        pair.wait_in_force(pair.activate())
+        assert near.call(near.plane.read_state, "rome").blocked
+        near.call(near.plane.block, "paris")
+        near.call(near.plane.prepare, install)
 
     def test_port_taken(self, pair: Pair) -> None:
         near = pair.near

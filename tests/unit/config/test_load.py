@@ -371,6 +371,79 @@ def test_two_tunnels_on_one_interface(write: Write) -> None:
     assert only_problem(path).key == "tunnels.rome.interface"
 
 
+WIREGUARD = 'plane = "wireguard"\n'
+
+
+def second(extra: str = "", peer: str = "peers/paris.pub") -> str:
+    rome = TUNNEL.replace("[tunnels.paris]", "[tunnels.rome]").replace("10.2.", "10.3.")
+    return rome.replace("peers/paris.pub", peer) + extra
+
+
+@pytest.mark.parametrize("plane", ["wireguard", "wireguard-go"])
+@pytest.mark.parametrize("peer", ["peers/paris.pub", "./peers/../peers/paris.pub"])
+def test_wireguard_has_one_tunnel_between_two_gateways(
+    write: Write, plane: str, peer: str
+) -> None:
+    line = f'plane = "{plane}"\n'
+    path = write(MINIMAL + TUNNEL + line + second(line, peer))
+    assert str(only_problem(path)) == (
+        f"{path}:12: tunnels.rome.peer: expected a peer of its own, since plane is "
+        f'"{plane}", or plane = "esp", found the peer of tunnel paris'
+    )
+
+
+@pytest.mark.parametrize(
+    "rome",
+    [
+        second('plane = "esp"\n'),
+        second(),  # auto: the kernel will tell
+        second(WIREGUARD + "enabled = false\n"),
+        second(WIREGUARD, "peers/rome.pub"),
+    ],
+)
+def test_other_tunnels_beside_one_of_wireguard(write: Write, rome: str) -> None:
+    assert len(load_config(write(MINIMAL + TUNNEL + WIREGUARD + rome)).tunnels) == 2
+
+
+@pytest.mark.parametrize(
+    ("paris", "rome", "key", "shared"),
+    [
+        ('"10.9.0.1/30"', '"10.9.0.2/30"', "addresses", "10.9.0.0/30"),
+        ('"fd09::1/64"', '"10.9.0.1/30", "fd09::2/64"', "addresses", "fd09::/64"),
+        ('"10.3.0.1/16"', "", "remote_subnets", "10.3.0.0/16"),
+        ("", '"10.2.0.1/16"', "addresses", "10.2.0.0/16"),
+    ],
+)
+def test_a_network_inside_leads_through_one_tunnel(
+    write: Write, paris: str, rome: str, key: str, shared: str
+) -> None:
+    path = write(
+        MINIMAL
+        + TUNNEL
+        + f"addresses = [{paris}]\n"
+        + second(f"addresses = [{rome}]\n", "peers/rome.pub")
+    )
+    problem = only_problem(path)
+    assert problem.key == f"tunnels.rome.{key}"
+    assert problem.found == f"{shared}, which tunnel paris has too"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ('"10.1.0.1/16"', '"10.1.0.1/16"'),  # in our own local_subnets
+        ('"10.9.0.1/32"', '"10.9.0.1/32"'),
+        ('"10.9.0.1/30"', '"10.9.0.5/30"'),
+        ('"10.9.0.1/24"', '"10.9.0.5/30"'),
+    ],
+)
+def test_addresses_that_lead_apart(write: Write, addresses: tuple[str, str]) -> None:
+    keys = 'local_subnets = ["10.1.0.0/16"]\naddresses = '
+    paris, rome = (f"{keys}[{each}]\n" for each in addresses)
+    text = MINIMAL + TUNNEL + paris + second(rome, "peers/rome.pub")
+    assert len(load_config(write(text)).tunnels) == 2
+
+
 LINK = '[links.fibre]\nsource = "file"\n'
 WITH_LINK = TUNNEL.replace('qkd = "off"', 'link = "fibre"')
 

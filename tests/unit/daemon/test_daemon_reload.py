@@ -233,3 +233,43 @@ async def test_two_reloads_at_once_are_done_in_turn(running: Pair) -> None:
     first.write()
     results = await asyncio.gather(first.call("reload"), first.call("reload"))
     assert [result["added"] for result in results] == [["lyon"], []]
+
+
+@pytest.mark.parametrize("kind", ["wireguard", "esp"])
+async def test_wireguard_carries_one_tunnel_between_two_gateways(
+    ends: Pair, kind: str
+) -> None:
+    """With plane = "auto" the configuration cannot tell; the daemon can."""
+    for end, peer in (ends, ends[::-1]):
+        end.plane.name = end.plane.kind = kind
+        end.tunnel_keys[TUNNEL]["plane"] = "auto"
+        second = {**tunnel_keys(end, peer, 1), "plane": "auto", "qkd": "off"}
+        del second["link"]
+        end.tunnel_keys["rome"] = second
+    await start_both(ends)
+    for end in ends:
+        if kind == "esp":
+            assert set(end.service.drivers) == {TUNNEL, "rome"}
+            continue
+        assert set(end.service.drivers) == {TUNNEL}
+        error = end.service.failed["rome"]
+        assert error.message == "tunnel paris already has this peer on wireguard"
+        assert "esp" in error.hint
+        # The second takes over once the first is not to come up any more.
+        end.tunnel_keys[TUNNEL]["enabled"] = False
+        end.write()
+    if kind == "wireguard":
+        for end in ends:
+            await end.service.reload()
+            assert set(end.service.drivers) == {TUNNEL, "rome"}
+            assert not end.service.failed
+        # And gives way to nobody while it is.
+        ends[0].tunnel_keys[TUNNEL]["enabled"] = True
+        ends[0].write()
+        await ends[0].service.reload()
+        assert set(ends[0].service.drivers) == {"rome"}
+        del ends[0].tunnel_keys["rome"]
+        ends[0].write()
+        await ends[0].service.reload()
+        await ends[0].service.reload()
+        assert set(ends[0].service.drivers) == {TUNNEL}
