@@ -42,9 +42,12 @@ class Guard:
     Attributes:
         busy: Connections with a request that is being handled.
         served: Requests answered.
+        is_stopped: Whether connections that come late, their TLS handshake done after
+            everything was closed, are to go away.
     """
 
     def __init__(self) -> None:
+        self.is_stopped = False
         self.busy: set[web.RequestHandler] = set()
         self.served = 0
         self._just_served: set[web.RequestHandler] = set()
@@ -75,10 +78,12 @@ class Guard:
         transport = request.transport
         certificate = transport.get_extra_info("peercert") if transport else None
         subject = subject_of(certificate)
-        if subject is None:
-            response: web.StreamResponse = reply_to(
-                RefusedError.unauthorized()
-            ).response()
+        response: web.StreamResponse
+        if self.is_stopped:
+            response = reply_to(RefusedError.unavailable(UNAVAILABLE)).response()
+            response.force_close()
+        elif subject is None:
+            response = reply_to(RefusedError.unauthorized()).response()
             response.force_close()
         else:
             request[SUBJECT] = subject

@@ -98,6 +98,7 @@ class Listener:
         """Finish the requests under way and close everything."""
         if self._watcher is not None:
             self._watcher.cancel()
+        self._guard.is_stopped = True
         if self._server is not None:
             self._server.close()
         transports = [connection.transport for connection in self._connections()]
