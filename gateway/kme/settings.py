@@ -61,7 +61,7 @@ class LinkSettings:
     Attributes:
         end: Which end this is.
         seed_file: File with the secret that both ends share.
-        model: What makes the key rate: ``constant`` or ``fibre``.
+        model: What makes the key rate: ``constant``, ``fibre`` or ``satellite``.
         parameters: Of the model, by name.
     """
 

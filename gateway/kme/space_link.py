@@ -27,8 +27,8 @@ MAX_CATCH_UP: Final = 60.0
 AHEAD: Final = 10 * DAY
 """Simulated seconds of passes predicted at once, some 50 ms of work."""
 
-MAX_QUIET: Final = 12
-"""Times `AHEAD` looked at before saying that no pass is in sight: a polar summer."""
+MAX_AHEAD: Final = 120 * DAY
+"""Simulated seconds looked ahead for the next pass: longer than a polar summer."""
 
 QUIET_QBER: Final = 0.01
 """Of a clear pass; an assumption."""
@@ -185,10 +185,9 @@ class SatelliteLink:
         try:
             while self._known_until <= until:
                 self._predict()
-            tries = MAX_QUIET
-            while not self._coming and tries and not self._problem:
+            # Once a call at most, so that the event loop is never held for long.
+            if not self._coming and self._known_until - until < MAX_AHEAD:
                 self._predict()
-                tries -= 1
         except OrbitError as error:
             # A TLE grows old while the KME runs: it says so and gives nothing more.
             self._problem = error.message
@@ -209,7 +208,7 @@ class SatelliteLink:
             (each for each_list in found.values() for each in each_list),
             key=lambda each: each.set,
         )
-        cut = [each for each in new if each.set >= end]
+        cut = [each for each in new if each.set >= end and each.rise > start + 1.0]
         # What the end cuts off is predicted whole from before its rise.
         self._known_until = min([end, *(each.rise - 1.0 for each in cut)])
         self._coming.extend(each for each in new if each.set < self._known_until)

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import KMEError, QuantumLinkError
+from gateway.kme.laboratory import Site, make_laboratory
 from gateway.kme.link import Block, LinkModel, LinkState
+from gateway.kme.load import load_settings
 from gateway.kme.models import make_model, parameters_of, presets_of
+from gateway.kme.pair import KMEPair
 from gateway.kme.settings import End, LinkSettings
 from gateway.kme.space_configured import DEFAULTS, satellite_link
 from gateway.kme.space_figures import FIGURES, PAIRS
@@ -115,3 +118,44 @@ def test_models_by_name() -> None:
 def test_figures_that_cannot_be(figures: dict[str, float | str]) -> None:
     with pytest.raises(QuantumLinkError):
         satellite_link(figures, START)
+
+
+async def test_a_pass_fills_both_pools(tmp_path: Path) -> None:
+    """Whole keys of what the passes gave, at both ends of a real pair of KMEs."""
+    link = satellite_link(FAST, START)
+    twin = satellite_link(FAST, START)
+    # The feed's own clock is far behind, and moves nothing.
+    assert link.blocks_due(1e9) == twin.blocks_due(1e9) == []
+    async with KMEPair(tmp_path / "pair", model=link) as pair:
+        for tick in range(60):
+            await pair.alice.feed.step(1e9 + tick)
+        bits = sum(
+            block.secret_bits
+            for tick in range(60)
+            for block in twin.blocks_due(1e9 + tick)
+        )
+        assert bits > 0
+        made = pair.alice.core.marks.made
+        assert sum(made) == bits // 256
+        assert pair.bob.core.marks.made == made
+
+
+def test_the_lines_of_the_documentation_load(tmp_path: Path) -> None:
+    site = Site("kme-a", "127.0.0.1", 8443, ["gw-a"])
+    other = Site("kme-b", "127.0.0.1", 8444, ["gw-b"])
+    page = Path(__file__).parents[3] / "docs" / "satellite.md"
+    lines = page.read_text().partition("    [link]\n")[2].partition("\n\n")[0]
+    shown = [line.strip() for line in lines.splitlines()]
+    own = [line for line in shown if not line.startswith(("end", "seed_file"))]
+    files = make_laboratory(tmp_path / "lab", site, other, link_lines=own, local=True)
+    link = load_settings(files[End.ALICE].config).link
+    assert link.model == "satellite"
+    assert link.parameters == {"preset": "luxembourg-singapore", "time_scale": 10_000.0}
+    assert isinstance(make_model(link), SatelliteLink)
+
+
+def test_a_sky_without_passes_says_so_and_does_not_hang() -> None:
+    link = satellite_link({**FAST, "min_elevation": 89.99}, START)
+    for tick in range(20):
+        link.blocks_due(tick / 10)
+    assert "no pass in sight" in link.status().description
