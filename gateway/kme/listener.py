@@ -1,6 +1,7 @@
 """The TLS port: bounded in connections, in silence, and renewed without closing it."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -104,9 +105,12 @@ class Listener:
         transports = [connection.transport for connection in self._connections()]
         await self._runner.cleanup()
         for transport in transports:
-            # Not closed yet: a client that does not answer TLS's closing alert.
+            # Not closed yet: a client that does not answer TLS's closing alert. One
+            # that was lost meanwhile has nothing left to abort, which asyncio's TLS
+            # transport of Python 3.11 says in this way.
             if transport is not None:
-                transport.abort()
+                with contextlib.suppress(AttributeError):
+                    transport.abort()
         # Aborted transports close their sockets in the event loop's next turn.
         await asyncio.sleep(0)
         if self._socket is not None:
