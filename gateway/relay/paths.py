@@ -8,7 +8,7 @@ pads, and failed links and nodes, are not there at all.
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import networkx as nx
 
@@ -154,7 +154,8 @@ class Network:
         for node in self._graph:
             if node not in gone:
                 split.add_edge((node, 0), (node, 1), cost=0)
-        for sender, receiver, pads in self._graph.edges.data("pads"):
+        links: Iterable[tuple[str, str, int]] = self._graph.edges.data("pads")
+        for sender, receiver, pads in links:
             if pads < keys + PADS_OF_MESSAGE or sender in gone or receiver in gone:
                 continue
             if down and frozenset((sender, receiver)) in down:
@@ -208,7 +209,10 @@ def _disjoint(
     source, target = (origin, 1), (destination, 0)
     taken: set[tuple[Any, Any]] = set()
     for done in range(count):
-        distance, path = nx.single_source_dijkstra(split, source, weight="cost")
+        distance, path = cast(
+            "tuple[dict[Any, int], dict[Any, list[Any]]]",
+            nx.single_source_dijkstra(split, source, weight="cost"),
+        )
         if target not in distance:
             return None
         # What this search cannot reach, no later one can: only arcs among what it
