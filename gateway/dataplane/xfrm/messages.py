@@ -6,7 +6,7 @@ without decoding the rest, for those who ask often.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, nlmsg
@@ -17,6 +17,9 @@ from gateway.dataplane.xfrm.attributes import xfrm_attributes
 
 HEADER_SIZE = 16
 """Bytes of struct nlmsghdr."""
+
+NLMSG_ALIGNMENT = 4
+"""Bytes to whose multiple a message's record and each attribute are padded."""
 
 
 class xfrm_message(xfrm_attributes, nlmsg):
@@ -164,12 +167,44 @@ def build(
 ) -> bytearray:
     """Return a request's encoded bytes, sequence number 0.
 
+    They are what `encode_message` returns, in a third of the time: a rotation builds
+    six of them.
+
     Args:
         message_type: XFRM_MSG_...
         fields: The message's fields by name.
         attributes: Attributes by name, ``{"XFRMA_IF_ID": 7}``.
         flags: NLM_F_... in addition to NLM_F_REQUEST.
     """
+    encoded = bytearray(HEADER_SIZE)
+    for name, kind in MESSAGE_CLASSES[message_type].fields:
+        if not isinstance(kind, str):
+            encoded += kind.pack(fields.get(name, 0))
+        elif kind.endswith("x"):
+            encoded += struct.pack(_native(kind))
+        else:
+            encoded += struct.pack(_native(kind), fields.get(name, 0))
+    length = len(encoded)
+    _pad(encoded)
+    for name, value in (attributes or {}).items():
+        number, pack = _PACKERS[name]
+        payload = pack(value)
+        encoded += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(payload), number)
+        encoded += payload
+        _pad(encoded)
+        length = len(encoded)
+    _HEADER.pack_into(encoded, 0, length, message_type, NLM_F_REQUEST | flags)
+    return encoded
+
+
+def encode_message(
+    message_type: int,
+    fields: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    flags: int = NLM_F_ACK,
+) -> bytearray:
+    """Return the same by pyroute2's own means."""
     message = MESSAGE_CLASSES[message_type]()
     message["header"].update(type=message_type, flags=NLM_F_REQUEST | flags)
     message.update(fields)
@@ -177,6 +212,36 @@ def build(
     message.encode()
     encoded: bytearray = message.data
     return encoded
+
+
+_HEADER = struct.Struct("=IHH")
+_ATTRIBUTE = struct.Struct("=HH")
+_NUMBERS = {"uint8": "=B", "uint32": "=I", "uint64": "=Q"}
+
+
+def _packer(kind: str) -> Callable[[Any], bytes]:
+    """Return what packs the value of an attribute of a kind."""
+    if kind == "none":
+        return lambda _: b""
+    if kind in _NUMBERS:
+        return struct.Struct(_NUMBERS[kind]).pack
+    packer: Callable[[Any], bytes] = getattr(xfrm_attributes, kind)().pack
+    return packer
+
+
+_PACKERS = {
+    name: (number, _packer(kind))
+    for number, (name, kind) in enumerate(xfrm_attributes.nla_map)
+}
+"""Number and packer of each attribute."""
+
+
+def _native(layout: str) -> str:
+    return layout if layout.startswith((">", "<", "=")) else "=" + layout
+
+
+def _pad(encoded: bytearray) -> None:
+    encoded.extend(bytes(-len(encoded) % NLMSG_ALIGNMENT))
 
 
 def record_at(

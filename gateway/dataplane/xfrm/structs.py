@@ -59,9 +59,11 @@ class Record:
     defaults: ClassVar[Mapping[str, Any]] = {}
     layout: ClassVar[str] = ""
     _struct: ClassVar[struct.Struct]
+    _defaults: ClassVar[Mapping[str, Any]]
 
     def __init_subclass__(cls) -> None:
         cls._struct = struct.Struct("=" + cls.layout)
+        cls._defaults = {name: cls._pack_field(name, None) for name in cls.names}
 
     @classmethod
     def size(cls) -> int:
@@ -83,11 +85,14 @@ class Record:
     @classmethod
     def pack(cls, value: Mapping[str, Any] | int) -> bytes:
         """Return the structure's bytes; 0 stands for an empty value."""
-        given = value if isinstance(value, Mapping) else {}
-        if unknown := given.keys() - set(cls.names):
-            raise ValueError(f"{cls.__name__} has no {', '.join(sorted(unknown))}")
-        values = [cls._pack_field(name, given.get(name)) for name in cls.names]
-        return cls._struct.pack(*values)
+        if not isinstance(value, Mapping):
+            return cls._struct.pack(*cls._defaults.values())
+        values = dict(cls._defaults)
+        for name, one in value.items():
+            if name not in values:
+                raise ValueError(f"{cls.__name__} has no {name}")
+            values[name] = cls._pack_field(name, one)
+        return cls._struct.pack(*values.values())
 
     @classmethod
     def _pack_field(cls, name: str, value: Any) -> Any:

@@ -14,6 +14,7 @@ from gateway.dataplane.xfrm.messages import (
     HEADER_SIZE,
     MESSAGE_CLASSES,
     build,
+    encode_message,
     parse_message,
     record_at,
 )
@@ -288,3 +289,24 @@ def test_attributes_have_their_numbers() -> None:
     assert names.index("XFRMA_REPLAY_ESN_VAL") == 23
     assert names.index("XFRMA_IF_ID") == 31
     assert names.index("XFRMA_SA_DIR") == 33
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_requests_are_those_of_pyroute2(name: str) -> None:
+    message_type, fields, attributes, flags = REQUESTS[name]
+    ours = build(message_type, fields, attributes, flags=flags)
+    theirs = encode_message(message_type, fields, attributes, flags=flags)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", [*ATTRIBUTES, "XFRMA_UNSPEC", "XFRMA_PROTO"])
+def test_attributes_are_those_of_pyroute2(name: str) -> None:
+    fields, attributes = {"info": {"family": 2}}, {name: ATTRIBUTES.get(name, 0)}
+    ours = build(c.XFRM_MSG_NEWSA, fields, attributes)
+    assert ours == encode_message(c.XFRM_MSG_NEWSA, fields, attributes)
+
+
+@pytest.mark.parametrize("number", MESSAGE_CLASSES)
+def test_empty_messages_are_those_of_pyroute2(number: int) -> None:
+    fields = {name: 0 for name, _ in MESSAGE_CLASSES[number].fields if name != "_pad"}
+    assert build(number, fields) == encode_message(number, {**fields, "_pad": 0})
