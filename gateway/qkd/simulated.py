@@ -34,6 +34,10 @@ COUNTER_BITS = 48
 MAX_LEAP = 100_000_000
 """Farthest one leap goes: keys passed over cost nothing, but the sequence ends."""
 
+LOT_SHARE = 0.1
+"""Of capacity: a stock that is nearly full is topped up by so much at once. Each
+taking-in is a durable write, and one for each key used would double those."""
+
 LEAP_FACTOR = 8
 """How much farther each leap goes: seven leaps pass a million used keys."""
 
@@ -133,6 +137,8 @@ class SimulatedLink:
         # What does not fit is lost, as on a real link, not saved up.
         self._credit = min(self._credit, room + 1.0)
         due = min(int(self._credit), room)
+        if room < LOT_SHARE * self._capacity and stock >= self._start_stock:
+            return 0
         self._credit -= due
         return self._take_in(store, self._place(store), due)
 

@@ -280,3 +280,18 @@ def test_a_jump_has_bounds(bench: SQLiteBench) -> None:
     assert link.ensure(bench.store, [sequence.key_id(far)]) == 1
     assert link.fill(bench.store, 50.0) == 9
     assert link.fill(bench.store, 99.0) == 0
+
+
+def test_a_full_stock_is_topped_up_in_lots(bench: SQLiteBench) -> None:
+    """Each taking-in is a durable write: not one for each key that is used."""
+    link = simulated(rate=10.0, capacity=50)
+    link.fill(bench.store, 0.0)
+    link.fill(bench.store, 10.0)
+    added = []
+    for second in range(1, 11):
+        bench.store.retire(LINK, bench.store.reserve(LINK, 1, holder="a"))
+        added.append(link.fill(bench.store, 10.0 + second))
+    assert added == [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]
+    # One that is not full takes what comes.
+    bench.store.retire(LINK, bench.store.reserve(LINK, 20, holder="a"))
+    assert link.fill(bench.store, 20.1) > 0
