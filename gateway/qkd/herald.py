@@ -12,9 +12,9 @@ from typing import Final
 from uuid import UUID
 
 from gateway.keystore.base import KeyStore
+from gateway.keystore.blocking import RunBlocking
 from gateway.qkd.announcer import Announcer
 from gateway.qkd.comparison import FIRST_KEY_ID, Comparison
-from gateway.qkd.intake import RunBlocking
 from gateway.wire.control import StockMessage
 from gateway.wire.stock import (
     ANNOUNCE_SIZE,

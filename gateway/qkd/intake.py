@@ -6,29 +6,18 @@ were there under another ID: a KME that gives such may be broken, or turned.
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, ParamSpec, Protocol, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from gateway.config.model import LinkConfig
 from gateway.keystore.base import ImportReport, KeyStore, NewKey, Refusal
+from gateway.keystore.blocking import RunBlocking
 from gateway.qkd.base import Delivery
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 NAMED_REFUSALS: Final = 5
 """Refused key_IDs that one log line names."""
 
 logger = logging.getLogger(__name__)
-
-
-class RunBlocking(Protocol):
-    """Runs a blocking call of the store where it may block."""
-
-    def __call__(
-        self, call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Awaitable[R]:
-        """Return what the call returns, or raise what it raises."""
 
 
 class Intake:

@@ -22,11 +22,12 @@ from uuid import UUID
 from gateway.config.model import KMEConfig, LinkConfig
 from gateway.errors import GatewayError
 from gateway.keystore.base import KeyStore
+from gateway.keystore.blocking import RunBlocking
 from gateway.qkd.base import KeyClient, KMEStatus
 from gateway.qkd.budget import CallBudget
 from gateway.qkd.drawing import AT_ONCE, Drawing
 from gateway.qkd.herald import Herald, Send
-from gateway.qkd.intake import Intake, RunBlocking
+from gateway.qkd.intake import Intake
 from gateway.qkd.serving import Serving
 from gateway.wire.control import StockMessage
 from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage

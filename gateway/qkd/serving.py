@@ -9,10 +9,11 @@ from uuid import UUID
 
 from gateway.errors import KeySourceError, KeyStoreError
 from gateway.keystore.base import KeyStanding, KeyStore, Refusal
+from gateway.keystore.blocking import RunBlocking
 from gateway.keystore.check import check_of
 from gateway.qkd.base import Delivery, KeyClient
 from gateway.qkd.budget import CallBudget
-from gateway.qkd.intake import Intake, RunBlocking
+from gateway.qkd.intake import Intake
 from gateway.wire.stock import (
     Holding,
     StockAnnounce,
