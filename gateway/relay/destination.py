@@ -90,6 +90,11 @@ class Arrivals:
         for name in due:
             self._forget(name)
 
+    def clear(self) -> None:
+        """Erase every bundle."""
+        for name in list(self._arriving):
+            self._forget(name)
+
     def _forget(self, name: tuple[str, UUID]) -> None:
         self._arriving.pop(name).wipe()
 

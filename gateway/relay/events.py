@@ -27,12 +27,19 @@ class RelayedKeys:
     keys: tuple[NewKey, ...]
     confirmed: bool
 
+    def wipe(self) -> None:
+        """Erase the keys."""
+        for key in self.keys:
+            key.key.wipe()
+
 
 class KeySink(Protocol):
-    """Where relayed keys go: a key store, in the end."""
+    """Where keys go at their destination: a key store, in the end."""
 
     def take(self, relayed: RelayedKeys) -> None:
         """Store all the keys durably before returning, or none.
+
+        The answer that lets the origin use them goes out right after.
 
         Raises:
             KeyStoreError: They could not be stored.
@@ -40,8 +47,17 @@ class KeySink(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BundleArrived:
+    """Destination: the sink has stored a bundle's keys."""
+
+    bundle: UUID
+    peer: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class BundleDelivered:
-    """Origin or destination: the sink has a bundle's keys."""
+    """Origin: the destination has stored a bundle's keys."""
 
     bundle: UUID
     peer: str
@@ -80,4 +96,6 @@ class MessageRefused:
     error: RelayError
 
 
-RelayEvent = BundleDelivered | BundleFailed | BatchForwarded | MessageRefused
+RelayEvent = (
+    BundleArrived | BundleDelivered | BundleFailed | BatchForwarded | MessageRefused
+)

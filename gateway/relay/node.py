@@ -3,7 +3,7 @@
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from gateway.keystore.base import KeyStore
 from gateway.relay.destination import Arrivals
 from gateway.relay.events import (
     BatchForwarded,
+    BundleArrived,
     BundleDelivered,
     BundleFailed,
     KeySink,
@@ -29,8 +30,6 @@ from gateway.relay.hop import (
 )
 from gateway.relay.messages import (
     FAULTS,
-    MAX_BATCH,
-    MAX_PATHS,
     SHARE_SIZE,
     Outcome,
     RelayAnswer,
@@ -38,7 +37,7 @@ from gateway.relay.messages import (
     decode_message,
     encode_answer,
 )
-from gateway.relay.origin import Departure, Departures, failure
+from gateway.relay.origin import Departure, Departures, check_bundle, failure
 from gateway.relay.pads import IncomingPads, OutgoingPads, stock_name
 from gateway.relay.paths import check_disjoint
 from gateway.secret import Secret
@@ -96,7 +95,7 @@ class RelayNode:
         name: This node.
         neighbours: Nodes it shares a link with.
         store: Holds the pads, in stocks named by `stock_name`.
-        sink: Takes end-to-end keys.
+        sink: Takes end-to-end keys that were made for this node by others.
         draw: Makes random bytes: the operating system's by default.
     """
 
@@ -121,6 +120,7 @@ class RelayNode:
         self._departures = Departures()
         self._arrivals = Arrivals()
         self._forwarded: dict[tuple[UUID, int], _Forwarded] = {}
+        self._delivered: list[RelayedKeys] = []
         self._outbox: deque[tuple[str, bytes]] = deque()
         self._events: deque[RelayEvent] = deque()
 
@@ -129,6 +129,12 @@ class RelayNode:
         messages = list(self._outbox)
         self._outbox.clear()
         return messages
+
+    def take_delivered(self) -> list[RelayedKeys]:
+        """Take the keys of bundles from here that were delivered, each once."""
+        delivered = self._delivered
+        self._delivered = []
+        return delivered
 
     def next_event(self) -> RelayEvent | None:
         """Take the oldest event, or None."""
@@ -143,15 +149,15 @@ class RelayNode:
             now: Current time, seconds.
 
         Returns:
-            The bundle; `BundleDelivered` or `BundleFailed` will name it.
+            The bundle; `BundleDelivered` or `BundleFailed` will name it, and
+            `take_delivered` will give its keys.
 
         Raises:
             RelayError: The routes are wrong, a first hop has too few pads, or too much
                 is under way.
             KeyStoreError: The store failed; pads may be lost, nothing is sent.
         """
-        if not 1 <= count <= MAX_BATCH or not 1 <= len(routes) <= MAX_PATHS:
-            raise ValueError("a bundle has 1 to MAX_BATCH keys and 1 to MAX_PATHS")
+        check_bundle(len(routes), count)
         named = tuple(tuple(route) for route in routes)
         self._check_routes(named, count)
         self._departures.check_room()
@@ -184,6 +190,41 @@ class RelayNode:
                 self._receive_keys(peer, message, now)
         except RelayError as error:
             self._events.append(MessageRefused(peer, error))
+
+    def cancel(self, bundle: UUID) -> None:
+        """Erase a bundle of this node's that nobody wants any more.
+
+        Its keys may still come to be stored at the destination; here there are none.
+        """
+        self._departures.cancel(bundle)
+
+    def lose(self, peer: str, data: bytes, *, now: float) -> None:
+        """Note that a message to a neighbour could not be sent.
+
+        A batch is answered as lost at that neighbour, now and not when time is up.
+        """
+        message = self._decode(peer, data)
+        if not isinstance(message, RelayKeys):
+            return
+        forwarded = self._forwarded.get((message.bundle, message.path))
+        if forwarded is not None and forwarded.downstream == peer:
+            self._forwarded[message.bundle, message.path] = replace(
+                forwarded, deadline=now
+            )
+        elif self._departures.cancel(message.bundle):
+            error = failure(RelayFault.LOST, peer)
+            self._events.append(BundleFailed(message.bundle, error))
+
+    def close(self) -> None:
+        """Erase all that is under way."""
+        self._departures.clear()
+        self._arrivals.clear()
+        for forwarded in self._forwarded.values():
+            forwarded.downstream_key.wipe()
+            forwarded.upstream.key.wipe()
+        self._forwarded.clear()
+        for relayed in self.take_delivered():
+            relayed.wipe()
 
     def get_timer(self) -> float | None:
         """When to call `handle_timer`, or None."""
@@ -329,10 +370,9 @@ class RelayNode:
         try:
             self._sink.take(relayed)
         finally:
-            for key in relayed.keys:
-                key.key.wipe()
+            relayed.wipe()
         count = len(relayed.keys)
-        self._events.append(BundleDelivered(relayed.bundle, relayed.peer, count))
+        self._events.append(BundleArrived(relayed.bundle, relayed.peer, count))
 
     # Answers
 
@@ -366,12 +406,13 @@ class RelayNode:
         self._check_answer(peer, answer, key)
         try:
             relayed = self._departures.settle(answer)
-            if relayed is not None:
-                self._hand_over(relayed)
         except RelayError as error:
             self._events.append(BundleFailed(answer.bundle, error))
-        except KeyStoreError as error:
-            self._events.append(BundleFailed(answer.bundle, _store_failed(error)))
+            return
+        if relayed is not None:
+            self._delivered.append(relayed)
+            count = len(relayed.keys)
+            self._events.append(BundleDelivered(answer.bundle, relayed.peer, count))
 
     def _check_answer(self, peer: str, answer: RelayAnswer, key: Secret) -> None:
         if answer.sealed:

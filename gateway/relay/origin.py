@@ -8,11 +8,21 @@ from uuid import UUID
 from gateway.errors import RelayError, RelayFault
 from gateway.relay.combine import combine_bundle
 from gateway.relay.events import RelayedKeys
-from gateway.relay.messages import FAULTS, Outcome, RelayAnswer
+from gateway.relay.messages import FAULTS, MAX_BATCH, MAX_PATHS, Outcome, RelayAnswer
 from gateway.secret import Secret
 
 MAX_UNDER_WAY: Final = 256
 """Bundles on their way from here: 8 MiB of shares at most."""
+
+
+def check_bundle(routes: int, count: int) -> None:
+    """Refuse a number of routes or of keys that no bundle has.
+
+    Raises:
+        ValueError: One of them is out of bounds.
+    """
+    if not 1 <= count <= MAX_BATCH or not 1 <= routes <= MAX_PATHS:
+        raise ValueError(f"a bundle has 1 to {MAX_BATCH} keys, 1 to {MAX_PATHS} paths")
 
 
 @dataclass(slots=True)
@@ -97,6 +107,18 @@ class Departures:
         return RelayedKeys(
             answer.bundle, destination, departure.routes, tuple(keys), confirmed=True
         )
+
+    def cancel(self, bundle: UUID) -> bool:
+        """Erase a bundle, if it is under way; return whether it was."""
+        under_way = bundle in self._under_way
+        if under_way:
+            self._forget(bundle)
+        return under_way
+
+    def clear(self) -> None:
+        """Erase every bundle."""
+        for bundle in list(self._under_way):
+            self._forget(bundle)
 
     def get_timer(self) -> float | None:
         """When `expire` has something to do, or None."""

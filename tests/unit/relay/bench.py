@@ -77,7 +77,9 @@ class Network:
         self._next += count
 
     def collect(self, name: str) -> None:
-        """Put what a node wants to send on the wire."""
+        """Put what a node wants to send on the wire, and take what it has made."""
+        for relayed in self.nodes[name].take_delivered():
+            self.sinks[name].take(relayed)
         for peer, data in self.nodes[name].messages_to_send():
             self.sent.append((name, peer, data))
             self.queue.append((name, peer, data))
