@@ -32,7 +32,7 @@ def tunnel_table(tunnels: Sequence[TunnelStatus]) -> str:
             tunnel["state"],
             tunnel["plane"],
             "-" if tunnel["epoch"] is None else str(tunnel["epoch"]),
-            "+".join(tunnel["sources"]) or "-",
+            "+".join(_sources(tunnel)) or "-",
             _in_force_short(tunnel["in_force"]),
             duration(tunnel["next_rotation_s"]),
             tunnel["endpoint"] or tunnel["peer"][:_FINGERPRINT_START],
@@ -181,8 +181,8 @@ def _epoch_lines(tunnel: TunnelStatus) -> list[tuple[str, str]]:
     return [
         ("epoch", f"{tunnel['epoch']}, {duration(tunnel['epoch_age_s'])} old"),
         ("in force", in_force),
-        ("sources", ", ".join(tunnel["sources"])),
-        ("qkd key", tunnel["key_id"] or ""),
+        ("sources", ", ".join(_sources(tunnel))),
+        ("qkd key", _qkd_key(tunnel)),
         ("next rotation", _in(tunnel["next_rotation_s"])),
         ("expires", _in(tunnel["lifetime_left_s"])),
     ]
@@ -193,8 +193,36 @@ def _in(seconds: float | None) -> str:
 
 
 def _policies(tunnel: TunnelStatus) -> str:
-    peer = tunnel["peer_qkd"]
-    return tunnel["qkd"] if peer is None else f"{tunnel['qkd']} (peer: {peer})"
+    ours = _policy(tunnel["qkd"], tunnel["qkd_every"])
+    if tunnel["peer_qkd"] is None:
+        return ours
+    peer = _policy(tunnel["peer_qkd"], tunnel["peer_qkd_every"] or 1)
+    return f"{ours} (peer: {peer})"
+
+
+def _policy(qkd: str, every: int) -> str:
+    return qkd if every == 1 or qkd == "off" else f"{qkd}, every {every} epochs"
+
+
+def _sources(tunnel: TunnelStatus) -> list[str]:
+    """Name what was mixed; beside the chain, how old the QKD key is that it carries."""
+    age = tunnel["qkd_age"]
+    if tunnel["qkd_key"] != "chained" or age is None:
+        return tunnel["sources"]
+    chain = f"chain(qkd {plural(age, 'epoch')} ago)"
+    return [chain if name == "chain" else name for name in tunnel["sources"]]
+
+
+def _qkd_key(tunnel: TunnelStatus) -> str:
+    match tunnel["qkd_key"], tunnel["qkd_age"]:
+        case "fresh", _:
+            return f"{tunnel['key_id']}, fresh"
+        case "chained", int(age):
+            return f"chained, fresh {plural(age, 'epoch')} ago"
+        case "none", _ if tunnel["qkd"] != "off":
+            return "none"
+        case _:
+            return ""
 
 
 def _last_failure(tunnel: TunnelStatus) -> str:

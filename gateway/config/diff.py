@@ -17,6 +17,7 @@ TUNNEL_IN_PLACE: Final = frozenset(
         "max_epoch_lifetime",
         "psk_file",
         "qkd",
+        "qkd_every",
         "rotation_interval",
     }
 )

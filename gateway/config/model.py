@@ -21,6 +21,10 @@ MIN_ROTATION_INTERVAL = 2.0
 MAX_ROTATION_INTERVAL = 3600.0
 """Seconds; a key in use for longer than an hour is a mistake, not a policy."""
 
+MAX_QKD_EVERY = 10_080
+"""Epochs: a fortnight of two-minute ones, more than the longest spell of cloud over a
+satellite's station. Beyond it a key is history, not policy."""
+
 LIFETIME_INTERVALS = 3.0
 """Default `max_epoch_lifetime`, in intervals: two missed rotations are survived."""
 
@@ -176,6 +180,8 @@ class TunnelConfig:
         local_address: Outer address to use, or None to let the routing table choose.
         plane: Data plane.
         qkd: QKD policy.
+        qkd_every: A fresh QKD key is mixed in every so many epochs, at least; the
+            chain carries it through those between.
         link: Name of the QKD link, None only if `qkd` is off.
         psk_file: File with a static 32-byte PSK, base64, or None.
         rotation_interval: Seconds between epochs.
@@ -197,6 +203,7 @@ class TunnelConfig:
     local_address: str | None
     plane: PlaneName
     qkd: QKDPolicy
+    qkd_every: int
     link: str | None
     psk_file: Path | None
     rotation_interval: float

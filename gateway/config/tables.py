@@ -11,6 +11,7 @@ from gateway.config.model import (
     DEFAULT_PORT,
     DEFAULT_ROTATION_INTERVAL,
     LIFETIME_INTERVALS,
+    MAX_QKD_EVERY,
     MAX_ROTATION_INTERVAL,
     MIN_ROTATION_INTERVAL,
     Endpoint,
@@ -173,6 +174,7 @@ def read_tunnel(name: str, section: Section) -> TunnelConfig:
         plane=section.optional("plane", one_of(PlaneName), PlaneName.AUTO),
         # Without a word from the operator the strictest policy holds.
         qkd=section.optional("qkd", one_of(QKDPolicy), QKDPolicy.REQUIRED),
+        qkd_every=section.optional("qkd_every", whole(1, MAX_QKD_EVERY), 1),
         link=section.optional("link", parse_text, None),
         psk_file=section.optional("psk", secret_path_beside(file), None),
         rotation_interval=interval,

@@ -9,6 +9,9 @@ from typing import Final, Literal, NotRequired, TypedDict
 TunnelState = Literal["down", "connecting", "up", "blocked"]
 """``blocked`` is fail-closed: nothing leaves, in clear or under an old key."""
 
+QKDKeyState = Literal["fresh", "chained", "none"]
+"""``chained``: no key of the epoch's own; the chain carries an earlier one on."""
+
 StockAlarm = Literal["ok", "low", "empty"]
 
 
@@ -88,8 +91,11 @@ class TunnelStatus(TypedDict):
 
     `reason` and `hint` say why it is not up and what to do; both empty when it is.
     `sources` names what the epoch's keys were mixed from: ``x25519`` or ``p-384``,
-    ``ml-kem-768`` or ``ml-kem-1024``, ``qkd``, ``chain``, ``psk``. `faults` are
-    things that work but should not stay so, such as policies that differ.
+    ``ml-kem-768`` or ``ml-kem-1024``, ``qkd``, ``chain``, ``psk``. `qkd_key` says
+    whether the epoch has a fresh QKD key of its own or depends by the chain on one of
+    `qkd_age` epochs ago; both are null where that is unknown, in an epoch that an
+    earlier run of the daemon made. `faults` are things that work but should not stay
+    so, such as policies that differ.
     """
 
     name: str
@@ -103,12 +109,16 @@ class TunnelStatus(TypedDict):
     interface: str
     suite: int
     qkd: str
+    qkd_every: int
     peer_qkd: str | None
+    peer_qkd_every: int | None
     link: str | None
     epoch: int | None
     in_force: InForce
     sources: list[str]
     key_id: str | None
+    qkd_key: QKDKeyState | None
+    qkd_age: int | None
     epoch_age_s: float | None
     next_rotation_s: float | None
     lifetime_left_s: float | None

@@ -41,7 +41,8 @@ class Answering:
         self._offered = len(request.key_ids)
         holder = self._holder(event.handshake)
         try:
-            key, used = await state.stock.choose(request.key_ids, holder)
+            wanted = request.key_ids if event.qkd_wanted else ()
+            key, used = await state.stock.choose(wanted, holder)
             offer = await state.plane.offer(request.epoch)
         except GatewayError as error:
             logger.warning(
@@ -86,7 +87,7 @@ class Answering:
         self._machine.confirm(event.handshake, now=state.now)
         state.peer_terms = event.terms
         why = state.why_without(self._offered, by_peer=True)
-        state.committed(event.epoch, event.sources, event.key_id, why)
+        state.committed(event, why)
 
     def note_refusal(self, event: InitiationRefused) -> None:
         """Tell this end's operator what the peer was told."""

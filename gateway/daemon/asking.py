@@ -124,7 +124,7 @@ class Asking:
         else:
             if not state.is_down():
                 why = state.why_without(len(self._offered), by_peer=False)
-                state.committed(event.epoch, prepared.sources, prepared.key_id, why)
+                state.committed(prepared, why)
         await state.stock.release(self._holder)
 
     async def refused(self, event: HandshakeRefused) -> None:
@@ -191,8 +191,13 @@ class Asking:
 
     async def _start_handshake(self, epoch: int, address: SocketAddress) -> None:
         state = self._state
-        offered = tuple(await state.stock.reserve(self._holder))
-        if not offered and state.parameters.policy is Policy.REQUIRED:
+        # Offered in every epoch: a responder that lost the chain needs one at once, and
+        # what it does not choose is given back. The source is asked only if one is due,
+        # or if that may be why the last attempt failed.
+        due = self._machine.qkd_due(state.name)
+        draw = due or state.rotation.failures_in_row > 0
+        offered = tuple(await state.stock.reserve(self._holder, draw=draw))
+        if not offered and due and state.parameters.policy is Policy.REQUIRED:
             link = state.config.link
             raise KeyStoreError(
                 f"no QKD key in stock of link {link}, and qkd = required",

@@ -1,6 +1,7 @@
 """Tunnel events as log lines."""
 
 import logging
+from uuid import UUID
 
 from gateway.rotation.events import (
     EpochCommittedHere,
@@ -27,12 +28,12 @@ QUIET_AFTER = 3
 def log_event(event: TunnelEvent) -> None:
     """Write one line for an event, at a level that says whether to worry."""
     match event:
-        case EpochCommittedHere(tunnel, epoch, sources, key_id):
+        case EpochCommittedHere(tunnel, epoch, sources, key_id, qkd_age):
             logger.info(
                 "epoch %d committed from %s%s",
                 epoch,
                 " + ".join(sources),
-                f", QKD key {key_id}" if key_id else "",
+                _describe_qkd(key_id, qkd_age),
                 extra={"tunnel": tunnel, "event": "committed", "epoch": epoch},
             )
         case EpochInForce(tunnel, epoch, after):
@@ -87,3 +88,12 @@ def log_event(event: TunnelEvent) -> None:
                 epoch,
                 extra={"tunnel": tunnel, "event": "qkd-restored", "epoch": epoch},
             )
+
+
+def _describe_qkd(key_id: UUID | None, qkd_age: int | None) -> str:
+    """Return which QKD key an epoch depends on: a fresh one, or an earlier one."""
+    if key_id is not None:
+        return f", QKD key {key_id}"
+    if qkd_age is None:
+        return ""
+    return f", QKD key chained from {qkd_age} epoch{'s' if qkd_age > 1 else ''} ago"

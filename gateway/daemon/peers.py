@@ -57,4 +57,5 @@ def load_parameters(
         encap=config.encap and plane.kind == "esp",
         psk=load_psk(config.psk_file) if config.psk_file else None,
         interval=config.rotation_interval,
+        qkd_every=config.qkd_every,
     )

@@ -22,7 +22,8 @@ class Schedule:
 
     Attributes:
         tunnels: Names of those that use QKD keys of it.
-        rate: Keys a second: one each rotation of those that are not taken down.
+        rate: Keys a second: one each `qkd_every` rotations of those that are not
+            taken down.
     """
 
     tunnels: tuple[str, ...]
@@ -42,7 +43,7 @@ def scheduled(link: str, drivers: Iterable["TunnelDriver"]) -> Schedule:
         and driver.state.parameters.policy is not Policy.OFF
     ]
     rate = sum(
-        1 / state.config.rotation_interval
+        1 / (state.config.rotation_interval * state.qkd_every())
         for state in users
         if state.rotation.phase is not TunnelPhase.DOWN
     )

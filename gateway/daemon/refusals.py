@@ -36,7 +36,7 @@ INTERVAL_TOLERANCE: Final = 0.01
 
 def explain_refusal(status: Status, ours: Terms, theirs: Terms, tunnel: str) -> str:
     """Return one line that says what differs, from this end's point of view."""
-    return _SENTENCES[status].format(
+    sentence = _SENTENCES[status].format(
         tunnel=tunnel,
         our_plane=_plane(ours),
         their_plane=_plane(theirs),
@@ -44,6 +44,10 @@ def explain_refusal(status: Status, ours: Terms, theirs: Terms, tunnel: str) -> 
         their_policy=_POLICY[theirs.policy],
         psk_end="here" if ours.psk else "at the peer",
     )
+    every = max(ours.qkd_every, theirs.qkd_every)
+    if status is Status.QKD_UNAVAILABLE and every > 1:
+        sentence += f"; a fresh one is due, {_every(ours, theirs)}"
+    return sentence
 
 
 def list_faults(ours: Terms, theirs: Terms) -> list[str]:
@@ -60,12 +64,21 @@ def list_faults(ours: Terms, theirs: Terms) -> list[str]:
             f"rotation_interval differs: here {ours.interval_ms / 1000:g} s, "
             f"peer {theirs.interval_ms / 1000:g} s; the initiator's counts"
         )
+    both_use_keys = Policy.OFF not in (ours.policy, theirs.policy)
+    if both_use_keys and ours.qkd_every != theirs.qkd_every:
+        faults.append(f"{_every(ours, theirs)}; the smaller one counts")
     return faults
 
 
 def policy_name(policy: Policy) -> str:
     """Return a policy as the configuration spells it."""
     return _POLICY[policy]
+
+
+def _every(ours: Terms, theirs: Terms) -> str:
+    if ours.qkd_every == theirs.qkd_every:
+        return f"qkd_every = {ours.qkd_every}"
+    return f"qkd_every differs: here {ours.qkd_every}, peer {theirs.qkd_every}"
 
 
 def _plane(terms: Terms) -> str:

@@ -5,6 +5,7 @@ from gateway.control.schema import (
     FailureStatus,
     InForce,
     LinkStatus,
+    QKDKeyState,
     TunnelStatus,
 )
 from gateway.crypto.identity import format_fingerprint
@@ -12,6 +13,7 @@ from gateway.daemon.refusals import policy_name
 from gateway.daemon.tunnel_state import TunnelState
 from gateway.keystore.alarms import StockAlarm
 from gateway.keystore.base import StockStatus
+from gateway.rotation.epochs import Epoch
 from gateway.rotation.tunnel import TunnelPhase
 
 _HINTS = {
@@ -57,7 +59,9 @@ def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelS
         interface=config.interface,
         suite=parameters.peer.suite_id,
         qkd=config.qkd.value,
+        qkd_every=config.qkd_every,
         peer_qkd=policy_name(state.peer_terms.policy) if state.peer_terms else None,
+        peer_qkd_every=state.peer_terms.qkd_every if state.peer_terms else None,
         link=config.link,
         epoch=epoch,
         in_force=InForce(
@@ -67,6 +71,8 @@ def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelS
         ),
         sources=list(current.sources) if current else [],
         key_id=str(current.key_id) if current and current.key_id else None,
+        qkd_key=_qkd_key(current),
+        qkd_age=current.qkd_age if current else None,
         epoch_age_s=None if committed_at is None or adopted else now - committed_at,
         next_rotation_s=_left(rotation.next_attempt, now) if up else None,
         lifetime_left_s=_left(rotation.expires_at, now),
@@ -100,6 +106,14 @@ def report_link(
         low_water=config.low_water if config else 0,
         alarm=alarm.value,
     )
+
+
+def _qkd_key(epoch: Epoch | None) -> QKDKeyState | None:
+    if epoch is None or epoch.adopted:
+        return None
+    if epoch.qkd_age is None:
+        return "none"
+    return "chained" if epoch.qkd_age else "fresh"
 
 
 def _endpoint(state: TunnelState, address: object) -> str | None:

@@ -29,12 +29,17 @@ class TunnelStock:
         self._tunnel = tunnel
         self._link = link if policy is not Policy.OFF else None
 
-    async def reserve(self, holder: str) -> Sequence[UUID]:
-        """Reserve keys to offer; empty when there are none or none are wanted."""
+    async def reserve(self, holder: str, *, draw: bool = True) -> Sequence[UUID]:
+        """Reserve keys to offer; empty when there are none or none are wanted.
+
+        Args:
+            holder: Who reserves.
+            draw: Whether to ask the link's source where the stock has none.
+        """
         if self._link is None:
             return ()
         offered = await self._reserve(self._link, holder)
-        if not offered:
+        if not offered and draw:
             # Whatever this brings: others may have filled the stock meanwhile.
             await self._draw(self._link)
             offered = await self._reserve(self._link, holder)

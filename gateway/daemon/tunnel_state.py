@@ -1,7 +1,6 @@
 """What the parts of one tunnel's driver share."""
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from gateway.config.model import TunnelConfig
 from gateway.daemon.context import Context
@@ -10,6 +9,7 @@ from gateway.daemon.stock import TunnelStock
 from gateway.daemon.tunnel_plane import TunnelPlane
 from gateway.dataplane.base import DataPlane
 from gateway.errors import GatewayError
+from gateway.handshake.events import CommitReceived, EpochPrepared
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.rotation.schedule import Schedule
 from gateway.rotation.tunnel import TunnelPhase, TunnelRotation
@@ -58,6 +58,7 @@ class TunnelState:
             initiator=parameters.initiator,
             max_epoch_lifetime=config.max_epoch_lifetime,
             qkd_wanted=parameters.policy is not Policy.OFF,
+            qkd_every=parameters.qkd_every,
             last_epoch=self.record.epoch,
         )
         self.peer_terms: Terms | None = None
@@ -92,23 +93,25 @@ class TunnelState:
             Schedule(config.name, config.rotation_interval),
             max_epoch_lifetime=config.max_epoch_lifetime,
             qkd_wanted=parameters.policy is not Policy.OFF,
+            qkd_every=parameters.qkd_every,
         )
 
     def committed(
-        self,
-        epoch: int,
-        sources: tuple[str, ...],
-        key_id: UUID | None,
-        without_qkd: str,
+        self, epoch: EpochPrepared | CommitReceived, without_qkd: str
     ) -> None:
         """Note an epoch that is committed, here and on disk."""
         now = self.now
         was_up = self.rotation.phase is TunnelPhase.UP
         self.rotation.committed(
-            epoch, sources=sources, key_id=key_id, now=now, without_qkd=without_qkd
+            epoch.epoch,
+            sources=epoch.sources,
+            key_id=epoch.key_id,
+            qkd_age=epoch.qkd_age,
+            now=now,
+            without_qkd=without_qkd,
         )
         self.context.state.committed(
-            self.name, epoch, now + self.config.max_epoch_lifetime
+            self.name, epoch.epoch, now + self.config.max_epoch_lifetime
         )
         self.context.links.taken(self.config.link, connected=not was_up)
 
@@ -148,6 +151,11 @@ class TunnelState:
         trouble = self.context.links.trouble(link)
         return f"no key in stock of link {link}" + (f": {trouble}" if trouble else "")
 
+    def qkd_every(self) -> int:
+        """Return every how many epochs a QKD key is mixed: the stricter end decides."""
+        ours, theirs = self.config.qkd_every, self.peer_terms
+        return ours if theirs is None else min(ours, theirs.qkd_every)
+
     def last_epoch(self) -> int:
         """Return the number of the last epoch committed, 0 for none."""
         return self.context.machine.committed(self.name)
@@ -158,9 +166,11 @@ class TunnelState:
         if self.peer_terms is not None:
             found += list_faults(self.parameters.terms(), self.peer_terms)
         current = self.rotation.current
-        wanted = self.parameters.policy is not Policy.OFF
-        if current and wanted and not current.adopted and current.key_id is None:
+        if current and self.rotation.lacks_qkd(current):
             reason = self.rotation.without_qkd
+            every = self.config.qkd_every
             lack = "this epoch has no fresh QKD key"
+            if every > 1:
+                lack += f", and one is due (qkd_every = {every})"
             found.append(f"{lack}: {reason}" if reason else lack)
         return found

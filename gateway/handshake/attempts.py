@@ -44,6 +44,7 @@ class InitiatorHandshake(Holder):
         "keys",
         "offered",
         "qkd",
+        "qkd_age",
         "read",
         "rto",
         "sent",
@@ -77,6 +78,7 @@ class InitiatorHandshake(Holder):
         self.first_mac1 = b""
         self.read: ResponseRead | None = None
         self.qkd: QKDKey | None = None
+        self.qkd_age: int | None = None
         self.keys: EpochKeys | None = None
         self.commit = b""
         self.session: Session | None = None
@@ -104,6 +106,7 @@ class ResponderHandshake(Holder):
         "handshake_id",
         "keys",
         "qkd",
+        "qkd_age",
         "read",
         "remote_id",
         "response",
@@ -133,6 +136,7 @@ class ResponderHandshake(Holder):
         self.keys: EpochKeys | None = None
         self.chain: Chain | None = None
         self.qkd: UUID | None = None
+        self.qkd_age: int | None = None
         self.sources: tuple[str, ...] = ()
         self.commit = b""
         self.commit_address: Address = None

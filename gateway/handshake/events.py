@@ -49,12 +49,17 @@ class InitiationReceived:
     """At the responder: a peer asks for an epoch.
 
     Answer with `accept_initiation` or `refuse_initiation`.
+
+    Attributes:
+        qkd_wanted: Whether to look for a QKD key among those offered; if not, the
+            chain carries an earlier one on, and both ends' `qkd_every` allow that.
     """
 
     handshake: HandshakeID
     tunnel: str
     request: InitiationPayload
     address: Address
+    qkd_wanted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,12 @@ class QKDKeyRequested:
 
 @dataclass(frozen=True, slots=True)
 class EpochPrepared:
-    """At the initiator: M2 verified. Prepare receiving, then `commit`."""
+    """At the initiator: M2 verified. Prepare receiving, then `commit`.
+
+    Attributes:
+        qkd_age: Epochs since the last fresh QKD key that the keys depend on: 0 for
+            one of this epoch's own, None for none.
+    """
 
     handshake: HandshakeID
     tunnel: str
@@ -122,6 +132,7 @@ class EpochPrepared:
     keys: EpochKeys
     sources: tuple[str, ...]
     key_id: UUID | None
+    qkd_age: int | None
     plane_offer: bytes
     terms: Terms
     address: Address
@@ -132,6 +143,9 @@ class CommitReceived:
     """At the responder: M3 verified.
 
     Consume the QKD key, prepare and activate, then `confirm`; or `abort`.
+
+    Attributes:
+        qkd_age: As in `EpochPrepared`.
     """
 
     handshake: HandshakeID
@@ -140,6 +154,7 @@ class CommitReceived:
     keys: EpochKeys
     sources: tuple[str, ...]
     key_id: UUID | None
+    qkd_age: int | None
     plane_offer: bytes
     terms: Terms
     address: Address

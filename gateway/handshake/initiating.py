@@ -27,6 +27,7 @@ from gateway.handshake.events import (
     HandshakeRefused,
     QKDKeyRequested,
 )
+from gateway.handshake.freshness import qkd_age
 from gateway.handshake.guard import NO_MAC, make_mac2
 from gateway.handshake.initiator import (
     ResponseRead,
@@ -322,6 +323,7 @@ class InitiatorSide:
             self._arm(handshake, now=now)
             return
         handshake.state = InitiatorState.VERIFIED
+        handshake.qkd_age = qkd_age(chain, fresh=inputs.qkd is not None)
         suite = tunnel.parameters.local.suite
         sources = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
         self._core.emit(
@@ -332,6 +334,7 @@ class InitiatorSide:
                 handshake.keys,
                 tuple(name.lower() for name in sources),
                 payload.key_id,
+                handshake.qkd_age,
                 payload.plane_offer,
                 payload.terms,
                 handshake.address,
@@ -345,7 +348,7 @@ class InitiatorSide:
         keys, session = handshake.keys, handshake.session
         assert keys is not None and session is not None  # noqa: S101, PT018  # COMMITTING
         self._forget(handshake)
-        tunnel.chains = (Chain(keys.chain_id, keys.chain),)
+        tunnel.chains = (Chain(keys.chain_id, keys.chain, handshake.qkd_age),)
         core.install_session(tunnel, session, now=now)
         core.heard(tunnel, address, now=now)
         core.emit(

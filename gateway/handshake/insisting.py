@@ -1,6 +1,7 @@
 """What each end insists on, whatever the other says."""
 
 from gateway.handshake.attempts import InitiatorHandshake
+from gateway.handshake.freshness import is_due
 from gateway.handshake.responder import InitiationRead
 from gateway.handshake.tunnel import TunnelState
 from gateway.wire.payloads import Policy, ResponsePayload, Status, Terms
@@ -32,8 +33,10 @@ def objection(handshake: InitiatorHandshake, payload: ResponsePayload) -> str:
     """Return why this answer breaks our own policy, whatever the peer says."""
     terms, ours = payload.terms, handshake.tunnel.terms
     if payload.key_id is None:
-        if ours.policy is Policy.REQUIRED:
-            return "the peer agreed to no QKD key, and qkd = required here"
+        chain = handshake.chain if payload.chained else None
+        if ours.policy is Policy.REQUIRED and is_due(chain, ours.qkd_every):
+            every = f", qkd_every = {ours.qkd_every}" if ours.qkd_every > 1 else ""
+            return f"the peer agreed to no QKD key, and qkd = required{every} here"
     elif payload.key_id not in handshake.offered:
         return "the peer chose a QKD key that was not offered"
     if handshake.qkd is not None and handshake.qkd.key_id != payload.key_id:

@@ -21,6 +21,7 @@ from gateway.handshake.events import (
     HandshakeID,
     PeerSilent,
 )
+from gateway.handshake.freshness import is_due
 from gateway.handshake.holder import Holder
 from gateway.handshake.initiating import InitiatorSide
 from gateway.handshake.pace import ping_interval, ping_retry
@@ -184,6 +185,12 @@ class Machine:
     def committed(self, name: str) -> int:
         """Return the last epoch a tunnel committed, 0 for none."""
         return self._core.tunnels[name].committed
+
+    def qkd_due(self, name: str) -> bool:
+        """Whether the next epoch needs a fresh QKD key by this end's `qkd_every`."""
+        tunnel = self._core.tunnels[name]
+        chain = tunnel.chains[0] if tunnel.chains else None
+        return is_due(chain, tunnel.terms.qkd_every)
 
     def peer_address(self, name: str) -> Address:
         """Return where a tunnel's peer was last heard authentically, or None."""

@@ -30,6 +30,7 @@ from gateway.handshake.events import (
     InitiationRefused,
     UnknownPeer,
 )
+from gateway.handshake.freshness import aged, is_required, is_wanted, qkd_age
 from gateway.handshake.insisting import verdict
 from gateway.handshake.responder import (
     consume_commit,
@@ -82,15 +83,17 @@ class ResponderSide:
         if handshake.state is not ResponderState.ASKED:
             return
         request, tunnel = handshake.read.payload, handshake.tunnel
-        ours, theirs = tunnel.terms.policy, request.terms.policy
+        ours, theirs = tunnel.terms, request.terms
         if qkd is not None and (
-            qkd.key_id not in request.key_ids or ours is Policy.OFF
+            qkd.key_id not in request.key_ids or ours.policy is Policy.OFF
         ):
             raise ValueError("this QKD key was not asked for")
-        if qkd is None and Policy.REQUIRED in (ours, theirs):
+        chain = _matching_chain(tunnel, request.chain_id)
+        if qkd is None and is_required(ours, theirs, chain):
             self.refuse(handshake, Status.QKD_UNAVAILABLE, used=used)
             return
-        handshake.chain = _matching_chain(tunnel, request.chain_id)
+        handshake.chain = chain
+        handshake.qkd_age = qkd_age(chain, fresh=qkd is not None)
         inputs = SymmetricInputs(tunnel.parameters.psk, handshake.chain, qkd)
         handshake.qkd = qkd.key_id if qkd else None
         suite = tunnel.parameters.local.suite
@@ -144,8 +147,8 @@ class ResponderSide:
         # The chain that this epoch mixed is the last that both ends surely hold: it
         # is kept beside the new one until the initiator shows that it has M4.
         kept = handshake.chain or (tunnel.chains[0] if tunnel.chains else None)
-        newest = Chain(keys.chain_id, keys.chain)
-        tunnel.chains = (newest,) if kept is None else (newest, kept)
+        newest = Chain(keys.chain_id, keys.chain, handshake.qkd_age)
+        tunnel.chains = (newest,) if kept is None else (newest, aged(kept))
         self._forget(handshake)
         for other in list(tunnel.pending.values()):
             self.fail(other, "superseded", "a newer epoch was committed")
@@ -223,6 +226,7 @@ class ResponderSide:
                 handshake.keys,
                 handshake.sources,
                 handshake.qkd,
+                handshake.qkd_age,
                 payload.plane_offer,
                 payload.terms,
                 address,
@@ -274,9 +278,15 @@ class ResponderSide:
             return
         self._make_room(handshake.tunnel, ResponderState.ASKED, ResponderState.ANSWERED)
         self._admit(handshake, now=now)
+        request = read.payload
+        chain = _matching_chain(handshake.tunnel, request.chain_id)
         core.emit(
             InitiationReceived(
-                handshake.handshake_id, handshake.tunnel.name, read.payload, address
+                handshake.handshake_id,
+                handshake.tunnel.name,
+                request,
+                address,
+                is_wanted(handshake.tunnel.terms, request.terms, chain),
             )
         )
 

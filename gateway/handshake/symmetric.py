@@ -27,10 +27,13 @@ class Chain:
     Attributes:
         chain_id: 16 bytes.
         secret: 48 bytes.
+        qkd_age: Epochs that this end has committed since the last fresh QKD key that
+            the secret depends on; 0 where its own epoch mixed one, None without any.
     """
 
     chain_id: bytes
     secret: Secret
+    qkd_age: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

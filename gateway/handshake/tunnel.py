@@ -30,6 +30,7 @@ class TunnelParameters:
         encap: Whether ESP travels in UDP.
         psk: Static 32-byte PSK, or None.
         interval: Rotation interval, seconds.
+        qkd_every: A fresh QKD key is mixed in every so many epochs, at least.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TunnelParameters:
     encap: bool
     psk: Secret | None
     interval: float
+    qkd_every: int = 1
 
     def terms(self) -> Terms:
         """What the peer is told of it."""
@@ -50,6 +52,7 @@ class TunnelParameters:
             self.psk is not None,
             self.encap,
             round(self.interval * 1000),
+            self.qkd_every,
         )
 
 

@@ -44,6 +44,8 @@ class Epoch:
         phase: Where it stands.
         sources: Names of what was mixed into its keys.
         key_id: Its QKD key, if any.
+        qkd_age: Epochs since the last fresh QKD key that its keys depend on: 0 for one
+            of its own, None for none.
         committed_at: Monotonic seconds, None before.
         in_force_at: Monotonic seconds, None before.
         local_proof: Whether packets under its keys have arrived here.
@@ -56,6 +58,7 @@ class Epoch:
     phase: EpochPhase = EpochPhase.PREPARED
     sources: tuple[str, ...] = field(default=())
     key_id: UUID | None = None
+    qkd_age: int | None = None
     committed_at: float | None = None
     in_force_at: float | None = None
     local_proof: bool = False

@@ -6,12 +6,19 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class EpochCommittedHere:
-    """Both ends hold the epoch's keys, and this end sends with them."""
+    """Both ends hold the epoch's keys, and this end sends with them.
+
+    Attributes:
+        sources: What its keys mix.
+        key_id: Its fresh QKD key, or None.
+        qkd_age: Epochs since the last fresh one that its keys depend on, None for none.
+    """
 
     tunnel: str
     epoch: int
     sources: tuple[str, ...]
     key_id: UUID | None
+    qkd_age: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class TunnelUp:
 
 @dataclass(frozen=True, slots=True)
 class QKDMissing:
-    """Policy ``preferred``: an epoch was committed without a fresh QKD key.
+    """Policy ``preferred``: an epoch lacks the fresh QKD key that was due.
 
     Said when that begins, and when its reason changes.
 

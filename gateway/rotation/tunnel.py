@@ -86,6 +86,7 @@ class TunnelRotation:
         "_keys_spent",
         "_lifetime",
         "_proof",
+        "_qkd_every",
         "_qkd_wanted",
         "_retire_at",
         "_schedule",
@@ -110,6 +111,7 @@ class TunnelRotation:
         initiator: bool,
         max_epoch_lifetime: float,
         qkd_wanted: bool,
+        qkd_every: int = 1,
         last_epoch: int = 0,
     ) -> None:
         """Make a tunnel that is down.
@@ -119,6 +121,7 @@ class TunnelRotation:
             initiator: Whether this end starts the handshakes.
             max_epoch_lifetime: Seconds.
             qkd_wanted: Whether an epoch without a QKD key is worth an event.
+            qkd_every: How many epochs may share a fresh one, by the chain.
             last_epoch: The last epoch proposed or committed before a restart.
         """
         self.name = schedule.name
@@ -126,6 +129,7 @@ class TunnelRotation:
         self._initiator = initiator
         self._lifetime = max_epoch_lifetime
         self._qkd_wanted = qkd_wanted
+        self._qkd_every = qkd_every
         self._highest = last_epoch
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
@@ -192,11 +196,17 @@ class TunnelRotation:
         self._attempting = False
 
     def reconfigure(
-        self, schedule: Schedule, *, max_epoch_lifetime: float, qkd_wanted: bool
+        self,
+        schedule: Schedule,
+        *,
+        max_epoch_lifetime: float,
+        qkd_wanted: bool,
+        qkd_every: int = 1,
     ) -> None:
         """Take over a new schedule; the present epoch keeps its time of expiry."""
         self._lifetime = max_epoch_lifetime
         self._qkd_wanted = qkd_wanted
+        self._qkd_every = qkd_every
         changed = schedule != self._schedule
         self._schedule = schedule
         # Neither is ever later than planned: this epoch has only its old lifetime.
@@ -230,6 +240,7 @@ class TunnelRotation:
         *,
         sources: tuple[str, ...],
         key_id: UUID | None,
+        qkd_age: int | None,
         now: float,
         without_qkd: str = "",
     ) -> None:
@@ -239,6 +250,7 @@ class TunnelRotation:
             number: The epoch.
             sources: What its keys mix.
             key_id: The QKD key it mixes, or None.
+            qkd_age: Epochs since the last fresh key that its keys depend on, or None.
             now: Current time, monotonic seconds.
             without_qkd: Why it mixes none, one line for the operator.
         """
@@ -247,6 +259,7 @@ class TunnelRotation:
         epoch.move(EpochPhase.COMMITTED)
         epoch.sources = sources
         epoch.key_id = key_id
+        epoch.qkd_age = qkd_age
         epoch.committed_at = now
         was_up = self.phase is TunnelPhase.UP
         self.current = epoch
@@ -264,19 +277,27 @@ class TunnelRotation:
         if self._initiator:
             self.next_attempt = self._schedule.next_after(now)
             self._actions.append(PollPlane())
-        self._events.append(EpochCommittedHere(self.name, number, sources, key_id))
+        self._events.append(
+            EpochCommittedHere(self.name, number, sources, key_id, qkd_age)
+        )
         if not was_up:
             self._events.append(TunnelUp(self.name, number))
-        self._note_qkd(number, mixed=key_id is not None, reason=without_qkd)
+        self._note_qkd(epoch, without_qkd)
 
-    def _note_qkd(self, number: int, *, mixed: bool, reason: str) -> None:
-        """Say when epochs begin, and cease, to lack a fresh QKD key."""
+    def _note_qkd(self, epoch: Epoch, reason: str) -> None:
+        """Say when epochs begin, and cease, to lack a fresh QKD key that is due."""
         before = self.without_qkd
-        self.without_qkd = None if mixed or not self._qkd_wanted else reason
+        self.without_qkd = reason if self.lacks_qkd(epoch) else None
         if self.without_qkd is not None and self.without_qkd != before:
-            self._events.append(QKDMissing(self.name, number, self.without_qkd))
-        elif mixed and before is not None:
-            self._events.append(QKDRestored(self.name, number))
+            self._events.append(QKDMissing(self.name, epoch.number, self.without_qkd))
+        elif epoch.key_id is not None and before is not None:
+            self._events.append(QKDRestored(self.name, epoch.number))
+
+    def lacks_qkd(self, epoch: Epoch) -> bool:
+        """Whether an epoch has no QKD key as fresh as is wanted."""
+        if not self._qkd_wanted or epoch.adopted:
+            return False
+        return epoch.qkd_age is None or epoch.qkd_age >= self._qkd_every
 
     def failed(
         self, reason: str, detail: str, *, now: float, key_spent: bool = False

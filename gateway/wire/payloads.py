@@ -75,6 +75,7 @@ class Terms:
         psk: Whether a static PSK is configured.
         encap: Whether ESP travels in UDP.
         interval_ms: Rotation interval, milliseconds.
+        qkd_every: Epochs from one fresh QKD key to the next, from 1.
     """
 
     policy: Policy
@@ -82,6 +83,7 @@ class Terms:
     psk: bool
     encap: bool
     interval_ms: int
+    qkd_every: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class ResponsePayload:
     plane_offer: bytes
 
 
-_TERMS: Final = struct.Struct("!BBBI")
+_TERMS: Final = struct.Struct("!BBBIH")
 _INITIATION: Final = struct.Struct(f"!Q{CHAIN_ID_SIZE}s")
 _RESPONSE: Final = struct.Struct(f"!B{ID_SIZE}sQ{KEY_ID_SIZE}sB")
 
@@ -267,7 +269,9 @@ def _prefixed(data: bytes, most: int) -> bytes:
 def _encode_terms(terms: Terms, flags: int) -> bytes:
     flags |= _FLAG_PSK if terms.psk else 0
     flags |= _FLAG_ENCAP if terms.encap else 0
-    return _TERMS.pack(terms.policy, terms.plane, flags, terms.interval_ms)
+    return _TERMS.pack(
+        terms.policy, terms.plane, flags, terms.interval_ms, terms.qkd_every
+    )
 
 
 def _decode_name(data: bytes) -> str:
@@ -279,8 +283,8 @@ def _decode_name(data: bytes) -> str:
 
 def _decode_terms(reader: _Reader, more: int) -> tuple[Terms, int]:
     """Read the terms; `more` are the flags that may be set beside theirs."""
-    policy, plane, flags, interval = _TERMS.unpack(reader.take(_TERMS.size))
-    if flags & ~(_FLAG_PSK | _FLAG_ENCAP | more):
+    policy, plane, flags, interval, every = _TERMS.unpack(reader.take(_TERMS.size))
+    if flags & ~(_FLAG_PSK | _FLAG_ENCAP | more) or not every:
         raise ProtocolError("payload")
     try:
         terms = Terms(
@@ -289,6 +293,7 @@ def _decode_terms(reader: _Reader, more: int) -> tuple[Terms, int]:
             bool(flags & _FLAG_PSK),
             bool(flags & _FLAG_ENCAP),
             interval,
+            every,
         )
     except ValueError as error:
         raise ProtocolError("payload") from error

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 from gateway.errors import ControlError, DataPlaneError
 from tests.cli.conftest import StartDaemon, a_tunnel
 
@@ -82,7 +84,7 @@ def test_show_reads_like_wg_show(start_daemon: StartDaemon) -> None:
         "  epoch: 42, 31s old\n"
         "  in force: at both ends, for 31s\n"
         "  sources: x25519, ml-kem-768, qkd, chain\n"
-        "  qkd key: f81d4fae-7dec-11d0-a765-00a0c91e6bf6\n"
+        "  qkd key: f81d4fae-7dec-11d0-a765-00a0c91e6bf6, fresh\n"
         "  next rotation: in 1m29s\n"
         "  expires: in 5m28s\n"
         "  rotations: 41 done, 0 failed\n"
@@ -91,6 +93,47 @@ def test_show_reads_like_wg_show(start_daemon: StartDaemon) -> None:
         "  last failure: timeout (no answer to M1), 5m00s ago\n"
         "  fault: policies differ\n"
     )
+
+
+CHAINED = {
+    "sources": ["x25519", "ml-kem-768", "chain"],
+    "key_id": None,
+    "qkd_every": 4,
+    "peer_qkd_every": 8,
+    "qkd_key": "chained",
+    "qkd_age": 3,
+}
+
+
+def test_a_chained_epoch_says_how_old_its_key_is(start_daemon: StartDaemon) -> None:
+    tunnel = a_tunnel("paris", **CHAINED)
+    daemon = start_daemon({"tunnel.show": tunnel, "tunnel.list": [tunnel]})
+    shown = daemon.qgw("tunnel", "show", "paris").out
+    assert "  qkd: required, every 4 epochs (peer: required, every 8 epochs)\n" in shown
+    assert "  sources: x25519, ml-kem-768, chain(qkd 3 epochs ago)\n" in shown
+    assert "  qkd key: chained, fresh 3 epochs ago\n" in shown
+    listed = daemon.qgw("tunnel", "list").out
+    assert " x25519+ml-kem-768+chain(qkd 3 epochs ago) " in listed
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"qkd_key": "none", "qkd_age": None}, "  qkd key: none\n"),
+        ({"qkd_key": "none", "qkd_age": None, "qkd": "off"}, ""),
+        ({"qkd_key": None, "qkd_age": None}, ""),
+        (
+            {"qkd_key": "chained", "qkd_age": 1},
+            "  qkd key: chained, fresh 1 epoch ago\n",
+        ),
+    ],
+)
+def test_other_epochs(
+    start_daemon: StartDaemon, changes: dict[str, object], line: str
+) -> None:
+    daemon = start_daemon({"tunnel.show": a_tunnel("paris", **(CHAINED | changes))})
+    lines = daemon.qgw("tunnel", "show", "paris").out.splitlines(keepends=True)
+    assert "".join(each for each in lines if "qkd key" in each) == line
 
 
 def test_json_is_what_the_daemon_said(start_daemon: StartDaemon) -> None:

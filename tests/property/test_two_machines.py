@@ -41,10 +41,18 @@ class TwoMachines(RuleBasedStateMachine):
     @initialize(
         policy=st.sampled_from([Policy.OFF, Policy.PREFERRED, Policy.REQUIRED]),
         psk=st.none() | st.just(b"\5" * 32),
+        every=st.integers(1, 4),
+        responder_every=st.integers(1, 4),
     )
-    def build(self, policy: Policy, psk: bytes | None) -> None:
-        self.pair = Pair(policy=policy, psk=psk)
+    def build(
+        self, policy: Policy, psk: bytes | None, every: int, responder_every: int
+    ) -> None:
+        self.pair = Pair(
+            policy=policy, psk=psk, every=every, responder_every=responder_every
+        )
         self.policy = policy
+        self.every = {"a": every, "b": responder_every}
+        self.first_after_restart: dict[str, set[int]] = {"a": set(), "b": set()}
         self.stocked = 0
         self.flying: list[tuple[End, bytes]] = []
         self.past: list[tuple[End, bytes]] = []
@@ -149,6 +157,8 @@ class TwoMachines(RuleBasedStateMachine):
         """A process dies: its sessions and chains are gone, its epoch is not."""
         pair = self.pair
         end = pair.a if initiator else pair.b
+        # The next epoch that this end commits, whichever it will be.
+        self.first_after_restart["a" if initiator else "b"].add(len(end.committed))
         old = pair.a_parameters if initiator else pair.b_parameters
         committed = end.machine.committed(TUNNEL)
         end.machine.remove_tunnel(TUNNEL)
@@ -172,9 +182,13 @@ class TwoMachines(RuleBasedStateMachine):
             for used in gone:
                 end.stock.pop(used, None)
         pair.handshake()
-        assert ("qkd" in pair.a.committed[pair.epoch].sources) == (
-            self.policy is not Policy.OFF
-        )
+        for end in (pair.a, pair.b):
+            age = end.committed[pair.epoch].qkd_age
+            if self.policy is Policy.OFF:
+                assert age is None
+            else:
+                assert age is not None
+                assert age < min(self.every.values())
 
     @invariant()
     def keys_are_equal_or_not_there(self) -> None:
@@ -187,6 +201,12 @@ class TwoMachines(RuleBasedStateMachine):
             assert exported(a[epoch].keys) == exported(b[epoch].keys)
             assert a[epoch].sources == b[epoch].sources
             assert a[epoch].key_id == b[epoch].key_id
+            ours, theirs = a[epoch].qkd_age, b[epoch].qkd_age
+            if ours is None or theirs is None:
+                assert ours is theirs
+            else:
+                # What M4s that were lost had confirmed counts for the responder alone.
+                assert ours <= theirs
 
     @invariant()
     def no_qkd_key_serves_two_epochs(self) -> None:
@@ -201,9 +221,16 @@ class TwoMachines(RuleBasedStateMachine):
     def required_is_kept(self) -> None:
         if not hasattr(self, "pair"):
             return
-        for end in (self.pair.a, self.pair.b):
-            for epoch in end.committed.values():
-                assert epoch.key_id is not None or self.policy is not Policy.REQUIRED
+        if self.policy is not Policy.REQUIRED:
+            return
+        for who, end in (("a", self.pair.a), ("b", self.pair.b)):
+            every = self.every[who]
+            fresh = [one.key_id is not None for one in end.committed.values()]
+            for place in range(len(fresh)):
+                assert any(fresh[max(0, place - every + 1) : place + 1])
+            for place in self.first_after_restart[who]:
+                # A chain that was lost carries nothing on.
+                assert all(fresh[place : place + 1])
 
     @invariant()
     def nothing_piles_up(self) -> None:

@@ -47,6 +47,7 @@ terms = st.builds(
     st.booleans(),
     st.booleans(),
     u32,
+    st.integers(1, 2**16 - 1),
 )
 names = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=32

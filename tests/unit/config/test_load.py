@@ -139,6 +139,7 @@ role = "responder"
 local_address = "2001:DB8::2"
 plane = "esp"
 qkd = "preferred"
+qkd_every = 30
 link = "fibre"
 psk = "p.psk"
 rotation_interval = 10
@@ -166,7 +167,7 @@ enabled = false
     assert tunnel.psk_file == here / "tunnels.d" / "p.psk"
     assert tunnel.endpoint == Endpoint("Paris.example.org", 99)
     assert tunnel.local_address == "2001:db8::2"
-    assert tunnel.qkd is QKDPolicy.PREFERRED
+    assert (tunnel.qkd, tunnel.qkd_every) == (QKDPolicy.PREFERRED, 30)
     assert tunnel.addresses == (ip_interface("10.9.0.1/30"), ip_interface("fd00::1"))
     assert tunnel.remote_subnets[1] == ip_network("2001:db8:2::/48")
     assert (tunnel.interface, tunnel.mtu, tunnel.enabled) == ("tun9", 1300, False)
@@ -212,6 +213,9 @@ def test_unknown_key_suggests_the_near_one(write: Write) -> None:
         ('role = "boss"', "role", "one of auto, initiator, responder"),
         ("encap = 1", "encap", "true or false"),
         ('mtu = "1400"', "mtu", "a whole number from 576 to 65535"),
+        ("qkd_every = 0", "qkd_every", "a whole number from 1 to 10080"),
+        ("qkd_every = 10081", "qkd_every", "a whole number from 1 to 10080"),
+        ("qkd_every = 2.5", "qkd_every", "a whole number from 1 to 10080"),
         ("mtu = true", "mtu", "a whole number from 576 to 65535"),
         ("rotation_interval = nan", "rotation_interval", "a number of seconds"),
         ("rotation_interval = 1.9", "rotation_interval", "a number of seconds from 2"),

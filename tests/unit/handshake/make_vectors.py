@@ -35,6 +35,7 @@ def make(name: str, suite_id: int) -> Record:
         "suite": suite_id,
         "mtu": DEFAULT_MTU,
         "epoch": 7,
+        "qkd_every": 720,
         "initiator_offer": "11223344",
         "responder_offer": "55667788",
         "psk": None,

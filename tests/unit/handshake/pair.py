@@ -63,11 +63,21 @@ def parameters(
     plane: PlaneKind = PlaneKind.ESP,
     encap: bool = False,
     psk: bytes | None = None,
+    qkd_every: int = 1,
 ) -> TunnelParameters:
     """Return a tunnel's parameters with the usual defaults."""
     secret = None if psk is None else Secret(psk)
     return TunnelParameters(
-        name, local, peer.public, initiator, policy, plane, encap, secret, 120.0
+        name,
+        local,
+        peer.public,
+        initiator,
+        policy,
+        plane,
+        encap,
+        secret,
+        120.0,
+        qkd_every,
     )
 
 
@@ -83,6 +93,7 @@ class Epoch:
     keys: EpochKeys
     sources: tuple[str, ...]
     key_id: UUID | None
+    qkd_age: int | None
 
 
 @dataclass
@@ -115,7 +126,8 @@ class End:
         machine = self.machine
         match event:
             case InitiationReceived(handshake, _, request, _):
-                at_hand = [i for i in request.key_ids if i in self.stock]
+                wanted = request.key_ids if event.qkd_wanted else ()
+                at_hand = [i for i in wanted if i in self.stock]
                 key = (
                     QKDKey(at_hand[0], Secret(self.stock[at_hand[0]]))
                     if at_hand
@@ -134,7 +146,7 @@ class End:
             case EpochPrepared():
                 self.prepared[event.handshake] = (
                     event.epoch,
-                    Epoch(event.keys, event.sources, event.key_id),
+                    Epoch(event.keys, event.sources, event.key_id, event.qkd_age),
                 )
                 machine.commit(event.handshake, now=now)
             case CommitReceived():
@@ -144,7 +156,7 @@ class End:
                         return
                     self.consumed.append(event.key_id)
                 self.committed[event.epoch] = Epoch(
-                    event.keys, event.sources, event.key_id
+                    event.keys, event.sources, event.key_id, event.qkd_age
                 )
                 machine.confirm(event.handshake, now=now)
             case EpochCommitted():
@@ -167,6 +179,8 @@ class Pair:
         *,
         policy: Policy | None = None,
         responder_policy: Policy | None = None,
+        every: int = 1,
+        responder_every: int | None = None,
         psk: bytes | None = None,
         responder_psk: bytes | None = None,
         keys: int = 0,
@@ -189,7 +203,12 @@ class Pair:
         )
         self.now = 1000.0
         self.a_parameters = parameters(
-            self.paris, self.london, initiator=True, policy=policy, psk=psk
+            self.paris,
+            self.london,
+            initiator=True,
+            policy=policy,
+            psk=psk,
+            qkd_every=every,
         )
         self.b_parameters = responder or parameters(
             self.london,
@@ -197,6 +216,7 @@ class Pair:
             initiator=False,
             policy=policy if responder_policy is None else responder_policy,
             psk=psk if responder_psk is None else responder_psk,
+            qkd_every=every if responder_every is None else responder_every,
         )
         self.a.machine.add_tunnel(self.a_parameters)
         self.b.machine.add_tunnel(self.b_parameters)

@@ -162,6 +162,7 @@ class Conversation:
             encap=False,
             psk=None if psk is None else Secret(bytes.fromhex(psk)),
             interval=120.0,
+            qkd_every=self.record["qkd_every"],
         )
 
     def run(self) -> None:

@@ -24,12 +24,15 @@ class Stepped:
         events: Everything it said.
     """
 
-    def __init__(self, *, initiator: bool, last_epoch: int = 0) -> None:
+    def __init__(
+        self, *, initiator: bool, last_epoch: int = 0, qkd_every: int = 1
+    ) -> None:
         self.rotation = TunnelRotation(
             Schedule("paris", INTERVAL),
             initiator=initiator,
             max_epoch_lifetime=LIFETIME,
             qkd_wanted=True,
+            qkd_every=qkd_every,
             last_epoch=last_epoch,
         )
         self.now = 1000.0
@@ -64,7 +67,12 @@ class Stepped:
         return new
 
     def commit(
-        self, number: int, key_id: UUID | None = KEY_ID, *, without_qkd: str = ""
+        self,
+        number: int,
+        key_id: UUID | None = KEY_ID,
+        *,
+        qkd_age: int | None = None,
+        without_qkd: str = "",
     ) -> list[Action]:
         """Say that an epoch was prepared and committed."""
         self.rotation.prepared(number)
@@ -72,6 +80,7 @@ class Stepped:
             number,
             sources=("x25519",),
             key_id=key_id,
+            qkd_age=qkd_age if key_id is None else 0,
             now=self.now,
             without_qkd=without_qkd,
         )

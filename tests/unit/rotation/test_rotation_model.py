@@ -4,6 +4,7 @@ They are those of the docstring of `gateway.rotation.tunnel`.
 """
 
 from collections.abc import Callable
+from uuid import UUID
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ MAX_CALLS_AT_ONCE = 8
 
 INTERVAL = 10.0
 LIFETIME = 30.0
+KEY_ID = UUID(int=7)
 
 
 class RotationModel(RuleBasedStateMachine):
@@ -40,8 +42,14 @@ class RotationModel(RuleBasedStateMachine):
         self.newest_commit: float | None = None
         self.is_blocked = False
 
-    @initialize(initiator=st.booleans(), last=st.integers(0, 5), adopted=st.booleans())
-    def make(self, initiator: bool, last: int, adopted: bool) -> None:
+    @initialize(
+        initiator=st.booleans(),
+        last=st.integers(0, 5),
+        adopted=st.booleans(),
+        every=st.integers(1, 3),
+    )
+    def make(self, initiator: bool, last: int, adopted: bool, every: int) -> None:
+        self.every: int | None = every
         self.initiator = initiator
         self.proposed = last
         self.rotation = TunnelRotation(
@@ -49,6 +57,7 @@ class RotationModel(RuleBasedStateMachine):
             initiator=initiator,
             max_epoch_lifetime=LIFETIME,
             qkd_wanted=True,
+            qkd_every=every,
             last_epoch=last,
         )
         if adopted:
@@ -113,25 +122,34 @@ class RotationModel(RuleBasedStateMachine):
         self.rotation.rotate(reason, now=self.now)
         self.drain()
 
-    @rule(with_key=st.booleans())
-    def commit_attempt(self, with_key: bool) -> None:
+    @rule(age=st.none() | st.integers(0, 4))
+    def commit_attempt(self, age: int | None) -> None:
         """The initiator's handshake ends well."""
         if self.attempt is None or self.rotation.phase is TunnelPhase.DOWN:
             return
-        self._commit(self.attempt)
+        self._commit(self.attempt, age)
         self.attempt = None
 
-    @rule(ahead=st.integers(1, 4))
-    def commit_answer(self, ahead: int) -> None:
+    @rule(ahead=st.integers(1, 4), age=st.none() | st.integers(0, 4))
+    def commit_answer(self, ahead: int, age: int | None) -> None:
         """The responder's peer commits an epoch above all before."""
         if self.initiator or self.rotation.phase is TunnelPhase.DOWN:
             return
         self.proposed += ahead
-        self._commit(self.proposed)
+        self._commit(self.proposed, age)
 
-    def _commit(self, number: int) -> None:
+    def _commit(self, number: int, age: int | None) -> None:
         self.rotation.prepared(number)
-        self.rotation.committed(number, sources=(), key_id=None, now=self.now)
+        self.rotation.committed(
+            number,
+            sources=(),
+            key_id=KEY_ID if age == 0 else None,
+            qkd_age=age,
+            now=self.now,
+            without_qkd="none",
+        )
+        lacks = self.every is not None and (age is None or age >= self.every)
+        assert self.rotation.without_qkd == ("none" if lacks else None)
         self.newest_commit = self.now
         self.drain()
         assert self.rotation.phase is TunnelPhase.UP
@@ -191,6 +209,7 @@ class RotationModel(RuleBasedStateMachine):
             max_epoch_lifetime=LIFETIME,
             qkd_wanted=False,
         )
+        self.every = None
         assert self.rotation.expires_at == before
         self.drain()
 

@@ -52,7 +52,7 @@ def test_a_whole_life_of_an_epoch() -> None:
     end.rotation.peer_in_force(1, echo=False, now=end.now)
     assert end.collect() == [SendInForce(1, echo=True)]
     assert end.events == [
-        EpochCommittedHere("paris", 1, ("x25519",), KEY_ID),
+        EpochCommittedHere("paris", 1, ("x25519",), KEY_ID, 0),
         TunnelUp("paris", 1),
         EpochInForce("paris", 1, end.now - 1000.0),
     ]
@@ -100,6 +100,43 @@ def test_lack_of_qkd_keys_is_said_when_it_changes() -> None:
         QKDRestored("paris", 5),
     ]
     assert end.rotation.without_qkd is None
+
+
+def test_a_chained_epoch_lacks_nothing_until_a_fresh_key_is_due() -> None:
+    end = Stepped(initiator=True, qkd_every=3)
+    end.up()
+    end.commit(1)
+    end.commit(2, key_id=None, qkd_age=1)
+    end.commit(3, key_id=None, qkd_age=2)
+    assert not _qkd_events(end)
+    end.commit(4, key_id=None, qkd_age=3, without_qkd="no key in stock")
+    end.commit(5, key_id=None, qkd_age=4, without_qkd="no key in stock")
+    end.commit(6)
+    end.commit(7, key_id=None, qkd_age=1)
+    end.commit(8, key_id=None, qkd_age=None, without_qkd="the peer offered none")
+    assert _qkd_events(end) == [
+        QKDMissing("paris", 4, "no key in stock"),
+        QKDRestored("paris", 6),
+        QKDMissing("paris", 8, "the peer offered none"),
+    ]
+
+
+def test_more_patience_ends_the_lack_without_a_fresh_key() -> None:
+    end = Stepped(initiator=True, qkd_every=2)
+    end.up()
+    end.commit(1, key_id=None, qkd_age=2, without_qkd="no key in stock")
+    current = end.rotation.current
+    assert current is not None
+    assert end.rotation.lacks_qkd(current)
+    end.rotation.reconfigure(
+        Schedule("paris", INTERVAL),
+        max_epoch_lifetime=LIFETIME,
+        qkd_wanted=True,
+        qkd_every=9,
+    )
+    assert not end.rotation.lacks_qkd(current)
+    end.commit(2, key_id=None, qkd_age=3)
+    assert _qkd_events(end) == [QKDMissing("paris", 1, "no key in stock")]
 
 
 def phase(end: Stepped) -> TunnelPhase:
