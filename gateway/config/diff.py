@@ -27,7 +27,7 @@ flows. All others shape the interface, the SAs or who the peer is: rebuilt."""
 TUNNEL_IGNORED: Final = frozenset({"source_file"})
 """A tunnel that moved to another file is still the same tunnel."""
 
-GATEWAY_IN_PLACE: Final = frozenset({"log_level"})
+GATEWAY_IN_PLACE: Final = frozenset({"log_level", "relay"})
 """Keys of the gateway that a running daemon takes over; the rest needs a restart."""
 
 TOML_KEYS: Final = {
@@ -35,6 +35,7 @@ TOML_KEYS: Final = {
     "master_key": "keystore.master_key",
     "log_format": "log.format",
     "log_level": "log.level",
+    "relay": "relay",
 }
 """How the operator spells a field; the others are keys of ``[gateway]``."""
 

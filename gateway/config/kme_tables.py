@@ -36,6 +36,8 @@ _KEYS: Final = (
     *("kme", "sae_id", "peer_sae_id", "ca", "certificate", "private_key"),
     *("psk_identity", "psk_file", "timeout", "batch", "requests_per_minute"),
 )
+_BUDGET: Final = ("batch", "requests_per_minute")
+"""Relayed keys have a budget too, which `gateway.config.relay_tables` reads."""
 _SKIP_ONLY: Final = ("psk_identity", "psk_file")
 _FETCHED: Final = (LinkSource.ETSI014, LinkSource.SKIP)
 
@@ -62,8 +64,9 @@ def read_kme(section: Section, source: LinkSource | None) -> KMEConfig | None:
     if source is None:
         return None
     if source not in _FETCHED:
+        other = _BUDGET if source is LinkSource.RELAY else ()
         for key in _KEYS:
-            if key in section:
+            if key in section and key not in other:
                 section.refuse(
                     key, 'no such key unless source is "etsi014" or "skip"', "one"
                 )

@@ -4,13 +4,24 @@ Everything wrong is reported at once. Relative paths are taken from the folder o
 the file that names them. What the files name is not opened here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway.config.checks import check_ports, check_together, check_tunnel
 from gateway.config.files import find_files, read_source
-from gateway.config.model import GatewayConfig, LinkConfig, TunnelConfig
+from gateway.config.model import (
+    GatewayConfig,
+    LinkConfig,
+    RelayConfig,
+    TunnelConfig,
+)
+from gateway.config.relay_tables import (
+    check_relay,
+    check_route,
+    check_routes_apart,
+    read_relay,
+)
 from gateway.config.section import Problems, Section, Source
 from gateway.config.tables import GatewayKeys, read_link, read_tunnel
 from gateway.config.values import NAME
@@ -21,7 +32,7 @@ DEFAULT_PATH: Final = Path("/etc/qgw/gateway.toml")
 MAX_TUNNELS: Final = 10_000
 """Twice the largest hub that is measured."""
 
-MAIN_TABLES: Final = ("gateway", "keystore", "log", "links", "tunnels")
+MAIN_TABLES: Final = ("gateway", "keystore", "log", "links", "tunnels", "relay")
 TUNNEL_TABLES: Final = ("links", "tunnels")
 """What a file in ``tunnels.d`` may hold: a tunnel, and the link it draws on."""
 
@@ -60,9 +71,10 @@ class _Reader:
         self._tunnels: dict[str, TunnelConfig] = {}
         self._sections: dict[tuple[str, str], Section] = {}
 
-    def read(self, path: Path, sources: Iterable[Source]) -> GatewayConfig | None:
+    def read(self, path: Path, sources: Sequence[Source]) -> GatewayConfig | None:
         """Read every file; None when the main one could not be read."""
         gateway: GatewayKeys | None = None
+        relay: RelayConfig | None = None
         files = []
         for source in sources:
             files.append(source.file)
@@ -70,11 +82,14 @@ class _Reader:
             self._refuse_other_tables(source, MAIN_TABLES if is_main else TUNNEL_TABLES)
             if is_main:
                 gateway = self._read_gateway(source)
+                relay = read_relay(source, self._problems)
             for name, section in self._named(source, "links"):
                 self._links[name] = read_link(name, section)
             for name, section in self._named(source, "tunnels"):
                 self._tunnels[name] = read_tunnel(name, section)
         self._check_tunnels()
+        if self._links_known:
+            self._check_network(relay, sources)
         if gateway is None or gateway.identity is None:
             return None
         return GatewayConfig(
@@ -93,6 +108,7 @@ class _Reader:
             links=self._links,
             tunnels=self._tunnels,
             files=tuple(files),
+            relay=relay,
         )
 
     def _read_gateway(self, source: Source) -> GatewayKeys:
@@ -137,6 +153,23 @@ class _Reader:
         check_together(
             self._tunnels.values(),
             lambda name, key, expected, found: self._sections["tunnels", name].refuse(
+                key, expected, found
+            ),
+        )
+
+    def _check_network(
+        self, relay: RelayConfig | None, sources: Sequence[Source]
+    ) -> None:
+        if relay is not None:
+            section = Section(sources[0], ("relay",), self._problems)
+            check_relay(relay, self._links, self._tunnels, section)
+        elif "relay" in sources[0].data:
+            return  # what is wrong with it has been said
+        for name, link in self._links.items():
+            check_route(link, relay, self._sections["links", name].refuse)
+        check_routes_apart(
+            self._links,
+            lambda name, key, expected, found: self._sections["links", name].refuse(
                 key, expected, found
             ),
         )

@@ -12,6 +12,9 @@ from pathlib import Path
 DEFAULT_PORT = 51810
 """UDP port of the control plane; WireGuard devices use the two ports above it."""
 
+DEFAULT_RELAY_PORT = DEFAULT_PORT + 3
+"""TCP port on which relays take their neighbours' messages."""
+
 DEFAULT_ROTATION_INTERVAL = 120.0
 """Seconds; what a bank's production link ran for 45 days (arXiv 2405.04415)."""
 
@@ -86,6 +89,7 @@ class LinkSource(StrEnum):
     SIMULATED = "simulated"
     ETSI014 = "etsi014"
     SKIP = "skip"
+    RELAY = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,26 @@ class KMEConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteConfig:
+    """How a link's keys are relayed over trusted nodes.
+
+    Attributes:
+        to: The node at the other end.
+        via: The nodes between, for each path that the operator chose, from this end;
+            empty to have paths computed.
+        paths: How many disjoint paths each key is combined from.
+        batch: Keys asked for at once, at most.
+        requests_per_minute: Budget of batches for relaying ahead.
+    """
+
+    to: str
+    via: tuple[tuple[str, ...], ...] = ()
+    paths: int = 1
+    batch: int = 64
+    requests_per_minute: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
 class LinkConfig:
     """A QKD link whose keys fill a stock.
 
@@ -155,6 +179,9 @@ class LinkConfig:
         capacity: A simulated link stops filling at this many; from a KME no more
             are taken in, whoever asks.
         kme: Where and as whom to fetch, for ``etsi014`` and ``skip``.
+        route: Over which nodes they come, for ``relay``.
+        checked: Whether both ends compare check values of its keys; pads of a hop
+            are never shown in any other place.
     """
 
     name: str
@@ -166,6 +193,58 @@ class LinkConfig:
     target: int = 1_000
     capacity: int = 10_000
     kme: KMEConfig | None = None
+    route: RouteConfig | None = None
+    checked: bool = True
+
+    @property
+    def batch(self) -> int:
+        """Keys asked for in one call, at most; 1 if none can be asked for."""
+        asked = self.kme or self.route
+        return asked.batch if asked else 1
+
+    @property
+    def requests_per_minute(self) -> float:
+        """Budget of calls for fetching ahead; 1 if there is nobody to call."""
+        asked = self.kme or self.route
+        return asked.requests_per_minute if asked else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourConfig:
+    """A node that this one shares a QKD link with.
+
+    Attributes:
+        name: The node's name.
+        link: The QKD link whose KME, or simulation, gives the pads.
+        tunnel: The tunnel to it, whose control channel keeps the pads in step.
+        endpoint: Where its relay listens (TCP).
+        pads: Pads to keep in stock for each direction.
+    """
+
+    name: str
+    link: str
+    tunnel: str
+    endpoint: Endpoint
+    pads: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """This gateway's place in a network of trusted nodes.
+
+    Attributes:
+        node: Its name there.
+        listen: Addresses and ports of its relay (TCP).
+        forward: Whether it carries keys for others, which it then knows.
+        links: Every link of the network, as pairs of nodes.
+        neighbours: Nodes it shares a link with, by name.
+    """
+
+    node: str
+    listen: tuple[Endpoint, ...]
+    forward: bool
+    links: tuple[tuple[str, str], ...]
+    neighbours: dict[str, NeighbourConfig]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +318,7 @@ class GatewayConfig:
         links: QKD links by name.
         tunnels: Tunnels by name.
         files: Every file that was read, in order.
+        relay: Its place in a network of trusted nodes, or None.
     """
 
     identity: Path
@@ -256,3 +336,4 @@ class GatewayConfig:
     links: dict[str, LinkConfig]
     tunnels: dict[str, TunnelConfig]
     files: tuple[Path, ...]
+    relay: RelayConfig | None = None

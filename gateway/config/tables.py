@@ -25,6 +25,7 @@ from gateway.config.model import (
     Role,
     TunnelConfig,
 )
+from gateway.config.relay_tables import read_route
 from gateway.config.section import Section
 from gateway.config.values import (
     INTERFACE_SIZE,
@@ -145,8 +146,10 @@ def read_link(name: str, section: Section) -> LinkConfig:
         target=section.optional("target", whole(1, MAX_STOCK), 1_000),
         capacity=section.optional("capacity", whole(1, MAX_STOCK), 10_000),
         kme=read_kme(section, source),
+        route=read_route(section, source),
     )
-    if not link.low_water <= link.target <= link.capacity and link.kme:
+    fetched = link.kme or link.route
+    if not link.low_water <= link.target <= link.capacity and fetched:
         section.refuse(
             "target" if "target" in section else "capacity",
             "low_water <= target <= capacity",

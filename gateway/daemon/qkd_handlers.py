@@ -102,7 +102,7 @@ class QKDHandlers:
                 f"the stock of link {name} is full: {stock.available} keys",
                 "raise capacity of the link, then: qgw reload",
             )
-        batch = config.kme.batch if config.kme else 1
+        batch = config.batch
         wanted = min(count or batch, room)
         return await self._draw(name, keeper, wanted, batch)
 

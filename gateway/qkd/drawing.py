@@ -99,7 +99,7 @@ class Drawing:
         has no more.
         """
         config = self._intake.config
-        batch = config.kme.batch if config.kme else 1
+        batch = config.batch
         stock = status.available + status.reserved
         missing = min(config.target, config.capacity) - stock
         least = min(batch, max(1, config.target // 2))

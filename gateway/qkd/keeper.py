@@ -126,7 +126,7 @@ class StockKeeper:
         self._clock = clock
         self._tick = tick
         self._intake = Intake(config, store, run)
-        allowed = (config.kme or _BY_HAND).requests_per_minute
+        allowed = config.requests_per_minute
         self._drawing: Drawing | None = None
         if client is not None:
             budget = CallBudget(allowed, _jitter)

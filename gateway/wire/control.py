@@ -2,7 +2,7 @@
 
 One byte of type, then the body. Big-endian. An unknown type is ignored by the
 receiver, so that a later version can say more. Those about stock are in
-`gateway.wire.stock`.
+`gateway.wire.stock`, those about a network of trusted nodes in `gateway.wire.network`.
 """
 
 import struct
@@ -11,6 +11,14 @@ from enum import IntEnum
 from typing import Final
 
 from gateway.errors import ProtocolError
+from gateway.wire.network import (
+    NETWORK_TYPES,
+    NetworkMessage,
+    NodeState,
+    PadStock,
+    decode_network,
+    encode_network,
+)
 from gateway.wire.stock import (
     STOCK_TYPES,
     StockAnnounce,
@@ -80,7 +88,9 @@ class Close:
 
 
 StockMessage = StockAnnounce | StockPage | StockAnswer
-ControlMessage = Ping | Pong | InForce | RotateRequest | Close | StockMessage
+ControlMessage = (
+    Ping | Pong | InForce | RotateRequest | Close | StockMessage | NetworkMessage
+)
 
 _NUMBER: Final = struct.Struct("!BI")
 _IN_FORCE: Final = struct.Struct("!BQB")
@@ -89,7 +99,7 @@ _PING, _PONG, _FORCE, _ROTATE, _CLOSE = range(1, 6)
 
 
 def encode_control(message: ControlMessage) -> bytes:
-    """Return the plaintext of a control message: 2 to 10 bytes, or about stock."""
+    """Return the plaintext of a control message: 2 to 10 bytes, or about stocks."""
     match message:
         case Ping(number):
             return _NUMBER.pack(_PING, number)
@@ -97,12 +107,13 @@ def encode_control(message: ControlMessage) -> bytes:
             return _NUMBER.pack(_PONG, number)
         case InForce(epoch, echo):
             return _IN_FORCE.pack(_FORCE, epoch, echo)
-        case RotateRequest(reason):
-            return _REASON.pack(_ROTATE, reason)
-        case Close(reason):
-            return _REASON.pack(_CLOSE, reason)
+        case RotateRequest() | Close():
+            kind = _ROTATE if isinstance(message, RotateRequest) else _CLOSE
+            return _REASON.pack(kind, message.reason)
         case StockAnnounce() | StockPage() | StockAnswer():
             return encode_stock(message)
+        case PadStock() | NodeState():
+            return encode_network(message)
 
 
 def decode_control(data: bytes) -> ControlMessage | None:
@@ -132,4 +143,6 @@ def _decode(data: bytes) -> ControlMessage | None:
         if kind == _ROTATE:
             return RotateRequest(RotateReason(reason))
         return Close(CloseReason(reason))
+    if kind in NETWORK_TYPES:
+        return decode_network(data)
     return decode_stock(data) if kind in STOCK_TYPES else None

@@ -165,7 +165,7 @@ def test_a_kme_is_not_simulated(tmp_path: Path, key: str) -> None:
 def test_an_unknown_source_is_the_only_problem(tmp_path: Path) -> None:
     problem = only_problem(tmp_path, ETSI | {"source": '"etsi14"'})
     assert problem.key == "links.a.source"
-    assert problem.expected == "one of file, simulated, etsi014, skip"
+    assert problem.expected == "one of file, simulated, etsi014, skip, relay"
 
 
 def test_a_misspelt_key_is_recognised(tmp_path: Path) -> None:

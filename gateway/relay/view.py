@@ -1,0 +1,162 @@
+"""What this node knows of the network: links as configured, stocks as told.
+
+Time is an argument. What others tell decides which configured route is taken, and
+nothing else: a node that lies can make keys take another allowed way, or none.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.errors import RelayError
+from gateway.relay.paths import Network, RelayLink
+from gateway.wire.network import MAX_PADS, NodeState
+
+STATE_INTERVAL: Final = 10.0
+"""Seconds between two states of a node: a batch every few seconds changes little."""
+
+STATE_LIFETIME: Final = 60.0
+"""Seconds that a state counts: five may be lost before a node is taken for gone."""
+
+AVOIDED: Final = 30.0
+"""Seconds that routes keep away from a node that failed, where there are others."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """One node, as this one knows it.
+
+    Attributes:
+        name: Its name.
+        heard_ago: Seconds since it last said how it stands; None if it never did or
+            too long ago; 0 for this node itself.
+        avoided: Whether it failed a moment ago.
+    """
+
+    name: str
+    heard_ago: float | None
+    avoided: bool
+
+
+@dataclass(slots=True)
+class _Heard:
+    serial: int
+    at: float
+    pads: dict[str, int]
+
+
+class NetworkView:
+    """The network, seen from one node.
+
+    Args:
+        node: This node.
+        links: Every link, as configured, as pairs of nodes.
+        first_serial: Of this node's first state: greater than in earlier runs.
+    """
+
+    def __init__(
+        self, node: str, links: Iterable[tuple[str, str]], first_serial: int
+    ) -> None:
+        self.node = node
+        self.links = tuple(links)
+        self._edges = {frozenset(pair) for pair in self.links}
+        self._nodes = {name for pair in self.links for name in pair} | {node}
+        self._serial = first_serial
+        self._own: dict[str, int] = {}
+        self._heard: dict[str, _Heard] = {}
+        self._failed: dict[str, float] = {}
+
+    def set_own(self, pads: Mapping[str, int]) -> None:
+        """Note the pads in stock towards each neighbour; 0 where none can go."""
+        self._own = {name: min(count, MAX_PADS) for name, count in pads.items()}
+
+    def own_state(self) -> NodeState:
+        """Return this node's state, to be told to every neighbour."""
+        self._serial += 1
+        return NodeState(self.node, self._serial, tuple(sorted(self._own.items())))
+
+    def receive(self, state: NodeState, *, now: float) -> bool:
+        """Take in a state; return whether it was news, to be passed on."""
+        if state.node == self.node or state.node not in self._nodes:
+            return False
+        known = self._heard.get(state.node)
+        fresh = known is not None and now - known.at < STATE_LIFETIME
+        if known is not None and fresh and state.serial <= known.serial:
+            return False
+        pads = {
+            name: count
+            for name, count in state.pads
+            if frozenset((state.node, name)) in self._edges
+        }
+        self._heard[state.node] = _Heard(state.serial, now, pads)
+        return True
+
+    def note_failure(self, node: str, *, now: float) -> None:
+        """Keep away from a node for a while, if it is one between."""
+        if node in self._nodes and node != self.node:
+            self._failed[node] = now
+
+    def find(
+        self, to: str, *, keys: int, paths: int, now: float
+    ) -> tuple[tuple[str, ...], ...]:
+        """Return the routes that are cheapest now, see `Network.find_paths`.
+
+        Nodes that failed a moment ago are avoided where that leaves enough paths.
+
+        Raises:
+            RelayError: There are not as many.
+        """
+        network = Network(self._links_now(now))
+        failed = {node for node in self._nodes if self._is_avoided(node, now)} - {to}
+        try:
+            return network.find_paths(
+                self.node, to, keys=keys, count=paths, failed_nodes=failed
+            )
+        except RelayError:
+            if not failed:
+                raise
+        return network.find_paths(self.node, to, keys=keys, count=paths)
+
+    def check(self, routes: Iterable[Sequence[str]]) -> None:
+        """Refuse routes that the configured network does not have.
+
+        Raises:
+            RelayError: See `Network.check`.
+        """
+        network = Network(self._links_now(0.0))
+        for route in routes:
+            network.check(route)
+
+    def pads(self, sender: str, receiver: str, *, now: float) -> int | None:
+        """Return the pads in stock in one direction; None if nobody told lately."""
+        if sender == self.node:
+            return self._own.get(receiver, 0)
+        heard = self._heard.get(sender)
+        if heard is None or now - heard.at >= STATE_LIFETIME:
+            return None
+        return heard.pads.get(receiver, 0)
+
+    def nodes(self, *, now: float) -> list[KnownNode]:
+        """Describe every node, sorted by name."""
+        return [
+            KnownNode(name, self._heard_ago(name, now), self._is_avoided(name, now))
+            for name in sorted(self._nodes)
+        ]
+
+    def _links_now(self, now: float) -> list[RelayLink]:
+        return [
+            RelayLink(sender, receiver, self.pads(sender, receiver, now=now) or 0)
+            for pair in self.links
+            for sender, receiver in (pair, pair[::-1])
+        ]
+
+    def _heard_ago(self, name: str, now: float) -> float | None:
+        if name == self.node:
+            return 0.0
+        heard = self._heard.get(name)
+        if heard is None or now - heard.at >= STATE_LIFETIME:
+            return None
+        return now - heard.at
+
+    def _is_avoided(self, name: str, now: float) -> bool:
+        return name in self._failed and now - self._failed[name] < AVOIDED
