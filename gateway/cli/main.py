@@ -18,6 +18,7 @@ from gateway.cli.config import config
 from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
 from gateway.cli.identity import identity
 from gateway.cli.keystore import keystore
+from gateway.cli.network import network
 from gateway.cli.qkd import qkd
 from gateway.cli.reload import reload
 from gateway.cli.session import Session
@@ -50,7 +51,10 @@ def root(context: click.Context, socket: Path | None, config_path: Path | None) 
     context.obj = Session(socket, config_path)
 
 
-_COMMANDS = (tunnel, status, qkd, keystore, identity, config, reload, completion)
+_COMMANDS = (
+    *(tunnel, status, qkd, network, keystore),
+    *(identity, config, reload, completion),
+)
 for _command in _COMMANDS:
     root.add_command(_command)
 

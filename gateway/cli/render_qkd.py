@@ -34,7 +34,7 @@ def qkd_link_table(links: Sequence[QKDLink]) -> str:
             link["stock"]["alarm"],
             str(link["stock"]["available"]),
             _drawn_where(link),
-            _first_of(link["kmes"]),
+            link["route"] or _first_of(link["kmes"]),
             ",".join(link["tunnels"]) or "-",
         )
         for link in links
@@ -117,7 +117,7 @@ class FindingPrinter:
 
 
 def _drawn_where(link: QKDLink) -> str:
-    if not link["kmes"]:
+    if not link["kmes"] and not link["route"]:
         return "-"
     return "here" if link["draws"] else "peer"
 

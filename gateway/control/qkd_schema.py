@@ -14,15 +14,16 @@ class QKDLink(TypedDict):
     """One QKD link as configured, and how it does: a row of ``qkd.links``.
 
     `kmes` are URLs, the preferred one first; empty unless `source` is ``etsi014`` or
-    ``skip``. `draws` says that this end draws new keys, and the peer fetches them.
-    `tunnels` are those that use its keys. `error` is what the KME's last answer was
-    wrong with.
+    ``skip``. `route` says where relayed keys go, and is empty for others. `draws` says
+    that this end draws new keys, and the peer fetches them. `tunnels` are those that
+    use its keys. `error` is what the KME's last answer was wrong with.
     """
 
     link: str
     source: str
     simulated: bool
     kmes: list[str]
+    route: str
     sae_id: str
     peer_sae_id: str
     draws: bool

@@ -52,6 +52,7 @@ class Method:
     QKD_STATUS: Final = "qkd.status"
     QKD_FETCH: Final = "qkd.fetch"
     QKD_TEST: Final = "qkd.test"
+    NETWORK: Final = "network"
     IDENTITY_SHOW: Final = "identity.show"
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.daemon.links import Links
+from gateway.daemon.relaying import Relaying
 from gateway.daemon.resolver import Resolver
 from gateway.daemon.sockets import ControlSockets
 from gateway.daemon.state import StateDirectory
@@ -26,6 +27,7 @@ class Context:
         resolver: Finds peers.
         state: What survives a restart.
         links: The QKD links.
+        relaying: The network of trusted nodes.
         publish: Takes every event of a tunnel's rotation.
         flush: Sends what the machine has queued and handles its events.
         clock: Monotonic seconds, the same for all.
@@ -39,6 +41,7 @@ class Context:
     resolver: Resolver
     state: StateDirectory
     links: Links
+    relaying: Relaying
     publish: Callable[[TunnelEvent], None]
     flush: Callable[[], None]
     clock: Callable[[], float]

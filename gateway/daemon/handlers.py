@@ -29,6 +29,7 @@ from gateway.control.schema import (
 )
 from gateway.control.server import Handler
 from gateway.crypto.identity import format_fingerprint
+from gateway.daemon.network_handlers import NetworkHandlers
 from gateway.daemon.qkd_handlers import QKDHandlers
 from gateway.daemon.report import report_link, report_tunnel
 from gateway.errors import ControlError, GatewayError
@@ -67,6 +68,7 @@ class Handlers:
             Method.KEYSTORE_PURGE: self.keystore_purge,
             Method.IDENTITY_SHOW: self.identity_show,
             **QKDHandlers(self._service).table(),
+            **NetworkHandlers(self._service).table(),
         }
 
     # -- Reading
@@ -154,7 +156,7 @@ class Handlers:
     async def keystore_import(self, params: Params) -> ImportResult:
         """Take keys into a link's stock."""
         request = read_import(params)
-        config = self._service.config.links.get(request.link)
+        config = self._service.links.configs.get(request.link)
         if config is None:
             raise ControlError(
                 f"no link named {request.link} is configured",
@@ -229,7 +231,7 @@ class Handlers:
     async def _links(self, wanted: str | None) -> list[LinkStatus]:
         service = self._service
         stored = await self._store_call(service.store.links)
-        names = sorted({*stored, *service.config.links})
+        names = sorted({*stored, *service.links.configs})
         if wanted is not None:
             if wanted not in names:
                 raise ControlError(
@@ -240,7 +242,7 @@ class Handlers:
             names = [wanted]
         return [
             report_link(
-                service.config.links.get(name),
+                service.links.configs.get(name),
                 await service.links.refresh(name),
                 service.links.alarms.get(name, StockAlarm.OK),
             )

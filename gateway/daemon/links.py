@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from gateway.qkd.seed import load_seed
 from gateway.qkd.simulated import SimulatedLink
 from gateway.wire.control import StockMessage
 from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
+from gateway.wire.network import PAD_PREFIX_SIZE, PadDirection, PadStock
 
 logger = logging.getLogger(__name__)
 
@@ -29,21 +31,30 @@ MAINTAIN_TURNS: Final = 10
 """Fillings between two maintenances of the store: what an erased key leaves in the
 log is gone within ten seconds."""
 
-SendControl = Callable[[str, StockMessage], bool]
+SendControl = Callable[[str, StockMessage | PadStock], bool]
 """Sends a message over the tunnel named; False if it has no session."""
+
+MakeClient = Callable[[LinkConfig], KeyClient | None]
+"""Makes the client of a link whose keys are relayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkUser:
-    """A tunnel that draws on a link.
+    """A tunnel over which the two ends of a link speak.
 
     Attributes:
         tunnel: Its name.
-        initiator: Whether this end starts its handshakes.
+        initiator: Whether this end draws the keys.
+        pads: For a stock of pads its direction; None if the tunnel draws on the link.
     """
 
     tunnel: str
     initiator: bool
+    pads: PadDirection | None = None
+
+    def wrap(self, message: StockMessage) -> StockMessage | PadStock:
+        """Return a message as it goes over this tunnel."""
+        return message if self.pads is None else PadStock(self.pads, message)
 
 
 class Links:
@@ -55,6 +66,7 @@ class Links:
         send: How links speak to the peer.
         clock: Monotonic seconds.
         control_mtu: Largest datagram sent, bytes.
+        relayed: Makes the client of a link whose keys are relayed.
     """
 
     def __init__(
@@ -65,8 +77,10 @@ class Links:
         send: SendControl,
         clock: Callable[[], float],
         control_mtu: int,
+        relayed: MakeClient = lambda _: None,
     ) -> None:
         self._store = store
+        self._relayed = relayed
         self._worker = worker
         self._send = send
         self._clock = clock
@@ -119,27 +133,41 @@ class Links:
         for name, keeper in self.keepers.items():
             keeper.set_draws(draws=any(one.initiator for one in users.get(name, ())))
 
+    def draws(self, name: str) -> bool:
+        """Say whether this end draws a link's keys for both."""
+        return any(user.initiator for user in self._users.get(name, ()))
+
     def shares(self, name: str) -> int:
         """How many tunnels draw on a link, at least 1."""
         return max(1, len(self._users.get(name, ())))
 
     def receive(self, name: str, tunnel: str, message: StockMessage) -> None:
-        """Take what the peer says of a link's stock, over a tunnel that draws on it."""
+        """Take what the peer says of a link's stock, over one of its tunnels."""
         keeper = self.keepers.get(name)
-        if keeper is not None:
-            keeper.receive(message, lambda answer: self._send(tunnel, answer))
+        for user in self._users.get(name, ()):
+            if keeper is not None and user.tunnel == tunnel:
+                keeper.receive(message, partial(self._tell, user))
+                return
+
+    def _tell(self, user: LinkUser, message: StockMessage) -> bool:
+        return self._send(user.tunnel, user.wrap(message))
 
     def changed_by_hand(self, name: str) -> None:
         """Note that keys of a link were imported or purged."""
         if name in self.keepers:
             self.keepers[name].changed_by_hand()
 
-    def taken(self, name: str | None, *, connected: bool) -> None:
-        """Note an epoch of a tunnel on a link, and whether it brought the tunnel up."""
+    def taken(self, name: str | None) -> None:
+        """Note an epoch of a tunnel on a link."""
         keeper = self.keepers.get(name or "")
         if keeper is not None:
             keeper.taken()
-            if connected:
+
+    def connected(self, tunnel: str) -> None:
+        """Note that a tunnel came up: the peer can be spoken to."""
+        for name, users in self._users.items():
+            keeper = self.keepers.get(name)
+            if keeper is not None and any(user.tunnel == tunnel for user in users):
                 keeper.connected()
 
     async def draw_now(self, name: str) -> int:
@@ -204,10 +232,12 @@ class Links:
     def _make_keeper(self, config: LinkConfig) -> StockKeeper:
         def send(message: StockMessage) -> bool:
             users = self._users.get(config.name, ())
-            return any(self._send(one.tunnel, message) for one in users)
+            return any(self._tell(user, message) for user in users)
 
         client: KeyClient | None = None
-        if config.kme is not None:
+        if config.route is not None:
+            client = self._relayed(config)
+        elif config.kme is not None:
             # Imported here: loading an HTTP library for nothing takes time at start.
             from gateway.qkd.clients import make_client  # noqa: PLC0415
 
@@ -219,7 +249,7 @@ class Links:
             self._worker.run,
             send=send,
             clock=self._clock,
-            mtu=self._message_size,
+            mtu=self._message_size - (0 if config.checked else PAD_PREFIX_SIZE),
         )
 
     async def _run(self) -> None:

@@ -75,14 +75,14 @@ class QKDHandlers:
         refuse_unknown(params, set())
         return [
             await self._row(name, config)
-            for name, config in sorted(self._service.config.links.items())
+            for name, config in sorted(self._service.links.configs.items())
         ]
 
     async def status(self, params: Params) -> list[QKDStatus]:
         """Describe the supply of one link, or of every one; their KMEs are asked."""
         refuse_unknown(params, {"link"})
         wanted = read_optional_name(params, "link")
-        configs = self._service.config.links
+        configs = self._service.links.configs
         names = sorted(configs) if wanted is None else [wanted]
         for name in names:
             self._config(name)
@@ -180,6 +180,7 @@ class QKDHandlers:
             source=config.source.value,
             simulated=name in self._service.links.sources,
             kmes=list(kme.urls) if kme else [],
+            route=f"relay to {config.route.to}" if config.route else "",
             sae_id=kme.sae_id if kme else "",
             peer_sae_id=kme.peer_sae_id if kme else "",
             draws=self._draws(name),
@@ -213,7 +214,7 @@ class QKDHandlers:
         )
 
     def _config(self, name: str) -> "LinkConfig":
-        config = self._service.config.links.get(name)
+        config = self._service.links.configs.get(name)
         if config is None:
             raise ControlError(
                 f"no link named {name} is configured",
@@ -224,7 +225,7 @@ class QKDHandlers:
 
     def _drawing_keeper(self, name: str) -> StockKeeper:
         config, keeper = self._config(name), self._service.links.keepers.get(name)
-        if config.kme is None or keeper is None:
+        if (config.kme is None and config.route is None) or keeper is None:
             raise _no_kme(config)
         if not keeper.status().draws:
             raise ControlError(
@@ -243,10 +244,15 @@ class QKDHandlers:
 
     def _stock(self, name: str, status: StockStatus) -> LinkStatus:
         alarm = self._service.links.alarms.get(name, StockAlarm.OK)
-        return report_link(self._service.config.links.get(name), status, alarm)
+        return report_link(self._service.links.configs.get(name), status, alarm)
 
 
 def _no_kme(config: "LinkConfig") -> ControlError:
+    if config.route is not None:
+        return ControlError(
+            f"link {config.name} has no KME: its keys are relayed",
+            f"see: qgw network, and: qgw qkd status {config.name}",
+        )
     return ControlError(
         f"link {config.name} has no KME: its source is {config.source.value}",
         f"keys of a file: qgw keystore import --link {config.name} FILE",

@@ -28,6 +28,8 @@ from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
 from gateway.daemon.peers import load_parameters
 from gateway.daemon.planes import Planes
+from gateway.daemon.relay_stocks import all_links
+from gateway.daemon.relaying import Relaying
 from gateway.daemon.resolver import Resolver
 from gateway.daemon.sockets import ControlSockets
 from gateway.daemon.state import StateDirectory
@@ -48,6 +50,7 @@ from gateway.process.notify import Notifier, receive_fds
 from gateway.rotation.events import TunnelBlocked, TunnelEvent, TunnelUp
 from gateway.rotation.tunnel import TunnelPhase
 from gateway.wire.control import StockMessage
+from gateway.wire.network import NetworkMessage
 from gateway.wire.payloads import Policy
 
 logger = logging.getLogger(__name__)
@@ -83,7 +86,8 @@ class Service:
         config: The configuration in force.
         drivers: Tunnels by name.
         failed: Tunnels that could not start, and why.
-        links: The QKD links.
+        links: The QKD links, and the stocks of pads.
+        relaying: The network of trusted nodes.
         planes: The data planes.
         machine: The protocol machine.
         sockets: The UDP sockets.
@@ -134,14 +138,23 @@ class Service:
         plane_worker = Worker("data-plane")
         self.planes = Planes(plane_worker, config.wireguard_ports)
         self.machine = Machine(random=os.urandom, mtu=config.control_mtu)
+        self.relaying = Relaying(
+            self.store,
+            self.store_worker,
+            send=self._send_control,
+            initiates=self._initiates,
+            clock=_loop_time,
+        )
         self.links = Links(
             self.store,
             self.store_worker,
-            send=self._send_about_stock,
+            send=self._send_control,
             clock=_loop_time,
             control_mtu=config.control_mtu,
+            relayed=self.relaying.make_client,
         )
-        self.links.configure(config.links)
+        self.relaying.configure(config, self.links)
+        self.links.configure(all_links(config))
         self.sockets = ControlSockets(config.listen, self._receive, self._flush)
         self._plane_worker = plane_worker
         self.drivers: dict[str, TunnelDriver] = {}
@@ -184,6 +197,7 @@ class Service:
             resolver=Resolver(self.sockets.families),
             state=StateDirectory(self.config.state_dir),
             links=self.links,
+            relaying=self.relaying,
             publish=log_event_of(self),
             flush=self._flush,
             clock=loop.time,
@@ -194,6 +208,7 @@ class Service:
             Handlers(self).table(),
         )
         await self.links.start()
+        await self.relaying.start()
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
         self._note_users()
@@ -233,6 +248,7 @@ class Service:
             if timer is not None:
                 timer.cancel()
         self.sockets.close()
+        await self.relaying.stop()
         await self.links.stop()
         await self.planes.close()
         self._plane_worker.stop()
@@ -265,7 +281,9 @@ class Service:
                 self.notifier.ready(self.summary())
 
     async def _apply(self, new: GatewayConfig, diff: ConfigDiff) -> ReloadResult:
-        self.links.configure(new.links)
+        network_changed = new.relay != self.config.relay
+        self.relaying.configure(new, self.links)
+        self.links.configure(all_links(new))
         self.config = new
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)
@@ -279,6 +297,8 @@ class Service:
             if name in self.failed:
                 await self._add_tunnel(new.tunnels[name])
         self._note_users()
+        if network_changed:
+            await self.relaying.settle()
         await self.links.settle()
         self._prepare_sockets()
         self._flush()
@@ -356,9 +376,16 @@ class Service:
             if link is not None and parameters.policy is not Policy.OFF:
                 user = LinkUser(name, parameters.initiator)
                 users.setdefault(link, []).append(user)
-        self.links.use({link: tuple(found) for link, found in users.items()})
+        drawn = {link: tuple(found) for link, found in users.items()}
+        self.links.use(drawn | self.relaying.pad_users())
 
-    def _send_about_stock(self, tunnel: str, message: StockMessage) -> bool:
+    def _initiates(self, tunnel: str) -> bool | None:
+        driver = self.drivers.get(tunnel)
+        return driver.state.parameters.initiator if driver is not None else None
+
+    def _send_control(
+        self, tunnel: str, message: StockMessage | NetworkMessage
+    ) -> bool:
         if tunnel not in self.drivers:
             return False
         sent = self.machine.send_control(tunnel, message)

@@ -52,6 +52,7 @@ from gateway.wire.control import (
     RotateReason,
     RotateRequest,
 )
+from gateway.wire.network import NodeState, PadStock
 from gateway.wire.payloads import Status
 from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
 
@@ -372,5 +373,7 @@ class TunnelDriver:
                 link = self.state.config.link
                 if link is not None:
                     self._context.links.receive(link, self.name, event.message)
+            case PadStock() | NodeState():
+                self._context.relaying.receive(self.name, event.message)
             case _:
                 pass

@@ -113,7 +113,10 @@ class TunnelState:
         self.context.state.committed(
             self.name, epoch.epoch, now + self.config.max_epoch_lifetime
         )
-        self.context.links.taken(self.config.link, connected=not was_up)
+        self.context.links.taken(self.config.link)
+        if not was_up:
+            self.context.links.connected(self.name)
+            self.context.relaying.connected(self.name)
 
     def failed(self, reason: str, detail: str, *, key_spent: bool = False) -> None:
         """Note an attempt that ended without an epoch."""

@@ -11,7 +11,7 @@ from gateway.keystore.check import check_of
 from gateway.qkd.base import KeyClient
 from gateway.qkd.budget import CallBudget
 from gateway.qkd.intake import Intake
-from gateway.wire.stock import Announced
+from gateway.wire.stock import NO_CHECK, Announced
 
 logger = logging.getLogger(__name__)
 
@@ -138,7 +138,14 @@ class Drawing:
             return []
         self._recovered()
         self.drawn += len(keys)
-        return [Announced(key.key_id, check_of(key.key_id, key.key)) for key in keys]
+        is_checked = self._intake.config.checked
+        return [
+            Announced(
+                key.key_id,
+                check_of(key.key_id, key.key) if is_checked else NO_CHECK,
+            )
+            for key in keys
+        ]
 
     def _failed(self, error: KeySourceError | KeyStoreError, pause: float) -> None:
         """Log the first of a kind; repetitions are in the status."""

@@ -7,7 +7,7 @@ or the counts differ, the two stocks are compared from end to end.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from gateway.wire.stock import (
     ANNOUNCE_SIZE,
     ANNOUNCED_KEY_SIZE,
     MAX_KEYS,
+    NO_CHECK,
     PAGE_KEY_SIZE,
     PAGE_SIZE,
     Announced,
@@ -61,6 +62,7 @@ class Herald:
         clock: Monotonic seconds.
         mtu: Bytes that a control message may have.
         retry: Seconds until a greeting is repeated to a peer that was never heard.
+        checked: Whether check values of the keys are told.
 
     Attributes:
         peer_available: Keys the peer last said to have, or None.
@@ -80,6 +82,7 @@ class Herald:
         clock: Callable[[], float],
         mtu: int,
         retry: float,
+        checked: bool = True,
     ) -> None:
         self.peer_available: int | None = None
         self.compared_at: float | None = None
@@ -92,6 +95,7 @@ class Herald:
         self._send = send
         self._clock = clock
         self._retry = retry
+        self._checked = checked
         announced = (mtu - ANNOUNCE_SIZE) // ANNOUNCED_KEY_SIZE
         self._announcer = Announcer(max(1, min(MAX_KEYS, announced)))
         self._per_page = max(1, min(MAX_KEYS, (mtu - PAGE_SIZE) // PAGE_KEY_SIZE))
@@ -205,7 +209,9 @@ class Herald:
         """Announce the keys of a page that the peer lacks: it will fetch them."""
         unknown = [one for one, said in holdings.items() if said is Holding.UNKNOWN]
         if unknown and self._fetches:
-            checks = await self._run(self._store.checks, self._link, unknown)
+            checks: Mapping[UUID, bytes] = dict.fromkeys(unknown, NO_CHECK)
+            if self._checked:
+                checks = await self._run(self._store.checks, self._link, unknown)
             self.announce(Announced(one, check) for one, check in checks.items())
 
     async def _note_peer(self, answer: StockAnswer) -> None:

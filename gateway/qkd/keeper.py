@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
 
-from gateway.config.model import KMEConfig, LinkConfig
+from gateway.config.model import LinkConfig
 from gateway.errors import GatewayError
 from gateway.keystore.base import KeyStore
 from gateway.keystore.blocking import RunBlocking
@@ -54,9 +54,6 @@ DISAGREE: Final = (
     "compare sae_id and peer_sae_id at both ends, and run there: qgw qkd test",
 )
 """What is wrong, and what to do about it, when no KME says so itself."""
-
-_BY_HAND: Final = KMEConfig((), "", "")
-"""What stands in for a KME where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +140,7 @@ class StockKeeper:
             clock=clock,
             mtu=mtu,
             retry=tick,
+            checked=config.checked,
         )
         self._run_id = new_run()
         self._draws = False

@@ -84,7 +84,11 @@ class Serving:
         refused: dict[UUID, Holding] = {}
         if isinstance(message, StockAnnounce):
             key_ids = tuple(key.key_id for key in message.keys)
-            checks = {key.key_id: key.check for key in message.keys}
+            checks = {
+                key.key_id: key.check
+                for key in message.keys
+                if self._intake.config.checked
+            }
             refused = await self._fetch(await self._unknown(key_ids), checks)
         else:
             # Nothing is fetched for a page: it tells no check values.

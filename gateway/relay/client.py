@@ -52,6 +52,8 @@ class RelayClient:
 
     Attributes:
         routes: Those last taken; none before the first batch.
+        to: The node at the other end.
+        paths: How many disjoint paths each key is combined from.
     """
 
     def __init__(
@@ -63,11 +65,17 @@ class RelayClient:
         clock: Callable[[], float],
     ) -> None:
         self.routes: Routes = ()
+        self.to = route.to
+        self.paths = route.paths
         self._link = link
         self._route = route
         self._view = view
         self._request = request
         self._clock = clock
+
+    def use(self, view: NetworkView) -> None:
+        """Find routes in this network from now on."""
+        self._view = view
 
     @property
     def link(self) -> str:

@@ -19,6 +19,9 @@ CHECK_SIZE: Final = 4
 """Bytes of a key's check value: two KMEs that disagree are found out at once, save
 for one key in 4 billion, and 32 bits behind an AEAD tell nobody anything of 256."""
 
+NO_CHECK: Final = bytes(CHECK_SIZE)
+"""Announced of pads, and compared with nothing."""
+
 MAX_KEYS: Final = 64
 """Keys that one message names, at most: 1,293 bytes with their checks."""
 
