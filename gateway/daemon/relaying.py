@@ -21,6 +21,7 @@ from gateway.relay.client import RelayClient, Routes
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import (
     BatchForwarded,
+    BundleArrived,
     BundleDelivered,
     BundleFailed,
     MessageRefused,
@@ -198,7 +199,7 @@ class Relaying:
             node,
             transport.send,
             self._worker.run,
-            clock=self._clock,
+            clock=asyncio.get_running_loop().time,  # which its thread may call
             publish=self._publish,
         )
         await driver.start()
@@ -302,7 +303,9 @@ class Relaying:
 
     def _publish(self, event: RelayEvent) -> None:
         match event:
-            case BundleDelivered(bundle, peer, count):
+            case BundleDelivered(bundle, peer, count) | BundleArrived(
+                bundle, peer, count
+            ):
                 logger.info(
                     "%d keys shared with %s over trusted nodes",
                     count,

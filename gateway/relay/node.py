@@ -96,6 +96,7 @@ class RelayNode:
         neighbours: Nodes it shares a link with.
         store: Holds the pads, in stocks named by `stock_name`.
         sink: Takes end-to-end keys that were made for this node by others.
+        forward: Whether it carries keys for others.
         draw: Makes random bytes: the operating system's by default.
     """
 
@@ -106,11 +107,13 @@ class RelayNode:
         store: KeyStore,
         sink: KeySink,
         *,
+        forward: bool = True,
         draw: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._name = name
         self._store = store
         self._sink = sink
+        self._is_relay = forward
         self._random = draw
         self._outgoing: dict[str, OutgoingPads] = {}
         self._incoming: dict[str, IncomingPads] = {}
@@ -350,9 +353,9 @@ class RelayNode:
             hop = message.hop + 1
             peer = message.route[hop + 1]
             name = (message.bundle, message.path)
-            if peer not in self._outgoing:
+            if peer not in self._outgoing or not self._is_relay:
                 raise RelayError(
-                    f"no link leads to {peer}", fault=RelayFault.UNKNOWN_NODE
+                    f"no keys are carried on to {peer}", fault=RelayFault.UNKNOWN_NODE
                 )
             if len(self._forwarded) >= MAX_FORWARDED or name in self._forwarded:
                 raise RelayError("too much is under way", fault=RelayFault.BUSY)
