@@ -6,18 +6,21 @@ pads, and failed links and nodes, are not there at all.
 """
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import networkx as nx
 
 from gateway.errors import RelayError, RelayFault
+from gateway.relay.disjoint import disjoint_routes
 from gateway.relay.hop import PADS_OF_MESSAGE
 from gateway.relay.messages import MAX_NODES, MAX_PATHS, check_route
 
 _SCALE: Final = 1_000_000
 """Costs are millionths of a stock, in whole numbers: sums and ties are exact."""
+
+_Weigh = Callable[[str, str, dict[str, int]], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,12 @@ class Network:
         # A chain of rich links may be cheapest and yet longer than a route can be:
         # then the shortest routes are taken.
         for by_stock in (True, False):
-            usable = self._usable(
-                origin, destination, keys, gone, down, by_stock=by_stock
-            )
-            routes = _disjoint(usable, origin, destination, count)
+            weigh = _weigher(keys, gone, down, by_stock=by_stock)
+            if count == 1:
+                routes = self._cheapest(weigh, origin, destination)
+            else:
+                split = self._split(weigh, gone, origin, destination)
+                routes = disjoint_routes(split, origin, destination, count)
             if routes and all(len(route) <= MAX_NODES for route in routes):
                 return tuple(
                     sorted(routes, key=lambda way: (self._cost(way, keys), way))
@@ -135,15 +140,18 @@ class Network:
                 node=node,
             )
 
-    def _usable(
-        self,
-        origin: str,
-        destination: str,
-        keys: int,
-        gone: Collection[str],
-        down: Collection[frozenset[str]],
-        *,
-        by_stock: bool,
+    def _cheapest(
+        self, weigh: _Weigh, origin: str, destination: str
+    ) -> list[tuple[str, ...]] | None:
+        """Find one route: no node needs to be split for that."""
+        try:
+            steps = nx.dijkstra_path(self._graph, origin, destination, weight=weigh)
+        except nx.NetworkXNoPath:
+            return None
+        return [tuple(steps)]
+
+    def _split(
+        self, weigh: _Weigh, gone: Collection[str], origin: str, destination: str
     ) -> "nx.DiGraph[Any]":
         """The links that can carry the batch, each node split in two.
 
@@ -154,19 +162,36 @@ class Network:
         for node in self._graph:
             if node not in gone:
                 split.add_edge((node, 0), (node, 1), cost=0)
-        links: Iterable[tuple[str, str, int]] = self._graph.edges.data("pads")
-        for sender, receiver, pads in links:
-            if pads < keys + PADS_OF_MESSAGE or sender in gone or receiver in gone:
-                continue
-            if down and frozenset((sender, receiver)) in down:
-                continue
-            cost = _link_cost(keys, pads) if by_stock else 1
-            split.add_edge((sender, 1), (receiver, 0), cost=cost)
+        links: Iterable[tuple[str, str, dict[str, int]]] = self._graph.edges.data()
+        for sender, receiver, data in links:
+            cost = weigh(sender, receiver, data)
+            if cost is not None:
+                split.add_edge((sender, 1), (receiver, 0), cost=cost)
         return split
 
     def _cost(self, route: Sequence[str], keys: int) -> int:
         pairs = itertools.pairwise(route)
         return sum(_link_cost(keys, self._graph.edges[pair]["pads"]) for pair in pairs)
+
+
+def _weigher(
+    keys: int,
+    gone: Collection[str],
+    down: Collection[frozenset[str]],
+    *,
+    by_stock: bool,
+) -> _Weigh:
+    """Say what a link costs a batch, or None if it cannot carry it."""
+
+    def weigh(sender: str, receiver: str, data: dict[str, int]) -> int | None:
+        pads = data["pads"]
+        if pads < keys + PADS_OF_MESSAGE or sender in gone or receiver in gone:
+            return None
+        if down and frozenset((sender, receiver)) in down:
+            return None
+        return _link_cost(keys, pads) if by_stock else 1
+
+    return weigh
 
 
 def _link_cost(keys: int, pads: int) -> int:
@@ -195,54 +220,3 @@ def check_disjoint(routes: Sequence[Sequence[str]]) -> None:
             "take those that `qgw network` shows",
             fault=RelayFault.NO_PATH,
         )
-
-
-def _disjoint(
-    split: "nx.DiGraph[Any]", origin: str, destination: str, count: int
-) -> list[tuple[str, ...]] | None:
-    """Find the cheapest disjoint routes: Suurballe's algorithm.
-
-    J. W. Suurballe, "Disjoint paths in a network", Networks 4 (1974): each round finds
-    a shortest path in what is left, where arcs in use may be walked back at what they
-    cost. Potentials keep all costs non-negative, so that Dijkstra's search serves.
-    """
-    source, target = (origin, 1), (destination, 0)
-    taken: set[tuple[Any, Any]] = set()
-    for done in range(count):
-        distance, path = cast(
-            "tuple[dict[Any, int], dict[Any, list[Any]]]",
-            nx.single_source_dijkstra(split, source, weight="cost"),
-        )
-        if target not in distance:
-            return None
-        # What this search cannot reach, no later one can: only arcs among what it
-        # reached are added.
-        if done < count - 1:
-            split.remove_nodes_from([node for node in split if node not in distance])
-            for tail, head, data in split.edges(data=True):
-                data["cost"] += distance[tail] - distance[head]
-        steps = path[target]
-        for tail, head in itertools.pairwise(steps):
-            split.remove_edge(tail, head)
-            if (head, tail) in taken:
-                taken.remove((head, tail))
-            else:
-                taken.add((tail, head))
-            split.add_edge(head, tail, cost=0)
-    return _routes(taken, source, target)
-
-
-def _routes(
-    taken: set[tuple[Any, Any]], source: tuple[str, int], target: tuple[str, int]
-) -> list[tuple[str, ...]]:
-    firsts = [head for tail, head in taken if tail == source]
-    following = {tail: head for tail, head in taken if tail != source}
-    routes = []
-    for first in firsts:
-        route, at = [source[0]], first
-        while at != target:
-            if at[1] == 1:
-                route.append(at[0])
-            at = following[at]
-        routes.append((*route, target[0]))
-    return routes
