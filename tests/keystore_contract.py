@@ -13,6 +13,7 @@ from gateway.errors import KeyStoreError, KeyUnavailableError
 from gateway.keystore.base import (
     RATE_WINDOW,
     REFUSAL_REASONS,
+    KeyStanding,
     KeyStore,
     NewKey,
     Refusal,
@@ -83,6 +84,43 @@ class KeyStoreContract:
             with pytest.raises(KeyUnavailableError):
                 bench.store.consume(link, key.key_id, holder=holder)
         assert bench.store.consume(LINK, key.key_id, holder="a") == key.key
+
+    def test_many_are_consumed_together(self, bench: Bench) -> None:
+        keys = make_keys(0, 6)
+        bench.store.add(LINK, keys)
+        bench.store.reserve(LINK, 4, holder="a")
+        taken = bench.store.consume_many(LINK, ids(keys[3:0:-1]), holder="a")
+        assert taken == [keys[3].key, keys[2].key, keys[1].key]
+        status = bench.store.status(LINK)
+        assert (status.available, status.reserved, status.consumed) == (2, 1, 3)
+        assert bench.store.consume_many(LINK, [], holder="a") == []
+        assert bench.store.consume_many("nowhere", [], holder="a") == []
+        bench.crash()
+        standing = bench.store.standing(LINK, ids(keys[:4]))
+        assert standing == [KeyStanding.HELD, *[KeyStanding.USED] * 3]
+
+    def test_of_many_all_are_consumed_or_none(self, bench: Bench) -> None:
+        keys = make_keys(0, 4)
+        bench.store.add(LINK, keys)
+        bench.store.reserve(LINK, 2, holder="a")
+        bench.store.reserve(LINK, 1, holder="b")
+        bench.store.add("other", [make_key(9)])
+        bench.store.reserve("other", 1, holder="a")
+        for named in (
+            ids(keys[:3]),  # the last is held by another
+            ids([*keys[:2], keys[3]]),  # nobody holds the last
+            ids([*keys[:2], keys[0]]),  # twice
+            ids([*keys[:2], make_key(9)]),  # another link's
+        ):
+            with pytest.raises(KeyUnavailableError):
+                bench.store.consume_many(LINK, named, holder="a")
+        assert bench.store.status(LINK).consumed == 0
+        assert bench.store.status(LINK).reserved == 3
+        taken = bench.store.consume_many(LINK, ids(keys[:2]), holder="a")
+        assert taken == [key.key for key in keys[:2]]
+        with pytest.raises(KeyUnavailableError):
+            bench.store.consume_many(LINK, ids(keys[1:3]), holder="b")
+        assert bench.store.consume(LINK, keys[2].key_id, holder="b") == keys[2].key
 
     def test_release_gives_back_and_keeps_age_order(self, bench: Bench) -> None:
         keys = make_keys(0, 6)

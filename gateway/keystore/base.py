@@ -230,6 +230,19 @@ class KeyStore(Protocol):
                 consumed before.
         """
 
+    def consume_many(
+        self, link: str, key_ids: Sequence[UUID], *, holder: str
+    ) -> list[Secret]:
+        """Consume keys that `holder` reserved, all or none; return their bytes.
+
+        As `consume` for each, but durable in one step: a crash leaves either all of
+        them used or none.
+
+        Raises:
+            KeyUnavailableError: One of them is not reserved by `holder`, was consumed
+                before, is named twice, or is damaged; the others stay reserved.
+        """
+
     def release(self, holder: str) -> None:
         """Give back every key that `holder` still has reserved."""
 

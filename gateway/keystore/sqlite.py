@@ -14,12 +14,14 @@ system or an SSD keeps of a freed block is out of reach: it is ciphertext, and t
 master key is not on that disk if the operator follows docs/keystore.md.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from gateway.errors import KeyUnavailableError
 from gateway.keystore.base import Choice, StockStatus
 from gateway.keystore.sqlite_agreement import Agreement
+from gateway.keystore.sqlite_records import Link
+from gateway.keystore.sqlite_rows import KeyRow
 from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED
 from gateway.keystore.sqlite_stock import BATCH
 from gateway.secret import Secret
@@ -86,25 +88,49 @@ class SQLiteKeyStore(Agreement):
 
     def consume(self, link: str, key_id: UUID, *, holder: str) -> Secret:
         """Use a key up; see `KeyStore.consume`."""
+        (key,) = self.consume_many(link, [key_id], holder=holder)
+        return key
+
+    def consume_many(
+        self, link: str, key_ids: Sequence[UUID], *, holder: str
+    ) -> list[Secret]:
+        """Use keys up in one transaction; see `KeyStore.consume_many`."""
         with self._turn() as now:
             known = self._links.get(link)
-            held = self._stock.held(known, key_id, holder) if known else None
-            if known is None or held is None:
-                raise KeyUnavailableError(
-                    f"key {key_id} of link {link} is not reserved for {holder}",
-                    "it was used, released, or never there; the next handshake"
-                    " takes another",
-                )
-            row = self._rows.read(held.seq)
-            key = self._stock.open_or_retire(known, row)
+            seen: set[UUID] = set()
+            rows = []
+            for key_id in key_ids:
+                held = self._stock.held(known, key_id, holder) if known else None
+                if held is None or key_id in seen:
+                    raise KeyUnavailableError(
+                        f"key {key_id} of link {link} is not reserved for {holder}",
+                        "it was used, released, or never there; the next handshake"
+                        " takes another",
+                    )
+                seen.add(key_id)
+                rows.append(self._rows.read(held.seq))
+            if known is None:
+                return []
+            return self._use_up_all(known, rows, now)
+
+    def _use_up_all(self, link: Link, rows: Sequence[KeyRow], now: int) -> list[Secret]:
+        keys: list[Secret] = []
+        for row in rows:
+            key = self._stock.open_or_retire(link, row)
             if key is None:
+                _wipe(keys)
                 raise KeyUnavailableError(
-                    f"key {key_id} of link {link} is damaged in the store",
+                    f"key {row.key_id} of link {link.name} is damaged in the store",
                     "it is retired; check the disk",
                 )
-            self._stock.erase([row], CONSUMED)
-            known.meter.count(now, consumed=1)
-            return key
+            keys.append(key)
+        try:
+            self._stock.erase(rows, CONSUMED)
+        except BaseException:
+            _wipe(keys)
+            raise
+        link.meter.count(now, consumed=len(rows))
+        return keys
 
     def release(self, holder: str) -> None:
         """Give back what `holder` reserved."""
@@ -155,3 +181,8 @@ class SQLiteKeyStore(Agreement):
                 seconds_to_empty=count.unused / falling if falling > 0 else None,
                 unconfirmed=count.unconfirmed - self._stock.reserved_unconfirmed(known),
             )
+
+
+def _wipe(keys: Iterable[Secret]) -> None:
+    for key in keys:
+        key.wipe()

@@ -207,11 +207,9 @@ class Rows:
 
     def mark(self, rows: Sequence[KeyRow], *, confirmed: bool) -> None:
         """Note of unused keys of one link, unlike so far, whether the peer has them."""
-        for row in rows:
-            self._change(
-                "UPDATE key SET confirmed = ? WHERE seq = ? AND state = 0",
-                (confirmed, row.seq),
-            )
+        self._change(
+            "UPDATE key SET confirmed = ? WHERE seq = ? AND state = 0", confirmed, rows
+        )
         self._connection.execute(
             "UPDATE link SET unconfirmed = unconfirmed + ? WHERE id = ?",
             (-len(rows) if confirmed else len(rows), rows[0].link_id),
@@ -219,11 +217,11 @@ class Rows:
 
     def erase(self, rows: Sequence[KeyRow], state: int) -> None:
         """Erase the bytes of unused keys of one link, which thereby become `state`."""
-        for row in rows:
-            self._change(
-                "UPDATE key SET state = ?, sealed = NULL WHERE seq = ? AND state = 0",
-                (state, row.seq),
-            )
+        self._change(
+            "UPDATE key SET state = ?, sealed = NULL WHERE seq = ? AND state = 0",
+            state,
+            rows,
+        )
         count = len(rows)
         consumed = count if state == CONSUMED else 0
         unconfirmed = sum(not row.confirmed for row in rows)
@@ -233,6 +231,9 @@ class Rows:
             (count, unconfirmed, consumed, count - consumed, rows[0].link_id),
         )
 
-    def _change(self, statement: str, values: tuple[int, int]) -> None:
-        if self._connection.execute(statement, values).rowcount != 1:
+    def _change(self, statement: str, value: int, rows: Sequence[KeyRow]) -> None:
+        changed = self._connection.executemany(
+            statement, [(value, row.seq) for row in rows]
+        )
+        if changed.rowcount != len(rows):
             raise KeyStoreError("a key's state changed behind the store's back")

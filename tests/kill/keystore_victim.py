@@ -15,8 +15,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from uuid import UUID
 
 from gateway.errors import KeyStoreError
 from gateway.keystore.sqlite import SQLiteKeyStore
@@ -69,10 +70,23 @@ def work(path: Path, output: int, seed: str, opened: int) -> None:
             store.reserve(LINK, 3, holder="abandoned")
             store.release("abandoned")
         else:
-            for key_id in store.reserve(LINK, 1, holder="a"):
-                key = store.consume(LINK, key_id, holder="a")
-                digest = hashlib.sha256(key.expose()).hexdigest()
-                os.write(output, f"{key_id} {digest}\n".encode())
+            use(store, output, many=choice < 0.6)
+
+
+def use(store: SQLiteKeyStore, output: int, *, many: bool) -> None:
+    """Consume one key, or several at once."""
+    key_ids = store.reserve(LINK, 4 if many else 1, holder="a")
+    if many:
+        tell(output, key_ids, store.consume_many(LINK, key_ids, holder="a"))
+    else:
+        tell(output, key_ids, [store.consume(LINK, key_ids[0], holder="a")])
+
+
+def tell(output: int, key_ids: Sequence[UUID], keys: Sequence[Secret]) -> None:
+    """Write what was handed out."""
+    for key_id, key in zip(key_ids, keys, strict=True):
+        digest = hashlib.sha256(key.expose()).hexdigest()
+        os.write(output, f"{key_id} {digest}\n".encode())
 
 
 def kill_once(path: Path, output: int, seed: str, life: float, *, blind: bool) -> int:

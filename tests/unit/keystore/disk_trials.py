@@ -25,6 +25,7 @@ MASTER_KEY = Secret(bytes(range(32)))
 def expect_refusal(action: str, store: SQLiteKeyStore, key_id: UUID) -> KeyStoreError:
     actions: dict[str, Callable[[], object]] = {
         "consume": lambda: store.consume(LINK, key_id, holder="a"),
+        "consume_many": lambda: store.consume_many(LINK, [key_id], holder="a"),
         "retire": lambda: store.retire(LINK, [key_id]),
     }
     with pytest.raises(KeyStoreError) as caught:
@@ -39,7 +40,7 @@ def check_refuses_then_recovers(
     """While nothing can be written: no key leaves, none is lost; then all is well."""
     keys = {number: make_key(number) for number in range(10)}
     for number in (0, 1, 2):
-        for action in ("consume", "retire"):
+        for action in ("consume", "consume_many", "retire"):
             error = expect_refusal(action, store, keys[number].key_id)
             assert code in error.message, error.message
             assert error.retryable

@@ -151,6 +151,23 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(KeyUnavailableError):
                 self.store.consume(link, expected.key_id, holder=holder)
 
+    @rule(link=LINKS, numbers=st.lists(NUMBERS, min_size=1, max_size=4), holder=HOLDERS)
+    def consume_many(self, link: str, numbers: list[int], holder: str) -> None:
+        named = [(link, number) for number in numbers]
+        held = [self.keys[one] for one in named if one in self.keys]
+        mine = [key for key in held if key.state == "reserved" and key.holder == holder]
+        if len(mine) == len(numbers) == len(set(numbers)):
+            taken = self.store.consume_many(link, key_ids(link, numbers), holder=holder)
+            expected = [make_key(LINK_BASE[link] + number).key for number in numbers]
+            assert taken == expected
+            assert not self.handed_out & set(named)
+            self.handed_out |= set(named)
+            for key in mine:
+                key.state, key.holder = "consumed", ""
+        else:
+            with pytest.raises(KeyUnavailableError):
+                self.store.consume_many(link, key_ids(link, numbers), holder=holder)
+
     def forget_reservations(self, holder: str | None = None) -> int:
         released = 0
         for key in self.keys.values():

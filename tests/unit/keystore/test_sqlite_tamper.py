@@ -107,6 +107,22 @@ def test_an_edited_row_is_retired_not_used(bench: SQLiteBench, change: str) -> N
     assert (choice.key_id, choice.used) == (None, frozenset({key_id}))
 
 
+def test_one_edited_row_of_many_uses_up_none_but_itself(bench: SQLiteBench) -> None:
+    keys = make_keys(0, 3)
+    bench.store.add(LINK, keys)
+    edit(bench, "UPDATE key SET sealed = zeroblob(60) WHERE seq = 2")
+    key_ids = bench.store.reserve(LINK, 3, holder="a")
+    with pytest.raises(KeyUnavailableError, match="damaged"):
+        bench.store.consume_many(LINK, key_ids, holder="a")
+    status = bench.store.status(LINK)
+    assert (status.reserved, status.consumed) == (2, 1)
+    left = [keys[0].key_id, keys[2].key_id]
+    assert bench.store.consume_many(LINK, left, holder="a") == [
+        keys[0].key,
+        keys[2].key,
+    ]
+
+
 def test_an_edited_row_is_passed_over_when_offered(bench: SQLiteBench) -> None:
     keys = make_keys(0, 2)
     bench.store.add(LINK, keys)
