@@ -79,6 +79,7 @@ class IncomingPads:
         self._store = store
         self._stock = stock
         self._by_tag: dict[bytes, list[UUID]] = {}
+        self._newest: UUID | None = None
 
     def borrow(self, key_id: UUID, *, holder: str) -> Secret:
         """Return a key's bytes, unconsumed, to verify a message with and nothing else.
@@ -133,6 +134,16 @@ class IncomingPads:
         return [pad for _, pad in pads]
 
     def _refresh(self) -> None:
+        """Read the stock again, unless nothing has come since.
+
+        The sender uses its oldest pads first, so this happens once for all the pads
+        that were there the last time; and whoever invents tags has it happen no
+        sooner.
+        """
+        newest = self._store.newest(self._stock)
+        if newest == self._newest:
+            return
+        self._newest = newest
         self._by_tag = {}
         for key_id in self._held():
             self._by_tag.setdefault(pad_tag(key_id), []).append(key_id)
@@ -150,17 +161,13 @@ class IncomingPads:
 def consume_all(
     store: KeyStore, stock: str, key_ids: Sequence[UUID], holder: str
 ) -> list[Pad]:
-    """Consume reserved keys one by one; on a failure erase and release the rest."""
-    pads: list[Pad] = []
+    """Consume reserved keys in one durable step; on a failure release them."""
     try:
-        for key_id in key_ids:
-            pads.append((key_id, store.consume(stock, key_id, holder=holder)))  # noqa: PERF401 -- what came so far is erased on a failure
+        keys = store.consume_many(stock, key_ids, holder=holder)
     except KeyStoreError:
-        for _, pad in pads:
-            pad.wipe()
         store.release(holder)
         raise
-    return pads
+    return list(zip(key_ids, keys, strict=True))
 
 
 def _out_of_step(stock: str) -> RelayError:
