@@ -161,8 +161,7 @@ class _Reader:
         self, relay: RelayConfig | None, sources: Sequence[Source]
     ) -> None:
         if relay is not None:
-            section = Section(sources[0], ("relay",), self._problems)
-            check_relay(relay, self._links, self._tunnels, section)
+            check_relay(relay, self._links, self._tunnels, sources[0], self._problems)
         elif "relay" in sources[0].data:
             return  # what is wrong with it has been said
         for name, link in self._links.items():

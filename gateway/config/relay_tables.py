@@ -118,14 +118,19 @@ def read_relay(source: Source, problems: Problems) -> RelayConfig | None:
 
 
 def check_relay(
-    relay: RelayConfig, links: Links, tunnels: Tunnels, section: Section
+    relay: RelayConfig,
+    links: Links,
+    tunnels: Tunnels,
+    source: Source,
+    problems: Problems,
 ) -> None:
     """Check ``[relay]`` against itself, the links and the tunnels."""
+    section = Section(source, ("relay",), problems)
     own = {a if b == relay.node else b for a, b in relay.links if relay.node in (a, b)}
     for name in sorted(own - relay.neighbours.keys()):
         section.refuse("links", f"[relay.neighbours.{name}]", "no such table")
     for name, neighbour in relay.neighbours.items():
-        place = f"neighbours.{name}"
+        place = Section(source, ("relay", "neighbours", name), problems)
         if name not in own:
             pair = f'["{relay.node}", "{name}"]'
             section.refuse("links", f"{pair}, since {name} is a neighbour", "none")
@@ -133,11 +138,11 @@ def check_relay(
         if link is None or link.source is LinkSource.RELAY:
             known = [one for one in links if links[one].source is not LinkSource.RELAY]
             expected = f"a link that is not relayed ({', '.join(sorted(known))})"
-            section.refuse(place, expected, f"link = {neighbour.link!r}")
+            place.refuse("link", expected, repr(neighbour.link))
         tunnel = tunnels.get(neighbour.tunnel)
         if tunnel is None:
             expected = f"a configured tunnel ({', '.join(sorted(tunnels))})"
-            section.refuse(place, expected, f"tunnel = {neighbour.tunnel!r}")
+            place.refuse("tunnel", expected, repr(neighbour.tunnel))
 
 
 def check_route(

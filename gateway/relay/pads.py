@@ -7,8 +7,8 @@ What keeps a pad from ever being used twice:
   cuts short is lost, never repeated (docs/adr/0170).
 * Each direction has its own stock, named ``from>to``. Were there one, both ends could
   draw the same key at the same time and send under it: a pad used twice.
-* No configured link can have such a name, so its keys are never announced and no
-  check value of theirs is ever sent (docs/adr/0171).
+* No configured link can have such a name, and no check value of a pad is ever sent
+  (docs/adr/0171).
 """
 
 import hashlib

@@ -15,6 +15,7 @@ def a_qkd_link(name: str = "fibre", **changes: object) -> QKDLink:
         "source": "etsi014",
         "simulated": False,
         "kmes": [KME, "https://kme-2.example.org"],
+        "route": "",
         "sae_id": "site-a",
         "peer_sae_id": "site-b",
         "draws": True,

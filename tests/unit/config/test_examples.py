@@ -57,6 +57,38 @@ def test_two_sites_mirror_each_other(tmp_path: Path) -> None:
     assert a.links["lab"].rate == b.links["lab"].rate
 
 
+@pytest.mark.parametrize(
+    ("folder", "sites", "paths"),
+    [("int-uqkd", ("redu", "luxembourg", "singapore"), 1), ("ring", tuple("abcd"), 2)],
+)
+def test_networks_fit_together(
+    folder: str, sites: tuple[str, ...], paths: int, tmp_path: Path
+) -> None:
+    loaded = [load_example(f"{folder}/{site}.toml", tmp_path / site) for site in sites]
+    relays = {config.relay.node: config.relay for config in loaded if config.relay}
+    assert len(relays) == len(sites)
+    assert len({relay.links for relay in relays.values()}) == 1
+    for node, relay in relays.items():
+        for name, neighbour in relay.neighbours.items():
+            other = relays[name]
+            assert neighbour.endpoint in other.listen
+            back = other.neighbours[node]
+            assert (back.link, back.tunnel) == (neighbour.link, neighbour.tunnel)
+    routes = [
+        (config.relay.node, link.route)
+        for config in loaded
+        for link in config.links.values()
+        if link.route and config.relay
+    ]
+    assert len(routes) == 2
+    assert {route.to for _, route in routes} == {node for node, _ in routes}
+    assert {route.paths for _, route in routes} == {paths}
+    between = {
+        name for relay in relays.values() if relay.forward for name in [relay.node]
+    }
+    assert between == set(relays) - {node for node, _ in routes}
+
+
 def test_commented_defaults_of_the_branch_are_the_defaults(tmp_path: Path) -> None:
     """Loading with every default written out gives the same as leaving them out."""
     text = (CONFIGS / "branch.toml").read_text()
