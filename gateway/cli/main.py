@@ -19,6 +19,7 @@ from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
 from gateway.cli.identity import identity
 from gateway.cli.keystore import keystore
 from gateway.cli.network import network
+from gateway.cli.plan import plan
 from gateway.cli.qkd import qkd
 from gateway.cli.reload import reload
 from gateway.cli.session import Session
@@ -52,7 +53,7 @@ def root(context: click.Context, socket: Path | None, config_path: Path | None) 
 
 
 _COMMANDS = (
-    *(tunnel, status, qkd, network, keystore),
+    *(tunnel, status, qkd, network, plan, keystore),
     *(identity, config, reload, completion),
 )
 for _command in _COMMANDS:

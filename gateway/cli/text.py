@@ -17,6 +17,8 @@ _STATE_COLOURS = {
     "empty": "red",
     "warning": "yellow",
     "failed": "red",
+    "holds": "green",
+    "short": "red",
 }
 
 

@@ -1,0 +1,1 @@
+"""The planner: held against a replay that goes key by key."""
