@@ -20,6 +20,7 @@ from aiohttp import web
 
 from gateway.errors import KMEError
 from gateway.kme.misbehaviour.answering import DEFAULT_DELAY
+from gateway.kme.peer_messages import BadMessageError, decode_order
 from gateway.kme.replies import Reply
 from gateway.kme.server import KMEServer
 
@@ -98,11 +99,12 @@ class ControlSocket:
         return await self._status(request)
 
     async def _link(self, request: web.Request) -> web.StreamResponse:
-        action = (await _read(request)).get("action")
-        if not isinstance(action, str):
-            return _bad("action is a string")
         try:
-            await self._server.switch_link(action)
+            order = decode_order(await _read(request))
+        except BadMessageError as error:
+            return _bad(str(error))
+        try:
+            await self._server.switch_link(*order)
         except KMEError as error:
             return _bad(error.message, error.hint)
         return await self._status(request)

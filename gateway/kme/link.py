@@ -7,7 +7,7 @@ clock, so that time can run fast in tests.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 MAX_QBER = 0.5
 """A quantum bit error rate beyond which nobody measures anything: a coin's."""
@@ -55,6 +55,22 @@ class LinkStatus:
     secret_rate: float
     alarm: str
     description: str
+
+
+@runtime_checkable
+class LinkUnderSky(Protocol):
+    """A `LinkModel` that clouds can cover."""
+
+    def overcast(self, station: str, days: float) -> None:
+        """Cloud the sky over a station from now on.
+
+        Args:
+            station: Its name.
+            days: Simulated days; 0 ends what was said before.
+
+        Raises:
+            QuantumLinkError: The link has no such station, or the time is none.
+        """
 
 
 class LinkModel(Protocol):

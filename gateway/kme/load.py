@@ -23,6 +23,7 @@ from gateway.config.values import (
     whole,
 )
 from gateway.errors import ConfigError
+from gateway.kme.load_space import read_space, refuse_stations
 from gateway.kme.models import MODELS, parameters_of, presets_of
 from gateway.kme.requests import MAX_SAE_ID
 from gateway.kme.settings import (
@@ -40,6 +41,7 @@ from gateway.kme.settings import (
     PeerSettings,
     SAESettings,
 )
+from gateway.kme.space_settings import SpaceSettings
 
 DEFAULT_PATH: Final = Path("/etc/qgw-kme/kme.toml")
 DEFAULT_POOL: Final = Path("/var/lib/qgw-kme/pool.db")
@@ -54,7 +56,10 @@ MAX_REQUESTS_PER_SECOND: Final = 100_000.0
 MAX_PARAMETER: Final = 1e12
 """Of a model of a link; each model has bounds of its own, which it says."""
 
-_TABLES: Final = ("kme", "peer", "link", "saes", "log")
+_TABLES: Final = ("kme", "peer", "link", "stations", "saes", "log")
+
+_UNIT: Final = {"satellite": "the unit in docs/satellite.md"}
+_FIBRE_UNIT: Final = "the unit in docs/simulated-link.md"
 
 
 def load_settings(path: Path = DEFAULT_PATH) -> KMESettings:
@@ -86,7 +91,7 @@ def _read(source: Source, problems: Problems) -> KMESettings | None:
     private_key = kme.required("private_key", secret, '"kme.key"')
     ca = kme.required("ca", beside, '"ca.pem"')
     peer = _read_peer(Section(source, ("peer",), problems))
-    link = _read_link(Section(source, ("link",), problems))
+    link = _read_link(source, problems)
     saes = _read_saes(source, problems)
     host, port = kme.optional("listen", _parse_listen, DEFAULT_LISTEN)
     key_size = kme.optional(
@@ -148,7 +153,8 @@ def _read_peer(section: Section) -> PeerSettings | None:
     return PeerSettings(kme_id, url) if kme_id and url else None
 
 
-def _read_link(section: Section) -> LinkSettings | None:
+def _read_link(source: Source, problems: Problems) -> LinkSettings | None:
+    section = Section(source, ("link",), problems)
     end = section.required("end", one_of(End), '"alice" at one KME, "bob" at the other')
     seed_file = section.required(
         "seed_file", secret_path_beside(section.source.file), '"link.seed"'
@@ -162,14 +168,19 @@ def _read_link(section: Section) -> LinkSettings | None:
         parameters["preset"] = preset
     for name in sorted(parameters_of(model)):
         value = section.optional(
-            name, number(0, MAX_PARAMETER, "the unit in docs/simulated-link.md"), None
+            name, number(0, MAX_PARAMETER, _UNIT.get(model, _FIBRE_UNIT)), None
         )
         if value is not None:
             parameters[name] = value
+    space = SpaceSettings()
+    if model == "satellite":
+        space = read_space(section, preset, source, problems)
+    else:
+        refuse_stations(source, problems)
     section.close()
     if end is None or seed_file is None:
         return None
-    return LinkSettings(end, seed_file, model, parameters)
+    return LinkSettings(end, seed_file, model, parameters, space)
 
 
 def _read_saes(source: Source, problems: Problems) -> dict[str, SAESettings]:

@@ -18,6 +18,7 @@ from gateway.kme.laboratory import DEFAULT_PORT, Site, make_laboratory
 from gateway.kme.load import DEFAULT_PATH, load_settings
 from gateway.kme.misbehaviour.answering import DEFAULT_DELAY
 from gateway.kme.misbehaviour.modes import MODES
+from gateway.kme.models import make_model
 from gateway.kme.render import clean, show_status
 from gateway.kme.server import KMEServer
 from gateway.kme.settings import End, KMESettings
@@ -65,6 +66,9 @@ def run(path: Path) -> None:
 def check(path: Path) -> None:
     """Check the configuration; report all problems at once."""
     settings = load_settings(path)
+    if settings.link.end is End.ALICE:
+        # What only shows when the model is made: an orbit's elements, their age.
+        make_model(settings.link)
     click.echo(f"{path}: {len(settings.saes)} SAEs: no problems")
 
 
@@ -121,13 +125,31 @@ def status(path: Path, *, as_json: bool) -> None:
 
 @root.command()
 @_config_option
-@click.argument("action", type=click.Choice(["down", "up", "eavesdrop"]))
-@click.argument("switch", type=click.Choice(["on", "off"]), required=False)
-def link(path: Path, action: str, switch: str | None) -> None:
-    """Cut or mend the simulated fibre, or listen to it (eavesdrop on, off)."""
-    if (action == "eavesdrop") != (switch is not None):
-        raise click.UsageError("say: link down, link up, link eavesdrop on|off")
-    order = {"action": f"{action}-{switch}" if switch else action}
+@click.argument("action", type=click.Choice(["down", "up", "eavesdrop", "overcast"]))
+@click.argument("argument", metavar="[on|off|STATION]", required=False)
+@click.option("--days", type=float, help="Simulated days overcast; 0 clears up.")
+def link(path: Path, action: str, argument: str | None, days: float | None) -> None:
+    r"""Cut or mend the simulated link, listen to it, or cloud a station.
+
+    \b
+    qgw-kme link down
+    qgw-kme link up
+    qgw-kme link eavesdrop on|off
+    qgw-kme link overcast STATION --days N
+    """
+    order: dict[str, object]
+    match action, argument, days:
+        case "down" | "up", None, None:
+            order = {"action": action}
+        case "eavesdrop", "on" | "off", None:
+            order = {"action": f"{action}-{argument}"}
+        case "overcast", str(), float():
+            order = {"action": action, "station": argument, "days": days}
+        case _:
+            raise click.UsageError(
+                "say: link down, link up, link eavesdrop on|off, or link overcast "
+                "STATION --days N"
+            )
     click.echo(
         show_status(run_call(load_settings(path).control_socket, "POST", "link", order))
     )

@@ -34,7 +34,7 @@ def make_model(link: LinkSettings) -> LinkModel:
             f"no model of a link is called {link.model!r}",
             "one of " + ", ".join(MODELS),
         )
-    return make(link.parameters)
+    return make(link)
 
 
 def parameters_of(model: str) -> frozenset[str]:
@@ -47,16 +47,16 @@ def presets_of(model: str) -> tuple[str, ...]:
     return _PRESETS.get(model, ())
 
 
-def _fibre(parameters: Mapping[str, float | str]) -> LinkModel:
+def _fibre(link: LinkSettings) -> LinkModel:
     # Chance need not repeat here, and no key is made from it.
     draws = SeededDraws(os.urandom(_DRAWS_SEED))
     try:
-        return fibre_link(parameters, draws)
+        return fibre_link(link.parameters, draws)
     except QuantumLinkError as error:
         raise KMEError(error.message, error.hint) from None
 
 
-def _satellite(parameters: Mapping[str, float | str]) -> LinkModel:
+def _satellite(link: LinkSettings) -> LinkModel:
     try:
         # Only who models a satellite needs sgp4 and numpy (extra `kme`).
         from gateway.kme.space_configured import satellite_link  # noqa: PLC0415
@@ -66,16 +66,17 @@ def _satellite(parameters: Mapping[str, float | str]) -> LinkModel:
             "pip install 'qkd-gateway[kme]'",
         ) from None
     try:
-        return satellite_link(parameters, datetime.now(UTC).timestamp())
+        now = datetime.now(UTC).timestamp()
+        return satellite_link(link.parameters, now, link.space)
     except QuantumLinkError as error:
         raise KMEError(error.message, error.hint) from None
 
 
-def _constant(parameters: Mapping[str, float | str]) -> LinkModel:
-    return ConstantLink(float(parameters.get("rate", DEFAULT_RATE)))
+def _constant(link: LinkSettings) -> LinkModel:
+    return ConstantLink(float(link.parameters.get("rate", DEFAULT_RATE)))
 
 
-MODELS: Final[Mapping[str, Callable[[Mapping[str, float | str]], LinkModel]]] = {
+MODELS: Final[Mapping[str, Callable[[LinkSettings], LinkModel]]] = {
     "constant": _constant,
     "fibre": _fibre,
     "satellite": _satellite,

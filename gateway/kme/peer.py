@@ -94,13 +94,16 @@ class PeerClient:
         except BadMessageError as error:
             raise PeerError(f"the peer KME talks nonsense: {error}") from None
 
-    async def switch_link(self, action: str) -> None:
+    async def switch_link(
+        self, action: str, station: str = "", days: float = 0.0
+    ) -> None:
         """Have it switch the link whose model it runs.
 
         Raises:
             PeerError: It could not be told.
         """
-        status, answer = await self._post(LINK_PATH, {"action": action})
+        order = {"action": action, "station": station, "days": days}
+        status, answer = await self._post(LINK_PATH, order)
         _expect(status, HTTPStatus.NO_CONTENT, answer)
 
     async def _post(

@@ -19,6 +19,7 @@ from gateway.kme.peer_messages import (
     BadMessageError,
     decode_drawing,
     decode_marks,
+    decode_order,
 )
 from gateway.kme.refusals import RefusedError
 from gateway.kme.replies import Reply
@@ -46,7 +47,7 @@ class PeerInterface:
         self,
         core: KMECore,
         saes: Mapping[str, SAESettings],
-        switch_link: Callable[[str], Awaitable[None]],
+        switch_link: Callable[[str, str, float], Awaitable[None]],
         clock: Callable[[], float],
     ) -> None:
         self.saes = saes
@@ -114,12 +115,10 @@ class PeerInterface:
         return Reply(HTTPStatus.OK, self._core.message().encode())
 
     async def _link(self, message: Mapping[str, object]) -> Reply:
-        action = message.get("action")
-        if not isinstance(action, str):
-            raise BadMessageError("no action")
+        order = decode_order(message)
         problem = ""
         try:
-            await self._switch_link(action)
+            await self._switch_link(*order)
         except KMEError as error:
             problem = error.message
         if problem:

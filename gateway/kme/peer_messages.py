@@ -5,6 +5,7 @@ certificate of the peer KME alone. This is the stand-in for what real QKD nodes 
 over their classical channel; no standard describes it.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -113,6 +114,23 @@ def decode_drawn(message: Mapping[str, object], first: int) -> int:
         BadMessageError: It says nothing of the kind.
     """
     return _whole(message, "drawn", first + 1, MAX_MARK)
+
+
+def decode_order(message: Mapping[str, object]) -> tuple[str, str, float]:
+    """Read a switch of the link: what, over which station, for how many days.
+
+    Raises:
+        BadMessageError: It is none.
+    """
+    days = _number(message.get("days", 0.0), "days")
+    if not math.isfinite(days):
+        raise BadMessageError("days is no number")
+    station = message.get("station", "")
+    return (
+        _text(message, "action"),
+        _text({"station": station}, "station", empty=True),
+        days,
+    )
 
 
 def _decode_link(link: Mapping[str, object]) -> LinkStatus:

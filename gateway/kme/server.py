@@ -5,19 +5,19 @@ import logging
 import socket
 import ssl
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import asdict, fields, replace
 from typing import Final
 
 from aiohttp import web
 
-from gateway.errors import KeyStoreError, KMEError
+from gateway.errors import KeyStoreError, KMEError, QuantumLinkError
 from gateway.kme.core import KMECore, half_of
 from gateway.kme.expiry import warn_of_expiry
 from gateway.kme.feed import LinkFeed
 from gateway.kme.guard import Guard
 from gateway.kme.keys import KeySequence
-from gateway.kme.link import LinkModel
+from gateway.kme.link import LinkModel, LinkUnderSky
 from gateway.kme.listener import Listener, listen
 from gateway.kme.misbehaviour.switch import Misbehaviour
 from gateway.kme.models import make_model
@@ -37,7 +37,7 @@ STALE_AFTER: Final = 5.0
 EXPIRY_INTERVAL: Final = 86_400.0
 """Seconds between two looks at when certificates end."""
 
-LINK_ACTIONS: Final = ("down", "up", "eavesdrop-on", "eavesdrop-off")
+LINK_ACTIONS: Final = ("down", "up", "eavesdrop-on", "eavesdrop-off", "overcast")
 
 _log = logging.getLogger(__name__)
 
@@ -191,32 +191,32 @@ class KMEServer:
         warn_of_expiry(settings)
         return differing
 
-    async def switch_link(self, action: str) -> None:
+    async def switch_link(
+        self, action: str, station: str = "", days: float = 0.0
+    ) -> None:
         """Switch the quantum link, here or at the end that runs its model.
 
         Args:
             action: One of `LINK_ACTIONS`.
+            station: For ``overcast``: over which station.
+            days: For ``overcast``: how long, simulated days.
 
         Raises:
-            KMEError: There is no such action, or the other end was not reached.
+            KMEError: There is no such action, the link is not of that kind, or the
+                other end was not reached.
         """
         if action not in LINK_ACTIONS:
             raise KMEError("no such switch of the link", "one of " + str(LINK_ACTIONS))
-        _log.warning("SIMULATION: quantum link switched: %s", action)
+        what = f"{action} {station!r}, {days:g} days" if station else action
         if self._model is not None and self._feed is not None:
-            switches: dict[str, Callable[[], None]] = {
-                "down": self._model.down,
-                "up": self._model.up,
-            }
-            if action in switches:
-                switches[action]()
-            else:
-                self._model.eavesdrop(action == "eavesdrop-on")
+            _switch(self._model, action, station, days)
+            _log.warning("SIMULATION: quantum link switched: %s", what)
             self.core.link_status = self._model.status()
             return
+        _log.warning("SIMULATION: the other end is to switch the link: %s", what)
         problem = ""
         try:
-            await self.core.peer.switch_link(action)
+            await self.core.peer.switch_link(action, station, days)
         except PeerError as error:
             problem = str(error)
         if problem:
@@ -283,6 +283,31 @@ class KMEServer:
         while True:
             warn_of_expiry(self.settings)
             await asyncio.sleep(EXPIRY_INTERVAL)
+
+
+def _switch(model: LinkModel, action: str, station: str, days: float) -> None:
+    """Do one of `LINK_ACTIONS`.
+
+    Raises:
+        KMEError: This link cannot.
+    """
+    match action:
+        case "down":
+            model.down()
+        case "up":
+            model.up()
+        case "overcast" if isinstance(model, LinkUnderSky):
+            try:
+                model.overcast(station, days)
+            except QuantumLinkError as error:
+                raise KMEError(error.message, error.hint) from None
+        case "overcast":
+            raise KMEError(
+                "this link has no sky over it",
+                'only model = "satellite" can be overcast',
+            )
+        case _:
+            model.eavesdrop(action == "eavesdrop-on")
 
 
 def _contexts(settings: KMESettings) -> tuple[ssl.SSLContext, ssl.SSLContext]:

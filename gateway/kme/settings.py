@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from gateway.kme.space_settings import SpaceSettings
+
 DEFAULT_KEY_SIZE: Final = 256
 """Bits; what an AES-256 key takes, and every vendor's default."""
 
@@ -63,12 +65,14 @@ class LinkSettings:
         seed_file: File with the secret that both ends share.
         model: What makes the key rate: ``constant``, ``fibre`` or ``satellite``.
         parameters: Of the model, by name.
+        space: Of a satellite: what is no figure.
     """
 
     end: End
     seed_file: Path
     model: str = "constant"
     parameters: Mapping[str, float | str] = field(default_factory=dict)
+    space: SpaceSettings = field(default_factory=SpaceSettings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,12 @@ PAIRS: Final[Mapping[str, tuple[str, str]]] = {
 """Names of `gateway.space.stations.STATIONS` by that of a preset; the first one is the
 default."""
 
+SHIPPED_STATIONS: Final = ("luxembourg", "redu", "singapore")
+"""Those names; an operator may add others, and put others in their place."""
+
+MAX_OVERCAST_DAYS: Final = 3_650.0
+"""Simulated days of cloud, or until they come: as long as the shipped orbit flies."""
+
 FIGURES: Final = frozenset(
     {
         "altitude_km",

@@ -5,18 +5,20 @@ Time inside is UTC seconds since 1970, which run `time_scale` times as fast.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import OrbitError, QuantumLinkError
 from gateway.kme.link import Block, LinkState, LinkStatus
+from gateway.kme.space_figures import MAX_OVERCAST_DAYS
 from gateway.space.key import KeyModel
 from gateway.space.orbit import Orbit
 from gateway.space.passes import NIGHT, Pass, passes_over
 from gateway.space.stations import Station
 from gateway.space.times import DAY, format_time
 from gateway.space.trusted import TrustedSatellite
-from gateway.space.weather import Weather
+from gateway.space.weather import Overcast, Weather
 
 MAX_TIME_SCALE: Final = 100_000.0
 """Simulated seconds a second: a day in 0.9 s."""
@@ -50,6 +52,8 @@ class SpaceStatus(LinkStatus):
         waiting: Bits at each station that wait for the other's pass.
         passes_used: Passes that gave key so far.
         passes_clouded: Passes that the weather, or `down`, took away.
+        passes_refused: Passes that were counted before, and gave nothing again.
+        overcast: Until when it was clouded by hand, UTC seconds, by station.
         time_scale: Simulated seconds in one real second.
     """
 
@@ -58,6 +62,8 @@ class SpaceStatus(LinkStatus):
     waiting: tuple[int, int]
     passes_used: int
     passes_clouded: int
+    passes_refused: int
+    overcast: Mapping[str, float]
     time_scale: float
 
 
@@ -102,7 +108,8 @@ class SatelliteLink:
         self._now: float | None = None
         self._coming: deque[Pass] = deque()
         self._is_up, self._eavesdropped, self._alarmed = True, False, False
-        self._used = self._clouded = 0
+        self._used = self._clouded = self._refused = 0
+        self._clouds: dict[str, Overcast] = {}
         self._problem = ""
         self._qber: float | None = None
         self._given: deque[tuple[float, int]] = deque()
@@ -139,6 +146,32 @@ class SatelliteLink:
         self._eavesdropped = on
         self._alarmed = self._alarmed and on
 
+    def overcast(self, station: str, days: float) -> None:
+        """Cloud a station from now on; one order follows another, it does not add up.
+
+        Args:
+            station: Its name, in capitals or not.
+            days: Simulated days; 0 ends what was ordered before. The weather that was
+                configured stays.
+
+        Raises:
+            QuantumLinkError: No such station, or not 0 to 3650 days.
+        """
+        names = {each.name.casefold(): each.name for each in self._stations}
+        names |= {each.name: each.name for each in self._stations}
+        name = names.get(station, names.get(station.casefold()))
+        if name is None:
+            raise QuantumLinkError(
+                f"this link has no station {station!r}",
+                "it has " + " and ".join(each.name for each in self._stations),
+            )
+        if not 0.0 <= days <= MAX_OVERCAST_DAYS:
+            raise QuantumLinkError(
+                f"the sky cannot be overcast for {days:g} days",
+                f"give 0 to {MAX_OVERCAST_DAYS:g} simulated days",
+            )
+        self._clouds[name] = Overcast(name, self._time, self._time + days * DAY)
+
     def status(self) -> SpaceStatus:
         """Say how the link stands; up between passes, too."""
         state, alarm = LinkState.UP, self._problem
@@ -160,21 +193,30 @@ class SatelliteLink:
             waiting=self._satellite.waiting,
             passes_used=self._used,
             passes_clouded=self._clouded,
+            passes_refused=self._refused,
+            overcast={name: cloud.end for name, cloud in self._clouded_now()},
             time_scale=self._scale,
         )
 
     def _end(self, each: Pass, until: float) -> Block | None:
         """Count a pass that has ended."""
         time = (self._now or 0.0) - (until - each.set) / self._scale
-        if not self._is_up or not self._weather.is_clear(each):
+        hidden = any(cloud.covers(each) for cloud in self._clouds.values())
+        if not self._is_up or hidden or not self._weather.is_clear(each):
             self._clouded += 1
             return None
         if self._eavesdropped:
             self._alarmed, self._qber = True, NOISY_QBER
             return Block(0, NOISY_QBER, time)
+        try:
+            delivery = self._satellite.add(each, self._model.bits(each))
+        except OrbitError as error:
+            # Its bits went into keys already: given again, keys would be used twice.
+            self._refused += 1
+            self._problem = f"a delivery is refused: {error.message}"
+            return None
         self._used += 1
         self._qber = QUIET_QBER
-        delivery = self._satellite.add(each, self._model.bits(each))
         if delivery is None:
             return None
         self._given.append((delivery.time, delivery.bits))
@@ -213,10 +255,15 @@ class SatelliteLink:
         self._known_until = min([end, *(each.rise - 1.0 for each in cut)])
         self._coming.extend(each for each in new if each.set < self._known_until)
 
+    def _clouded_now(self) -> list[tuple[str, Overcast]]:
+        return [each for each in self._clouds.items() if each[1].end > self._time]
+
     def _description(self) -> str:
         names = " and ".join(station.name for station in self._stations)
         speed = f", time {self._scale:g} times as fast" if self._scale != 1.0 else ""
         text = f"simulated, NOT quantum keys: {self._orbit.name} over {names}{speed}"
+        for name, cloud in self._clouded_now():
+            text += f"; overcast: {name} until {format_time(cloud.end)}"
         if not self._coming:
             return f"{text}; no pass in sight"
         each = self._coming[0]

@@ -141,7 +141,11 @@ def _find(
     is_top = (coarse[1:-1] >= coarse[:-2]) & (coarse[1:-1] > coarse[2:])
     # Half a step beside a peak a low orbit stands at least so high (see the tests).
     tops = np.flatnonzero(is_top & (coarse[1:-1] > least / 2.0 - 5.0)) + 1
-    peaks = _refine(elevation, grid[tops - 1], grid[tops + 1])
+    # A pass that the span cuts off may stand highest between its edge and the next
+    # point; where it does not, the edge itself is found again.
+    lows = np.concatenate([grid[:1], grid[tops - 1], grid[-2:-1]])
+    highs = np.concatenate([grid[1:2], grid[tops + 1], grid[-1:]])
+    peaks = _refine(elevation, lows, highs)
     heights = elevation(peaks)
     peaks, heights = peaks[heights >= least], heights[heights >= least]
     times = np.concatenate([grid, peaks])

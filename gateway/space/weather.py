@@ -32,6 +32,10 @@ class Overcast:
     start: float
     end: float
 
+    def covers(self, each: Pass) -> bool:
+        """Say whether a pass stood highest under it."""
+        return self.station == each.station.name and self.start <= each.peak < self.end
+
 
 class Weather:
     """The sky over all stations.
@@ -47,10 +51,9 @@ class Weather:
 
     def is_clear(self, each: Pass) -> bool:
         """Say whether the sky let a pass give key."""
+        if any(cloud.covers(each) for cloud in self._overcast):
+            return False
         station = each.station
-        for cloud in self._overcast:
-            if cloud.station == station.name and cloud.start <= each.peak < cloud.end:
-                return False
         return self.draw(station, each.night) < station.clear_probability
 
     def draw(self, station: Station, night: int) -> float:

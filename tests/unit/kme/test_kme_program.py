@@ -25,6 +25,7 @@ from gateway.kme.pair import KMEPair
 from gateway.kme.pki import Credentials
 from tests.unit.kme.conftest import Call
 from tests.unit.kme.sae import SAE
+from tests.unit.space.elements import VANGUARD
 
 ROOT = Path(__file__).parents[3]
 STARTUP = 15.0
@@ -278,7 +279,15 @@ def test_what_is_said_of_mistakes(folder: Path) -> None:
     assert down.returncode == 1
     assert "no KME answers at" in down.stderr
     assert "hint: start it" in down.stderr
-    for arguments in (("link", "eavesdrop"), ("link", "down", "on"), ("misbehave",)):
+    for arguments in (
+        ("link", "eavesdrop"),
+        ("link", "eavesdrop", "singapore"),
+        ("link", "down", "on"),
+        ("link", "overcast", "singapore"),
+        ("link", "overcast", "--days", "7"),
+        ("link", "up", "--days", "7"),
+        ("misbehave",),
+    ):
         assert kme(arguments[0], "--config", config, *arguments[1:]).returncode == 2
     again = kme("init", folder)
     assert (again.returncode, again.stderr) == (
@@ -294,6 +303,27 @@ def test_what_is_said_of_mistakes(folder: Path) -> None:
     assert kme("check", "--config", folder / "alice" / "kme.toml").returncode == 0
     config.unlink()
     assert kme("check", "--config", config).returncode == 78
+
+
+def test_check_reads_the_elements_of_the_orbit(tmp_path: Path) -> None:
+    folder = tmp_path / "sky"
+    made = kme("init", folder, "--local")
+    assert made.returncode == 0
+    config = folder / "alice" / "kme.toml"
+    config.write_text(
+        config.read_text().replace(
+            'model = "fibre"', 'model = "satellite"\ntle = "sat.tle"'
+        )
+    )
+    wrong = kme("check", "--config", config)
+    assert wrong.returncode == 1
+    assert "sat.tle: no such file" in wrong.stderr
+    (config.parent / "sat.tle").write_text(VANGUARD)
+    stale = kme("check", "--config", config)
+    assert stale.returncode == 1
+    assert "the elements of VANGUARD 1 are" in stale.stderr
+    assert "hint: get current elements" in stale.stderr
+    assert "Traceback" not in stale.stderr
 
 
 def test_modes_are_listed() -> None:

@@ -5,7 +5,7 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import OrbitError, OrbitFault
@@ -45,6 +45,8 @@ def test_thirty_days_of_three_stations_are_quick() -> None:
     day=st.floats(0, 3000),
     least=st.floats(0, 88),
 )
+# Highest 12 s after the span begins.
+@example(latitude=14.0, longitude=0.0, day=0.0, least=0.0)
 def test_passes_are_those_that_a_fine_grid_finds(
     latitude: float, longitude: float, day: float, least: float
 ) -> None:
