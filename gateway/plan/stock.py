@@ -66,7 +66,8 @@ class Stock:
     def course(self, demand: float, grid: Floats) -> Floats:
         """Return the stock at some times, shape (grid, draws).
 
-        An empty one stays at zero: what nobody could take is not owed.
+        A delivery counts from its moment on. An empty stock stays at zero: what nobody
+        could take is not owed.
 
         Args:
             demand: Keys a second that are taken.

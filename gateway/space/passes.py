@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway.errors import OrbitError, OrbitFault
 from gateway.space.orbit import Orbit
-from gateway.space.stations import Station
+from gateway.space.stations import Station, turn_with_earth
 from gateway.space.times import DAY, Floats, check_times
 
 STEP: Final = 30.0
@@ -121,10 +121,10 @@ def passes_over(
         )
     count = max(3, int(np.ceil((end - start) / STEP)) + 1)
     grid = np.linspace(start, end, count)
-    positions = orbit.positions(grid)
+    fixed = turn_with_earth(orbit.positions(grid), grid)
     found = {}
     for station in stations:
-        all_passes = _find(orbit, station, grid, positions, min_elevation)
+        all_passes = _find(orbit, station, grid, fixed, min_elevation)
         found[station.name] = [
             each for each in all_passes if sun_below is None or each.sun < sun_below
         ]
@@ -132,12 +132,12 @@ def passes_over(
 
 
 def _find(
-    orbit: Orbit, station: Station, grid: Floats, positions: Floats, least: float
+    orbit: Orbit, station: Station, grid: Floats, fixed: Floats, least: float
 ) -> list[Pass]:
     def elevation(times: Floats) -> Floats:
         return station.elevations(orbit.positions(times), times)
 
-    coarse = station.elevations(positions, grid)
+    coarse = station.elevations_of(fixed)
     is_top = (coarse[1:-1] >= coarse[:-2]) & (coarse[1:-1] > coarse[2:])
     # Half a step beside a peak a low orbit stands at least so high (see the tests).
     tops = np.flatnonzero(is_top & (coarse[1:-1] > least / 2.0 - 5.0)) + 1

@@ -72,8 +72,12 @@ class Station:
             positions: Km, TEME, shape (n, 3).
             times: UTC seconds since 1970, shape (n,).
         """
+        return self.elevations_of(turn_with_earth(positions, times))
+
+    def elevations_of(self, fixed: Floats) -> Floats:
+        """Return the same for positions that were turned with the Earth already."""
         here, up = self._place()
-        way = turn_with_earth(positions, times) - here
+        way = fixed - here
         distance = np.sqrt(np.einsum("ij,ij->i", way, way))
         sines: Floats = np.clip(way @ up / distance, -1.0, 1.0)
         return np.degrees(np.arcsin(sines))

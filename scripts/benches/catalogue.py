@@ -5,6 +5,7 @@ from benches import (
     hub,
     hub_sockets,
     memory,
+    planner,
     rotations,
     setup,
     store,
@@ -18,6 +19,7 @@ BENCHES = (
     memory.BENCH,
     store.BENCH,
     supply.BENCH,
+    planner.BENCH,
     *setup.BENCHES,
     *rotations.BENCHES,
 )

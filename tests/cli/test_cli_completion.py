@@ -41,6 +41,7 @@ def test_commands_are_completed() -> None:
     assert complete("qgw tun") == ["tunnel"]
     assert complete("qgw tunnel r") == ["rotate"]
     assert complete("qgw qkd f") == ["fetch"]
+    assert complete("qgw pl") == ["plan"]
 
 
 def test_names_are_the_daemons(start_daemon: StartDaemon) -> None:
