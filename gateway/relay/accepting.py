@@ -17,9 +17,9 @@ HELLO_TIMEOUT: Final = 5.0
 """Seconds from a connection to its hello: with a lost packet, a second; slower, and it
 would be another's slot that is held."""
 
-MAX_UNIDENTIFIED: Final = 64
-"""Connections without a hello yet. Only from addresses of neighbours, of which each has
-one; strangers are turned away before."""
+MAX_UNIDENTIFIED: Final = 4
+"""Connections of one address without a hello yet: a neighbour has one, or two when it
+was started again. Strangers get none."""
 
 MAX_CONNECTIONS: Final = 2
 """Connections of one neighbour: one in use, and one that nobody has noticed to be dead.
@@ -129,7 +129,7 @@ class Acceptor:
         self._appeared = appeared
         self._counters = counters
         self._servers: list[asyncio.Server] = []
-        self._unidentified: set[Receiver] = set()
+        self._unidentified: dict[str, set[Receiver]] = {}
         self._identified: dict[str, list[Receiver]] = {}
         self._refreshing: set[asyncio.Task[None]] = set()
         self.receive = receive
@@ -149,9 +149,9 @@ class Acceptor:
             server.close()
         for task in self._refreshing:
             task.cancel()
-        connections = [one for each in self._identified.values() for one in each]
-        for connection in (*self._unidentified, *connections):
-            connection.abort()
+        for connections in (*self._unidentified.values(), *self._identified.values()):
+            for connection in connections:
+                connection.abort()
         self._servers.clear()
 
     def admit(self, connection: Receiver) -> bool:
@@ -160,17 +160,18 @@ class Acceptor:
             self.count(connection, "stranger", "no neighbour is there")
             self._refresh()
             return False
-        if len(self._unidentified) >= MAX_UNIDENTIFIED:
+        waiting = self._unidentified.setdefault(connection.source, set())
+        if len(waiting) >= MAX_UNIDENTIFIED:
             self.count(connection, "unidentified", "too many did not say who they are")
             return False
-        self._unidentified.add(connection)
+        waiting.add(connection)
         return True
 
     def identify(self, connection: Receiver, name: str) -> bool:
         """Whether a connection may be that neighbour's; it then counts as one."""
         if not self._book.is_at(name, connection.source):
             return False
-        self._unidentified.discard(connection)
+        self._note_identified(connection)
         connections = self._identified.setdefault(name, [])
         connections.append(connection)
         if len(connections) > MAX_CONNECTIONS:
@@ -180,10 +181,16 @@ class Acceptor:
 
     def forget(self, connection: Receiver) -> None:
         """Let go of a connection that is closed."""
-        self._unidentified.discard(connection)
+        self._note_identified(connection)
         connections = self._identified.get(connection.peer, [])
         if connection in connections:
             connections.remove(connection)
+
+    def _note_identified(self, connection: Receiver) -> None:
+        waiting = self._unidentified.get(connection.source, set())
+        waiting.discard(connection)
+        if not waiting:
+            self._unidentified.pop(connection.source, None)
 
     def count(self, connection: Receiver, reason: str, text: str) -> None:
         """Count a connection that was closed, and say why to who debugs."""

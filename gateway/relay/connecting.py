@@ -143,7 +143,7 @@ class Connector:
         while True:
             self._nudged.clear()
             stood = await self._connect_once()
-            delay = MIN_DELAY if stood >= STEADY_AFTER else min(2 * delay, MAX_DELAY)
+            delay = next_delay(delay, stood)
             await self._pause(delay)
 
     async def _pause(self, delay: float) -> None:
@@ -201,3 +201,13 @@ class Connector:
             if sender.answered:
                 self._counters["answered-back"] += 1
             self._changed(self._peer, False)  # noqa: FBT003  # the interface's
+
+
+def next_delay(delay: float, stood: float) -> float:
+    """Return the pause before the next attempt, seconds.
+
+    Args:
+        delay: The pause before the last one.
+        stood: How long the connection stood that it made; 0 if it made none.
+    """
+    return MIN_DELAY if stood >= STEADY_AFTER else min(2 * delay, MAX_DELAY)
