@@ -19,6 +19,7 @@ from gateway.relay.events import (
 )
 from gateway.relay.node import RelayNode
 from gateway.relay.origin import check_bundle
+from gateway.relay.refusals import Refusals
 
 MAX_WAITING: Final = 256
 """Messages of one neighbour that wait for the store: what may be under way from one
@@ -68,7 +69,8 @@ class RelayDriver:
         transport_send: Sends a message to a neighbour; False if it could not.
         run: Makes calls in the store's thread.
         clock: Monotonic seconds; called in both threads.
-        publish: Takes events, in the event loop's thread.
+        publish: Takes events, in the event loop's thread; of refused messages only as
+            many as `Refusals` lets pass.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class RelayDriver:
         self._inbox: deque[tuple[str, bytes]] = deque()
         self._waiting: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
+        self._refusals = Refusals()
         self._requests: deque[_Request] = deque()
         self._under_way: dict[UUID, _Request] = {}
         self._cancelled: list[UUID] = []
@@ -216,9 +219,7 @@ class RelayDriver:
         for relayed in turn.delivered:
             self._note_delivered(relayed)
         for event in (*turn.events, *self._report_dropped()):
-            if isinstance(event, BundleFailed):
-                self._note_failed(event)
-            self._publish(event)
+            self._note_event(event)
         return turn.timer
 
     def _call(
@@ -277,6 +278,16 @@ class RelayDriver:
             relayed.wipe()
         else:
             request.future.set_result(relayed)
+
+    def _note_event(self, event: RelayEvent) -> None:
+        if isinstance(event, BundleFailed):
+            self._note_failed(event)
+        if isinstance(event, MessageRefused):
+            told = self._refusals.tell(event, now=self._clock())
+            if told is None:
+                return
+            event = told
+        self._publish(event)
 
     def _note_failed(self, event: BundleFailed) -> None:
         request = self._under_way.pop(event.bundle, None)

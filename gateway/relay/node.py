@@ -240,8 +240,8 @@ class RelayNode:
     def handle_timer(self, *, now: float) -> None:
         """Give up what was not answered in time, and say so upstream."""
         self._arrivals.expire(now)
-        for bundle in self._departures.expire(now):
-            error = failure(RelayFault.LOST, self._name)
+        for bundle, silent in self._departures.expire(now):
+            error = failure(RelayFault.LOST, silent)
             self._events.append(BundleFailed(bundle, error))
         late = [key for key, each in self._forwarded.items() if each.deadline <= now]
         for key in late:

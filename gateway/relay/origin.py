@@ -1,6 +1,5 @@
 """Bundles under way, as their origin keeps them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -124,12 +123,25 @@ class Departures:
         """When `expire` has something to do, or None."""
         return min((each.deadline for each in self._under_way.values()), default=None)
 
-    def expire(self, now: float) -> Sequence[UUID]:
-        """Erase bundles that were not answered in time; return which."""
+    def expire(self, now: float) -> list[tuple[UUID, str]]:
+        """Erase bundles that were not answered in time.
+
+        Returns:
+            Each with the neighbour that owes an answer: had it one to give, or were it
+            only the node behind it that is silent, it would have said so before.
+        """
         due = [name for name, each in self._under_way.items() if each.deadline <= now]
+        late = []
         for name in due:
+            departure = self._under_way[name]
+            silent = (
+                route[1]
+                for path, route in enumerate(departure.routes)
+                if path not in departure.outcomes
+            )
+            late.append((name, next(silent)))
             self._forget(name)
-        return due
+        return late
 
     def _forget(self, bundle: UUID) -> None:
         self._under_way.pop(bundle).wipe()
