@@ -26,8 +26,9 @@ from gateway.kme.space_settings import (
 
 T = TypeVar("T")
 
-MAX_NAME: Final = 64
-"""Characters of a station's name."""
+MAX_NAME: Final = 32
+"""Characters of a station's name: a link's description, which goes to the other KME,
+has up to four of them (`gateway.kme.peer_messages.MAX_TEXT`)."""
 
 FIRST_YEAR, LAST_YEAR = 1957, 2059
 """Years that `gateway.space` predicts passes in."""

@@ -120,6 +120,41 @@ def test_a_stricter_initiator_refuses_too_whatever_the_responder_says(
     assert ages(pair.a) == [0, 1]
 
 
+def test_a_responder_that_drops_the_chain_gets_no_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It mixes neither chain nor key, where the initiator's own count asks for none."""
+    pair = Pair(policy=REQUIRED, every=9, keys=9)
+    pair.handshake()
+    for name in ("is_wanted", "is_required", "_matching_chain"):
+        monkeypatch.setattr(f"gateway.handshake.responding.{name}", lambda *_args: None)
+    pair.start()
+    pair.pump()
+    (failed,) = pair.a.events(HandshakeFailed)
+    assert isinstance(failed, HandshakeFailed)
+    assert failed.reason == "policy"
+    assert "qkd = required, qkd_every = 9 here" in failed.detail
+    assert ages(pair.a) == [0]
+
+
+def test_a_responder_refuses_what_the_initiator_could_not_accept() -> None:
+    pair = Pair(
+        policy=REQUIRED,
+        responder_policy=PREFERRED,
+        every=2,
+        responder_every=5,
+        keys=1,
+    )
+    for _ in range(2):
+        pair.handshake()
+    pair.start()
+    pair.pump()
+    (refused,) = pair.a.events(HandshakeRefused)
+    assert isinstance(refused, HandshakeRefused)
+    assert refused.status is Status.QKD_UNAVAILABLE
+    assert ages(pair.b) == [0, 1]
+
+
 def test_an_initiator_that_never_offers_is_refused_when_a_key_is_due() -> None:
     pair = Pair(policy=REQUIRED, every=4, keys=9)
     pair.handshake()

@@ -153,7 +153,7 @@ def test_shipped_names_are_those_of_the_stations() -> None:
         ("", OWN.replace("0.5", "1.5"), "stations.betzdorf.clear_probability: 1.5"),
         ("", OWN.replace("latitude = 49.69", ""), "betzdorf.latitude: nothing"),
         ("", OWN + "hight = 3\n", "stations.betzdorf.hight: an unknown one"),
-        ("", OWN.replace("betzdorf", "x" * 65), ": stations."),
+        ("", OWN.replace("betzdorf", "x" * 33), ": stations."),
     ],
 )
 def test_mistakes_of_a_satellite(

@@ -9,8 +9,10 @@ from gateway.errors import KMEError, QuantumLinkError
 from gateway.kme.constant import ConstantLink
 from gateway.kme.control import ControlSocket, call
 from gateway.kme.link import LinkState
+from gateway.kme.load_space import MAX_NAME
 from gateway.kme.models import make_model
 from gateway.kme.pair import KMEPair
+from gateway.kme.peer_messages import MAX_TEXT
 from gateway.kme.settings import End, LinkSettings
 from gateway.kme.space_configured import satellite_link
 from gateway.kme.space_link import SatelliteLink, SpaceStatus
@@ -201,6 +203,22 @@ def test_the_sky_clears_up_when_told() -> None:
     link.overcast("south", 0.0)
     assert link.status().overcast == {}
     assert run(link, 10.0, 10) > 0
+
+
+def test_the_longest_description_can_be_told_to_the_other_end(tmp_path: Path) -> None:
+    names = "a" * MAX_NAME, "b" * MAX_NAME
+    own = dict(zip(names, ALWAYS_CLEAR.values(), strict=True))
+    tle = write(tmp_path, LOW.replace("QUBE", "Q" * 24))
+    figures = {**FAST, "time_scale": 99_999.9}
+    link = satellite_link(
+        figures, START, SpaceSettings(tle=tle, stations=names, own_stations=own)
+    )
+    for name in names:
+        link.overcast(name, 3650.0)
+    description = link.status().description
+    assert description.count("overcast") == 2
+    assert "next pass" in description
+    assert len(description) < MAX_TEXT
 
 
 @pytest.mark.parametrize(
