@@ -216,3 +216,24 @@ async def test_time_to_empty_follows_it(file_ends: Pair) -> None:
         (status,) = await end.call("qkd.status")
         assert status["scheduled_rate"] == pytest.approx(1 / (60.0 * 3))
         assert status["scheduled_empty_s"] == pytest.approx(8 * 60.0 * 3)
+
+
+async def test_no_source_is_asked_for_a_key_that_is_not_due(
+    file_ends: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_all(file_ends, qkd_every=3, qkd="preferred")
+    await start(file_ends, 1)
+    asked = []
+    links = file_ends[0].service.links
+    real = links.draw_now
+
+    async def counted(link: str) -> int:
+        asked.append(link)
+        return await real(link)
+
+    monkeypatch.setattr(links, "draw_now", counted)
+    await rotate(file_ends)
+    await rotate(file_ends)
+    assert asked == []
+    await rotate(file_ends)
+    assert len(asked) == 1
