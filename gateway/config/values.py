@@ -5,6 +5,7 @@ raises `BadValueError`. Durations are plain numbers of seconds, as in WireGuard'
 own configuration: one unit, nothing to guess.
 """
 
+import datetime
 import math
 import re
 from collections.abc import Callable
@@ -48,6 +49,11 @@ _HOST: Final = re.compile(
     r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
 )
 """DNS names (RFC 1123), the last label starting with a letter: 10.0.0.256 is none."""
+
+FIRST_YEAR, LAST_YEAR = 1957, 2059
+"""Years that `gateway.space` predicts passes in."""
+
+_TIME: Final = "a date or a date and time, such as 2026-03-01T00:00:00Z"
 
 _HEX_KEY: Final = re.compile(r"[0-9A-Fa-f]{32,}")
 _BASE64_KEY: Final = re.compile(r"[A-Za-z0-9+/_-]{42,}={1,2}")
@@ -96,6 +102,23 @@ def parse_boolean(value: object) -> bool:
     if not isinstance(value, bool):
         raise BadValueError("true or false")
     return value
+
+
+def parse_time(value: object) -> float:
+    """Take TOML's dates and times as UTC seconds since 1970; no offset means UTC."""
+    if isinstance(value, datetime.datetime):
+        moment = value
+    elif isinstance(value, datetime.date):
+        moment = datetime.datetime(
+            value.year, value.month, value.day, tzinfo=datetime.UTC
+        )
+    else:
+        raise BadValueError(_TIME)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise BadValueError(f"{_TIME}, in {FIRST_YEAR} to {LAST_YEAR}")
+    return moment.timestamp()
 
 
 def whole(minimum: int, maximum: int) -> Callable[[object], int]:

@@ -3,7 +3,6 @@
 The file of orbital elements is named here and opened when the model is made.
 """
 
-import datetime
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
@@ -13,6 +12,7 @@ from gateway.config.values import (
     many,
     number,
     parse_text,
+    parse_time,
     path_beside,
     show,
 )
@@ -30,12 +30,8 @@ MAX_NAME: Final = 32
 """Characters of a station's name: a link's description, which goes to the other KME,
 has up to four of them (`gateway.kme.peer_messages.MAX_TEXT`)."""
 
-FIRST_YEAR, LAST_YEAR = 1957, 2059
-"""Years that `gateway.space` predicts passes in."""
-
 _PAIR: Final = 2
 _OVERCAST: Final = ("station", "from", "after_days", "days")
-_TIME: Final = "a date or a date and time, such as 2026-03-01T00:00:00Z"
 
 
 def read_space(
@@ -152,7 +148,7 @@ def _parse_overcast(value: object) -> OvercastSettings:
     return OvercastSettings(
         _member(value, "station", _parse_name),
         _member(value, "days", days),
-        _member(value, "from", _parse_time) if "from" in value else None,
+        _member(value, "from", parse_time) if "from" in value else None,
         _member(value, "after_days", days) if "after_days" in value else None,
     )
 
@@ -165,20 +161,3 @@ def _member(table: Mapping[str, object], name: str, parse: Callable[[object], T]
     except BadValueError as error:
         expected = error.expected
     raise BadValueError(f"{name} = {expected}", f"{name} = {show(table[name])}")
-
-
-def _parse_time(value: object) -> float:
-    """Take TOML's dates and times; one without an offset is UTC."""
-    if isinstance(value, datetime.datetime):
-        moment = value
-    elif isinstance(value, datetime.date):
-        moment = datetime.datetime(
-            value.year, value.month, value.day, tzinfo=datetime.UTC
-        )
-    else:
-        raise BadValueError(_TIME)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise BadValueError(f"{_TIME}, in {FIRST_YEAR} to {LAST_YEAR}")
-    return moment.timestamp()

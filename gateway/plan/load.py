@@ -14,16 +14,12 @@ from gateway.config.section import Problems, Section, Source
 from gateway.config.values import NAME, number, whole
 from gateway.errors import ConfigError, OrbitError
 from gateway.plan.model import Link, Plan, SpaceLink, Tunnel
-from gateway.plan.tables import (
-    SHIPPED,
-    read_link,
-    read_satellite,
-    read_station,
-    read_tunnel,
-)
+from gateway.plan.places import read_satellite, read_station
+from gateway.plan.tables import SHIPPED, read_link, read_tunnel
 from gateway.space.orbit import Orbit, synthetic_orbit
 from gateway.space.stations import STATIONS, Station
 from gateway.space.times import check_times
+from gateway.space.weather import Overcast
 
 MAX_DAYS: Final = 366
 """A year; within what passes are predicted for at once."""
@@ -104,7 +100,8 @@ class _Reader:
         draws = head.optional("draws", whole(MIN_DRAWS, MAX_DRAWS), DEFAULT_DRAWS)
         seed = head.optional("seed", whole(0, MAX_SEED), 0)
         head.close()
-        links = self._read_links()
+        stations, overcast = self._read_stations()
+        links = self._read_links(stations)
         plan = Plan(
             file=self._source.file,
             links={name: each for name, each in links.items() if each is not None},
@@ -114,14 +111,22 @@ class _Reader:
             probability=of_file if probability is None else probability,
             draws=draws,
             seed=seed,
+            overcast=overcast,
         )
         self._check_orbits(plan)
         return plan
 
-    def _read_links(self) -> dict[str, Link | None]:
+    def _read_stations(self) -> tuple[dict[str, Station | None], tuple[Overcast, ...]]:
         stations: dict[str, Station | None] = {**STATIONS}
+        overcast: list[Overcast] = []
         for name, section in self._named("stations"):
-            stations[name] = read_station(name, section)
+            stations[name], clouds = read_station(name, section)
+            overcast += clouds
+        return stations, tuple(overcast)
+
+    def _read_links(
+        self, stations: Mapping[str, Station | None]
+    ) -> dict[str, Link | None]:
         satellites: dict[str, Orbit | None] = {SHIPPED: synthetic_orbit()}
         for name, section in self._named("satellites"):
             satellites[name] = read_satellite(section)

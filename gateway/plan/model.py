@@ -10,6 +10,7 @@ from gateway.space.key import KeyModel
 from gateway.space.orbit import Orbit
 from gateway.space.stations import Station
 from gateway.space.times import DAY
+from gateway.space.weather import Overcast
 
 KEY_BITS: Final = 256
 """Bits of a key, and of a pad (docs/adr/0170)."""
@@ -129,6 +130,7 @@ class Plan:
         probability: With which a schedule should hold.
         draws: Weathers that are drawn.
         seed: Of the draws.
+        overcast: When the sky is not left to chance.
     """
 
     file: Path
@@ -139,6 +141,7 @@ class Plan:
     probability: float
     draws: int
     seed: int
+    overcast: tuple[Overcast, ...] = ()
 
     @property
     def span(self) -> float:

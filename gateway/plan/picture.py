@@ -12,7 +12,6 @@ from typing import Final, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, DateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -33,8 +32,10 @@ _WIDTH, _HEAD, _PANEL = 11.0, 1.0, 2.9
 
 _DOTS: Final = 110
 
-_FEW_DAYS: Final = 5
-"""Up to so many, hours are written at the time's axis."""
+_MAX_TICKS: Final = 9
+
+_STEPS: Final = (1 / 24, 1 / 12, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 7, 14, 28, 56)
+"""Days between ticks."""
 
 
 def draw_picture(forecast: Forecast, form: Format) -> bytes:
@@ -59,11 +60,8 @@ def draw_picture(forecast: Forecast, form: Format) -> bytes:
         panels = figure.subplots(len(shown), 1, squeeze=False, sharex=True)[:, 0]
         for axes, link in zip(panels, shown, strict=True):
             _draw_link(axes, forecast, link)
-        form_of_date = "%Y-%m-%d" if forecast.plan.days > _FEW_DAYS else "%m-%d %H:%M"
-        locator = AutoDateLocator(tz=UTC, maxticks=8)  # type: ignore[no-untyped-call]  # it has no types
-        formatter = DateFormatter(form_of_date, tz=UTC)  # type: ignore[no-untyped-call]  # nor has it
-        panels[-1].xaxis.set_major_locator(locator)
-        panels[-1].xaxis.set_major_formatter(formatter)
+        ticks = _ticks(forecast)
+        panels[-1].set_xticks(ticks, [_label(each) for each in ticks])
         panels[-1].set_xlabel("UTC")
         figure.suptitle(_title(forecast, len(shown)), fontsize=12)
         # Without a date, for the same reason as the salt.
@@ -181,6 +179,19 @@ def _link_title(each: LinkForecast) -> str:
         f"{each.link.name}: {each.supply * 86_400:,.0f} keys a day in, "
         f"{each.demand * 86_400:,.0f} out (to {used}); margin {each.margin} keys"
     )
+
+
+def _ticks(forecast: Forecast) -> list[float]:
+    """Return round moments within the span, days since 1970."""
+    begin, end = forecast.plan.start / DAY, forecast.plan.end / DAY
+    step = min(each for each in _STEPS if (end - begin) / each < _MAX_TICKS)
+    return [k * step for k in range(math.ceil(begin / step), int(end / step) + 1)]
+
+
+def _label(day: float) -> str:
+    """Write a tick: the date, or the time of day where it is not midnight."""
+    form = "%Y-%m-%d" if day % 1 == 0 else "%H:%M"
+    return datetime.fromtimestamp(round(day * DAY), UTC).strftime(form)
 
 
 def _days(forecast: Forecast, after: Floats) -> Floats:

@@ -86,7 +86,7 @@ def predict_passes(plan: Plan) -> dict[str, list[PlannedPass]]:
                     link.satellite,
                     each,
                     link.model.bits(each) // sharers[link.satellite, station.name],
-                    station.clear_probability,
+                    _probability(plan, each),
                 )
                 for station in link.stations
                 for each in flights[station.name]
@@ -114,6 +114,11 @@ def _fly(plan: Plan, group: Sequence[SpaceLink]) -> Mapping[str, list[Pass]]:
     }
 
 
+def _probability(plan: Plan, each: Pass) -> float:
+    is_overcast = any(cloud.covers(each) for cloud in plan.overcast)
+    return 0.0 if is_overcast else each.station.clear_probability
+
+
 def space_supply(
     plan: Plan, link: SpaceLink, passes: Sequence[PlannedPass], skies: Skies
 ) -> Supply:
@@ -131,9 +136,9 @@ def space_supply(
     totals = {station.name: np.zeros(plan.draws, np.int64) for station in link.stations}
     for each in passes:
         station = each.flight.station
-        totals[station.name] = totals[station.name] + each.bits * skies.clear(
-            station, each.flight.night
-        )
+        if each.probability:  # else it is under clouds that were foretold
+            clear = skies.clear(station, each.flight.night)
+            totals[station.name] = totals[station.name] + each.bits * clear
         usable.append(np.minimum(*totals.values()) // KEY_BITS)
     times = np.array([each.flight.set - plan.start for each in passes])
     if not passes:

@@ -1,6 +1,5 @@
-"""Reads the tables of a plan file: stations, satellites, links and tunnels."""
+"""Reads what a plan file says of links and tunnels."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
@@ -20,16 +19,13 @@ from gateway.config.values import (
     one_of,
     parse_boolean,
     parse_text,
-    path_beside,
     whole,
 )
-from gateway.errors import OrbitError
 from gateway.plan.model import Link, RateLink, SpaceLink, Tunnel
 from gateway.space.key import LEAST_BITS, MAX_BITS, MOST_BITS, KeyModel
-from gateway.space.orbit import SYNTHETIC_ALTITUDE, Orbit, synthetic_orbit
+from gateway.space.orbit import Orbit
 from gateway.space.passes import MIN_ELEVATION, NIGHT
-from gateway.space.stations import STATIONS, Station
-from gateway.space.tle import load_tle
+from gateway.space.stations import Station
 
 SHIPPED: Final = "synthetic"
 """What the shipped orbit is called, unless the plan gives the name to another."""
@@ -60,73 +56,6 @@ class LinkKind(StrEnum):
 
     RATE = "rate"
     SATELLITE = "satellite"
-
-
-def read_station(name: str, section: Section) -> Station | None:
-    """Read ``[stations.NAME]``; a shipped one may be given other figures."""
-    shipped = STATIONS.get(name)
-    latitude = number(-90, 90, "degrees")
-    longitude = number(-180, 180, "degrees")
-    altitude = section.optional(
-        "altitude", number(-500, 9000, "metres"), shipped.altitude if shipped else 0.0
-    )
-    clear = section.optional(
-        "clear_probability",
-        number(0, 1, "probability"),
-        shipped.clear_probability if shipped else None,
-    )
-    if shipped is not None:
-        where = (
-            section.optional("latitude", latitude, shipped.latitude),
-            section.optional("longitude", longitude, shipped.longitude),
-        )
-        section.close()
-        return dataclasses.replace(
-            shipped,
-            latitude=where[0],
-            longitude=where[1],
-            altitude=altitude,
-            clear_probability=shipped.clear_probability if clear is None else clear,
-        )
-    north = section.required("latitude", latitude, "49.6117")
-    east = section.required("longitude", longitude, "6.1319")
-    if clear is None:
-        section.required("clear_probability", number(0, 1, "probability"), "0.35")
-    section.close()
-    if north is None or east is None or clear is None:
-        return None
-    return Station(name, north, east, altitude, clear)
-
-
-def read_satellite(section: Section) -> Orbit | None:
-    """Read ``[satellites.NAME]``: from a TLE file, or an orbit like the shipped one."""
-    path = section.optional("tle", path_beside(section.source.file), None)
-    called = section.optional("name", parse_text, None)
-    altitude = section.optional(
-        "altitude_km", number(300, 1500, "kilometres"), SYNTHETIC_ALTITUDE
-    )
-    section.close()
-    if path is None:
-        if called is not None:
-            section.refuse("name", "no such key without tle", "one")
-        return None if "tle" in section else synthetic_orbit(altitude=altitude)
-    if "altitude_km" in section:
-        section.refuse("altitude_km", "no such key beside tle", "one")
-    try:
-        orbits = load_tle(path)
-    except OrbitError as error:
-        section.refuse("tle", "a file of two-line elements", error.message)
-        return None
-    matching = [each for each in orbits if called in {None, each.name}]
-    if len(matching) == 1:
-        return matching[0]
-    names = ", ".join(each.name for each in orbits[:3])
-    section.refuse(
-        "name",
-        f"the name of one satellite in {path.name}, such as {names}",
-        f"{len(matching)} of them",
-    )
-    return None
 
 
 def read_link(

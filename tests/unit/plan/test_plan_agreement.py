@@ -13,7 +13,7 @@ from gateway.plan.skies import Bools, Skies
 from gateway.plan.supply import predict_passes
 from gateway.relay.hop import PADS_OF_MESSAGE
 from gateway.space.stations import Station
-from gateway.space.weather import Weather
+from gateway.space.weather import Overcast, Weather
 from tests.unit.plan.examples import example
 from tests.unit.plan.replay import Outcome, replay
 
@@ -30,27 +30,45 @@ class SeededSkies(Skies):
 
     def __init__(self) -> None:
         super().__init__(SEEDS, 0)
-        self.weathers = [Weather(b"agreement %d" % seed) for seed in range(SEEDS)]
 
     def clear(self, station: Station, night: int) -> Bools:
-        draws = [each.draw(station, night) for each in self.weathers]
+        draws = [each.draw(station, night) for each in weathers(PLANS["wasteful"])]
         return np.array(draws) < station.clear_probability
 
 
 def thrifty(plan: Plan) -> Plan:
-    """Change the plan so that Singapore's tunnels hold in most weathers."""
+    """Change the plan: half the demand, and less in stock."""
     tunnels = {
         name: dataclasses.replace(each, every=2) for name, each in plan.tunnels.items()
     }
-    return dataclasses.replace(plan, tunnels=tunnels)
+    links = dict(plan.links)
+    links["satellite"] = dataclasses.replace(links["satellite"], stock=4_500)
+    return dataclasses.replace(plan, tunnels=tunnels, links=links)
 
 
-PLANS = {"wasteful": example(DAYS), "thrifty": thrifty(example(DAYS))}
+def clouded(plan: Plan) -> Plan:
+    """Change the plan: Luxembourg sees nothing for five days."""
+    begin = plan.start + 2 * 86_400
+    cloud = Overcast("Luxembourg", begin, begin + 5 * 86_400)
+    return dataclasses.replace(plan, overcast=(cloud,))
+
+
+PLANS = {
+    "wasteful": example(DAYS),
+    "thrifty": thrifty(example(DAYS)),
+    "clouded": clouded(thrifty(example(DAYS))),
+}
+
+
+def weathers(plan: Plan) -> list[Weather]:
+    """Return the replays' weathers, clouds that were foretold included."""
+    return [Weather(b"agreement %d" % seed, plan.overcast) for seed in range(SEEDS)]
 
 
 @functools.cache
 def outcomes(name: str) -> list[Outcome]:
-    return [replay(PLANS[name], each, TIMES) for each in SeededSkies().weathers]
+    plan = PLANS[name]
+    return [replay(plan, each, TIMES) for each in weathers(plan)]
 
 
 def clearer(plan: Plan, probability: float) -> Plan:
@@ -168,7 +186,7 @@ def test_advice_makes_it_hold_in_replays() -> None:
     assert all(each.holds for each in make_forecast(changed).tunnels.values())
     held = [
         all(math.isinf(lack) for lack in replay(changed, each, ()).first_lack.values())
-        for each in SeededSkies().weathers
+        for each in weathers(plan)
     ]
     # With 95 % each, fewer happen once in 400 times.
     assert sum(held) >= 16

@@ -155,6 +155,18 @@ def test_a_picture_says_what_it_shows() -> None:
     ElementTree.fromstring(image)  # noqa: S314  # our own
 
 
+@pytest.mark.parametrize("days", [1, 2, 3, 4, 5, 8, 9, 20, 60, 200, 366])
+def test_every_length_has_some_ticks_at_round_times(days: int) -> None:
+    plan = dataclasses.replace(example(days), draws=100)
+    rates = {"fibre": plan.links["fibre"]}
+    tunnel = Tunnel("t", ("fibre",), 120.0)
+    bare = with_tunnels(dataclasses.replace(plan, links=rates), tunnel)
+    image = draw_picture(make_forecast(bare), "svg").decode()
+    ticks = re.findall(r"<!-- (\d\d:\d\d|\d{4}-\d\d-\d\d) -->", image)
+    assert 4 <= len(ticks) <= 10
+    assert len(set(ticks)) >= 4 or days < 5
+
+
 def test_a_picture_of_many_links_shows_those_that_fail() -> None:
     plan = example(2)
     links = {

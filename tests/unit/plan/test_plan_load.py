@@ -8,7 +8,9 @@ from gateway.config.model import QKDPolicy
 from gateway.errors import ConfigError
 from gateway.plan.load import load_plan
 from gateway.plan.model import RateLink, SpaceLink
+from gateway.plan.supply import predict_passes
 from gateway.space.stations import SINGAPORE
+from gateway.space.weather import Overcast
 from tests.unit.plan.examples import SMALL, START, example, write
 from tests.unit.space.elements import VANGUARD, resum
 
@@ -56,6 +58,42 @@ def test_stations_of_ones_own_and_other_odds(tmp_path: Path) -> None:
         0.6,
     )
     assert SINGAPORE.clear_probability == 0.30
+
+
+def test_clouds_that_are_foretold(tmp_path: Path) -> None:
+    text = SMALL + (
+        "[[stations.singapore.overcast]]\nfrom = 2026-11-01\ndays = 2\n"
+        "[[stations.singapore.overcast]]\n"
+        "from = 2026-11-05T08:00:00+08:00\ndays = 0.5\n"
+    )
+    plan = load_plan(write(tmp_path, text), START)
+    assert plan.overcast == (
+        Overcast("Singapore", START, START + 2 * 86_400.0),
+        Overcast("Singapore", START + 4 * 86_400.0, START + 4.5 * 86_400.0),
+    )
+    assert plan.links["space"].stations[1] == SINGAPORE  # type: ignore[union-attr]  # it is
+    passes = predict_passes(plan)["space"]
+    assert {
+        (each.flight.station.name, each.probability, each.expected_bits > 0)
+        for each in passes
+    } >= {("Singapore", 0.0, False), ("Luxembourg", 0.35, True)}
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        "3",
+        "{from = 2026-11-01}",
+        "{from = 12, days = 1}",
+        "{from = 1926-11-01, days = 1}",
+        "{from = 2026-11-01, days = -1}",
+        "{from = 2026-11-01, days = 1, nights = 2}",
+    ],
+)
+def test_clouds_that_cannot_be(tmp_path: Path, spell: str) -> None:
+    text = SMALL + f"[stations.singapore]\novercast = [{spell}]\n"
+    (found,) = problems(write(tmp_path, text))
+    assert found.startswith("20: stations.singapore.overcast[0]: expected ")
 
 
 def test_a_satellite_from_a_tle_file(tmp_path: Path) -> None:
