@@ -165,9 +165,11 @@ def _draw_passes(axes: Axes, each: LinkForecast, top: float) -> None:
             [one.flight.peak / DAY for one in passes],
             [top * height] * len(passes),
             s=[8.0 + 34.0 * one.bits / most for one in passes],
-            color=colour,
+            # Hollow under clouds that were foretold.
+            facecolors=[colour if one.probability else "none" for one in passes],
+            edgecolors=colour,
             marker=mark,
-            linewidth=0,
+            linewidth=0.8,
             label=f"pass over {name}",
             zorder=3,
         )
