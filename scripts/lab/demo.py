@@ -31,7 +31,7 @@ BRING_UP_TIMEOUT = 30.0
 def main() -> int:
     """Run the demo and return its exit status."""
     arguments = _parse()
-    plane = _choose_plane(arguments.plane)
+    plane = choose_plane(arguments.plane)
     with (
         tempfile.TemporaryDirectory(prefix="qgw-demo-") as folder,
         linked_pair() as namespaces,
@@ -96,7 +96,7 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _choose_plane(wanted: str) -> str:
+def choose_plane(wanted: str) -> str:
     """Return the plane to use; say what each lacks that is passed over."""
     options = available_planes()
     for option in options:

@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.gateway import INNER
@@ -36,15 +36,20 @@ class Stream:
         sent: Packets sent, both directions together.
     """
 
-    def __init__(self, namespaces: tuple[Namespace, Namespace]) -> None:
+    def __init__(
+        self,
+        namespaces: tuple[Namespace, Namespace],
+        inner: Mapping[str, str] = INNER,
+    ) -> None:
         """Begin to send; both inside addresses must be there."""
+        self._inner = dict(inner)
         self.arrivals: dict[str, list[Arrival]] = {"a": [], "b": []}
         self.sent = 0
         self._sockets: dict[str, socket.socket] = {}
         for letter, namespace in zip("ab", namespaces, strict=True):
             sock = open_socket(namespace.name, socket.AF_INET, socket.SOCK_DGRAM)
             self._sockets[letter] = sock
-            sock.bind((INNER[letter], PORT))
+            sock.bind((self._inner[letter], PORT))
             sock.setblocking(False)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -101,7 +106,7 @@ class Stream:
 
     def _send(self, now: float) -> None:
         for letter, sock in self._sockets.items():
-            peer = INNER["b" if letter == "a" else "a"]
+            peer = self._inner["b" if letter == "a" else "a"]
             self.sent += 1
             try:
                 sock.sendto(_STAMP.pack(now) + MARKER, (peer, PORT))
