@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from gateway.config.model import LinkConfig, LinkSource
+from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.daemon.workers import Worker
 from gateway.errors import KeyStoreError
@@ -17,6 +17,7 @@ from gateway.keystore.base import KeyStore, StockStatus
 from gateway.qkd.base import KeyClient, KeySource
 from gateway.qkd.keeper import StockKeeper
 from gateway.qkd.seed import load_seed
+from gateway.qkd.sharing import SharedKME
 from gateway.qkd.simulated import SimulatedLink
 from gateway.wire.control import StockMessage
 from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
@@ -87,6 +88,7 @@ class Links:
         self._message_size = control_mtu - HEADER_SIZE - COUNTER_SIZE - MAC_SIZE
         self._task: asyncio.Task[None] | None = None
         self._users: Mapping[str, tuple[LinkUser, ...]] = {}
+        self._shared_kmes: dict[KMEConfig, SharedKME] = {}
         self._stopping: list[StockKeeper] = []
         self._starting: list[StockKeeper] = []
         self.configs: dict[str, LinkConfig] = {}
@@ -250,6 +252,9 @@ class Links:
             send=send,
             clock=self._clock,
             mtu=self._message_size - (0 if config.checked else PAD_PREFIX_SIZE),
+            shared=self._shared_kmes.setdefault(config.kme, SharedKME())
+            if config.kme is not None
+            else None,
         )
 
     async def _run(self) -> None:

@@ -63,6 +63,12 @@ class Drawing:
         """Whether the peer could not use keys drawn lately, so that drawing waits."""
         return self._distrust.is_paused(now=self._clock())
 
+    def is_out_of_order(self) -> bool:
+        """Whether more than a lack of keys keeps it from drawing now."""
+        error = self.last_error
+        is_broken = error is not None and _fault(error) != SourceFault.EMPTY
+        return is_broken or self.is_distrusted()
+
     def wait(self) -> float:
         """Seconds until a call may be made."""
         now = self._clock()

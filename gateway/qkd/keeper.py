@@ -29,6 +29,7 @@ from gateway.qkd.drawing import AT_ONCE, Drawing
 from gateway.qkd.herald import Herald, Send
 from gateway.qkd.intake import Intake
 from gateway.qkd.serving import Serving
+from gateway.qkd.sharing import SharedKME
 from gateway.wire.control import StockMessage
 from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
 
@@ -102,6 +103,7 @@ class StockKeeper:
         clock: Monotonic seconds.
         mtu: Bytes that a control message may have.
         tick: Seconds between looks at the stock.
+        shared: Who else draws on its KMEs.
     """
 
     def __init__(
@@ -115,8 +117,10 @@ class StockKeeper:
         clock: Callable[[], float],
         mtu: int,
         tick: float = TICK,
+        shared: SharedKME | None = None,
     ) -> None:
         self.config = config
+        self._shared = shared or SharedKME()
         self._client = client
         self._store = store
         self._run = run
@@ -161,6 +165,7 @@ class StockKeeper:
 
     async def stop(self) -> None:
         """Stop; what is under way is given up."""
+        self._shared.content(self.config.name)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -171,6 +176,8 @@ class StockKeeper:
     def set_draws(self, *, draws: bool) -> None:
         """Say whether this end starts handshakes on the link, and so draws keys."""
         self._draws = draws
+        if not draws:
+            self._shared.content(self.config.name)
         self._taken.set()
 
     def connected(self) -> None:
@@ -271,11 +278,19 @@ class StockKeeper:
             self._drawing.note_outcome(bad)
 
     async def _draw_batch(self, drawing: Drawing) -> bool:
-        status = await self._run(self._store.status, self.config.name)
+        name, shared = self.config.name, self._shared
+        status = await self._run(self._store.status, name)
         count = drawing.wanted(status)
-        if count:
-            self._herald.announce(await drawing.draw(count))
-        return count > 0
+        if not count:
+            shared.content(name)
+            return False
+        shared.wants(name, (status.available + status.reserved) / self.config.target)
+        if not shared.is_turn(name):
+            return False
+        self._herald.announce(await drawing.draw(count))
+        if drawing.is_out_of_order():
+            shared.content(name)
+        return True
 
     async def _serve_peer(self) -> None:
         while True:

@@ -57,7 +57,7 @@ LIFETIME: Final = 6.0
 FIBRE: Final = ('model = "fibre"', "time_scale = 100")
 """Redu-Luxembourg, 80 km. Its pace is its own: keys by the second either way."""
 
-FIBRE_POOL: Final = 24
+FIBRE_POOL: Final = 16
 """Keys that the fibre's KMEs keep: an eavesdropper's days must be noticed."""
 
 

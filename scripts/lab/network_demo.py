@@ -49,16 +49,17 @@ SATELLITE: Final = (
     f"time_scale = {TIME_SCALE:.0f}",
     f"start = {START}",
     f"weather_seed = {SEED}",
-    "least_bits = 4000",
-    "most_bits = 7000",
+    "least_bits = 12000",
+    "most_bits = 21000",
 )
-"""A pass gives a hundredth of a real one's key, as the tunnels rotate a hundred times
-less often in simulated time than the default of two minutes."""
+"""A pass gives a fiftieth of a real one's key, as the tunnels rotate so much less often
+in simulated time than every two minutes. Half of it is for each end to draw, and almost
+all that is used here is drawn in Luxembourg."""
 
-DAYS: Final = 22.0
+DAYS: Final = 21.5
 """Of the whole scenario."""
 
-SETTLE: Final = 60.0
+SETTLE: Final = 45.0
 """Seconds after the last day in which everything has to be up again."""
 
 
@@ -97,7 +98,7 @@ EVENTS: Final = (
     Event(
         "eavesdropper on the fibre",
         3.0,
-        8.0,
+        9.0,
         _order("fibre", "redu", action="eavesdrop-on"),
         _order("fibre", "redu", action="eavesdrop-off"),
     ),

@@ -78,12 +78,12 @@ def draw_picture(
     for axis, (title, names) in zip(axes, PANELS, strict=False):
         for name, colour in zip(names, (GREY, BLUE, GREEN), strict=False):
             days, counts = _line(seen, name, began)
-            label = f"KMEs hold ({name[5:]})" if name.startswith("pool") else name
+            label = "KME has for us" if name.startswith("pool") else name
             axis.step(days, counts, where="post", color=colour, label=label)
-        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_title(title, loc="left", fontsize=10, fontweight="bold")
         axis.set_ylabel("keys")
-        axis.set_ylim(bottom=0)
-        axis.legend(loc="upper right", fontsize=8)
+        axis.set_ylim(0, max(axis.get_ylim()[1], 5) * 1.25)  # room for the legend
+        axis.legend(loc="upper left", fontsize=8, ncols=3)
     for day in _passes(seen, began):
         axes[1].axvline(day, color=BLUE, linestyle=":", linewidth=1)
     for (name, (start, end)), shade in zip(events.items(), SHADES, strict=True):
@@ -91,7 +91,7 @@ def draw_picture(
         for axis in axes:
             axis.axvspan(*span, color=shade, alpha=0.15, linewidth=0)
         axes[0].text(
-            sum(span) / 2, 1.02, name, ha="center", fontsize=8,
+            sum(span) / 2, 1.14, name, ha="center", fontsize=9,
             transform=axes[0].get_xaxis_transform(),
         )  # fmt: skip
     _draw_tunnels(axes[3], seen, began)
@@ -118,7 +118,7 @@ def _draw_tunnels(axis: Any, seen: Seen, began: float) -> None:
         fontsize=8,
     )
     axis.set_ylim(len(TUNNELS) - 0.5, -0.5)
-    axis.set_title("What each tunnel did", loc="left", fontsize=10)
+    axis.set_title("What each tunnel did", loc="left", fontsize=10, fontweight="bold")
     handles = [
         axis.broken_barh([], (0, 0), color=colour, label=text)
         for colour, text in STATES.values()

@@ -97,9 +97,10 @@ class NetworkWatcher:
                 with contextlib.suppress(GatewayError):
                     self._look(site)
             if turns % KME_EVERY == 0:
-                for (link, _), kme in self._network.kmes.items():
-                    with contextlib.suppress(GatewayError):
-                        self._look_at_kme(link, kme.files.config)
+                for (link, site), kme in self._network.kmes.items():
+                    if STOCKS[link] == site:  # where most keys are drawn
+                        with contextlib.suppress(GatewayError):
+                            self._look_at_kme(link, kme.files.config)
             turns += 1
             self._stopping.wait(POLL)
 
@@ -133,7 +134,7 @@ class NetworkWatcher:
         status = run_call(config.with_name("control.sock"), "GET", "status")
         found = status["link"]
         if not isinstance(found, dict):
-            return  # the other end runs the model
+            return  # nothing is known of the link yet
         now = time.monotonic()
         self.seen.pools.setdefault(link, []).append((now, _number(status)))
         self.seen.links.setdefault(link, []).append((now, str(found["state"])))
