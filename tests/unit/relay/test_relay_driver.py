@@ -117,7 +117,7 @@ async def test_a_neighbour_that_is_not_there_is_named_at_once(chain: Sites) -> N
 async def test_a_neighbour_that_vanishes_mid_relay_is_named(
     chain: Sites, monkeypatch: pytest.MonkeyPatch, dies: str
 ) -> None:
-    monkeypatch.setattr(node, "HOP_TIMEOUT", 0.2)
+    monkeypatch.setattr(node, "HOP_TIMEOUT", 0.5)
     victim = chain.at[dies]
 
     def vanish(_peer: str, _data: bytes) -> None:
@@ -193,20 +193,18 @@ async def test_keys_that_come_as_the_request_is_cancelled_are_erased(
     chain: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     redu = chain.at["redu"]
-    asking = asyncio.create_task(redu.driver.request([ROUTE], 3))
-    await until(lambda: bool(redu.driver._under_way))
-    (request,) = redu.driver._under_way.values()
     taken: list[NewKey] = []
-
     note = redu.driver._note_delivered
 
     def cancel(relayed: RelayedKeys) -> None:
+        request = redu.driver._under_way[relayed.bundle]
         note(relayed)
         assert request.future.done()
         taken.extend(relayed.keys)
         asking.cancel()
 
     monkeypatch.setattr(redu.driver, "_note_delivered", cancel)
+    asking = asyncio.create_task(redu.driver.request([ROUTE], 3))
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert len(taken) == 3
