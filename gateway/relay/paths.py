@@ -8,12 +8,12 @@ pads, and failed links and nodes, are not there at all.
 import itertools
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import networkx as nx
 
 from gateway.errors import RelayError, RelayFault
-from gateway.relay.disjoint import disjoint_routes
+from gateway.relay.disjoint import Arcs, disjoint_routes
 from gateway.relay.hop import PADS_OF_MESSAGE
 from gateway.relay.messages import MAX_NODES, MAX_PATHS, check_route
 
@@ -91,8 +91,7 @@ class Network:
             if count == 1:
                 routes = self._cheapest(weigh, origin, destination)
             else:
-                split = self._split(weigh, gone, origin, destination)
-                routes = disjoint_routes(split, origin, destination, count)
+                routes = self._disjoint(weigh, origin, destination, count)
             if routes and all(len(route) <= MAX_NODES for route in routes):
                 return tuple(
                     sorted(routes, key=lambda way: (self._cost(way, keys), way))
@@ -150,24 +149,24 @@ class Network:
             return None
         return [tuple(steps)]
 
-    def _split(
-        self, weigh: _Weigh, gone: Collection[str], origin: str, destination: str
-    ) -> "nx.DiGraph[Any]":
-        """The links that can carry the batch, each node split in two.
-
-        The arc from ``(node, 0)`` to ``(node, 1)`` is what a second route finds taken.
-        """
-        split: nx.DiGraph[Any] = nx.DiGraph()
-        split.add_nodes_from(((origin, 1), (destination, 0)))
-        for node in self._graph:
-            if node not in gone:
-                split.add_edge((node, 0), (node, 1), cost=0)
-        links: Iterable[tuple[str, str, dict[str, int]]] = self._graph.edges.data()
-        for sender, receiver, data in links:
-            cost = weigh(sender, receiver, data)
-            if cost is not None:
-                split.add_edge((sender, 1), (receiver, 0), cost=cost)
-        return split
+    def _disjoint(
+        self, weigh: _Weigh, origin: str, destination: str, count: int
+    ) -> list[tuple[str, ...]] | None:
+        """Find several."""
+        names = list(self._graph)
+        numbers = {name: number for number, name in enumerate(names)}
+        arcs: Arcs = []
+        for number, heads in enumerate(self._graph.adj.values()):
+            costs = {}
+            for receiver, data in heads.items():
+                cost = weigh(names[number], receiver, data)
+                if cost is not None:
+                    costs[2 * numbers[receiver]] = cost
+            arcs += ({2 * number + 1: 0}, costs)
+        found = disjoint_routes(arcs, numbers[origin], numbers[destination], count)
+        if found is None:
+            return None
+        return [tuple(names[number] for number in route) for route in found]
 
     def _cost(self, route: Sequence[str], keys: int) -> int:
         pairs = itertools.pairwise(route)

@@ -6,7 +6,9 @@ from benches import (
     hub_sockets,
     memory,
     planner,
+    relay,
     rotations,
+    routing,
     setup,
     store,
     supply,
@@ -20,6 +22,8 @@ BENCHES = (
     store.BENCH,
     supply.BENCH,
     planner.BENCH,
+    relay.BENCH,
+    routing.BENCH,
     *setup.BENCHES,
     *rotations.BENCHES,
 )
