@@ -29,6 +29,8 @@ ROUNDS = 7
 QUICK_ROUNDS = 3
 KEY_SIZE = 32
 
+STOP_TIMEOUT = 10.0
+
 PADS = (COUNT + 2) * BUNDLES * (ROUNDS + 1)
 NAME = "relay_keys_per_s"
 OVERHEAD = "relay_overhead_percent"
@@ -86,7 +88,11 @@ class Chain:
             assert process.stdin is not None  # noqa: S101  # it is a pipe
             process.stdin.close()
         for process in self._nodes.values():
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:  # it waits for a neighbour that failed
+                process.kill()
+                process.wait()
         for sock in self._reserved.values():
             sock.close()
 
@@ -167,9 +173,9 @@ def _speed(hops: int, rates: list[float]) -> Figure:
 def _overhead(bare: float, whole: float) -> Figure:
     note = (
         "all bytes of IPv4, TCP (segments as on Ethernet, and acknowledgements), "
-        f"frames and messages but the {KEY_SIZE} bytes of each key, in percent of these, "
-        f"answers included, with {COUNT} keys in a bundle; {bare:.1f} without the "
-        "headers of IPv4 and TCP"
+        f"frames and messages, but the {KEY_SIZE} bytes of each key, in percent of "
+        f"these, answers included, with {COUNT} keys in a bundle; {bare:.1f} without "
+        "the headers of IPv4 and TCP"
     )
     return Figure(OVERHEAD, whole, "%", None, MAX_OVERHEAD, note)
 
