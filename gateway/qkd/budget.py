@@ -10,8 +10,11 @@ FIRST_PAUSE: Final = 2.0
 """Seconds after the first failure: a KME that restarts is back in a few."""
 
 MAX_PAUSE: Final = 60.0
-"""Seconds between tries at a KME that stays away or empty: a key a minute is what a
-slow link makes, and recovery is noticed within a minute."""
+"""Seconds between tries at a KME that stays away: recovery is noticed in a minute."""
+
+MAX_EMPTY_PAUSE: Final = 15.0
+"""Seconds between tries at one that is well and has no keys: it tells so at no cost,
+and a tunnel may be blocked until it has some."""
 
 PAUSE_GROWTH: Final = 2.0
 """Factor from one pause to the next."""
@@ -61,15 +64,18 @@ class CallBudget:
         self._refill(now)
         self._left = max(self._left - 1.0, -self._most)
 
-    def failed(self, *, now: float, at_least: float = 0.0) -> float:
+    def failed(
+        self, *, now: float, at_least: float = 0.0, at_most: float = MAX_PAUSE
+    ) -> float:
         """Pause after a failure, longer each time; return for how many seconds.
 
         Args:
             now: Monotonic seconds.
             at_least: What the KME asked for, cut to `MAX_PAUSE`.
+            at_most: What the pause may grow to.
         """
         grown = max(FIRST_PAUSE, self._pause * PAUSE_GROWTH)
-        self._pause = min(grown, MAX_PAUSE)
+        self._pause = min(grown, at_most)
         pause = self._pause * (0.5 + 0.5 * self._jitter())
         pause = max(pause, min(at_least, MAX_PAUSE))
         self._paused_until = now + pause

@@ -9,7 +9,7 @@ from gateway.errors import KeySourceError, KeyStoreError, SourceFault
 from gateway.keystore.base import StockStatus
 from gateway.keystore.check import check_of
 from gateway.qkd.base import KeyClient
-from gateway.qkd.budget import CallBudget
+from gateway.qkd.budget import MAX_EMPTY_PAUSE, MAX_PAUSE, CallBudget
 from gateway.qkd.intake import Intake
 from gateway.wire.stock import NO_CHECK, Announced
 
@@ -128,8 +128,11 @@ class Drawing:
             delivery = await self._client.get_keys(count)
             keys = await self._intake.take(delivery, confirmed=False)
         except KeySourceError as error:
+            is_empty = error.fault is SourceFault.EMPTY
             pause = self._budget.failed(
-                now=self._clock(), at_least=error.retry_after or 0.0
+                now=self._clock(),
+                at_least=error.retry_after or 0.0,
+                at_most=MAX_EMPTY_PAUSE if is_empty else MAX_PAUSE,
             )
             self._failed(error, pause)
             return []

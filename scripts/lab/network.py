@@ -9,7 +9,6 @@ Every quantum link is simulated, and days pass in seconds.
 """
 
 import contextlib
-import dataclasses
 import os
 import signal
 import subprocess
@@ -147,7 +146,7 @@ def three_hosts() -> Iterator[Network]:
     finally:
         for cable in network.cables:
             cable.send_signal(signal.SIGTERM)
-            cable.wait(10)
+            cable.communicate(timeout=10)
         for name in (*(host.name for host in hosts.values()), wire):
             run("ip", "netns", "del", name, check=False)
 
@@ -331,5 +330,5 @@ requests_per_minute = 600
 
 def cut_off(network: Network, site: str, *, is_cut: bool) -> None:
     """Cut a site off the network, or mend it."""
-    host = dataclasses.replace(network.hosts[site])
+    host = network.hosts[site]
     run("ip", "-n", host.wire, "link", "set", host.leg, "down" if is_cut else "up")

@@ -49,10 +49,10 @@ SATELLITE: Final = (
     f"time_scale = {TIME_SCALE:.0f}",
     f"start = {START}",
     f"weather_seed = {SEED}",
-    "least_bits = 12000",
-    "most_bits = 21000",
+    "least_bits = 6000",
+    "most_bits = 10500",
 )
-"""A pass gives a fiftieth of a real one's key, as the tunnels rotate so much less often
+"""A pass gives a hundredth of a real one's key, as the tunnels rotate so much less often
 in simulated time than every two minutes. Half of it is for each end to draw, and almost
 all that is used here is drawn in Luxembourg."""
 
