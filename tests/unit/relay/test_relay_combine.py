@@ -1,17 +1,20 @@
 """What the bytes that one relay node sees say about the key: nothing.
 
-Of two paths, node b is given everything it can see: its messages, its pads, and the
-shares it decrypted. All of that is held fixed, byte for byte, while the share on the
-other path takes other values. The key then differs each time, and its first byte takes
-every value: nothing b sees favours one.
+Of two paths, a relay node is given everything it can see: every byte that comes to it
+and goes from it, answers included, every pad it ever had, what its store says of them,
+and so the shares it decrypted. All of that is the same, byte for byte, while the share
+on the other path takes other values. The key then differs each time, and its first byte
+takes every value: nothing the node sees favours one.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from gateway.keystore.base import KeyStanding
 from gateway.relay.combine import combine_shares, key_id_of
 from gateway.relay.hop import open_keys
 from gateway.relay.node import RelayNode
@@ -29,9 +32,48 @@ def drawing(*values: bytes) -> Iterator[bytes]:
     yield from values
 
 
-def run(
-    folder: Path, shares: tuple[bytes, bytes]
-) -> tuple[dict[str, list[bytes]], bytes]:
+@dataclass
+class View:
+    """All that one relay node sees and has.
+
+    Attributes:
+        messages: What came and went, in order.
+        pads: Every pad it was ever given, by stock.
+        stored: What its store knows of each.
+        disk: Its files, with what was erased but is not overwritten yet.
+    """
+
+    messages: list[tuple[str, str, bytes]]
+    pads: dict[str, list[tuple[UUID, bytes]]]
+    stored: dict[str, list[KeyStanding]]
+    disk: bytes = field(repr=False)
+
+
+def look(network: Network, relay: str) -> View:
+    pads = {
+        stock_name(x, y): [
+            (pad.key_id, pad.key.expose()) for pad in make_pads(stock_name(x, y), 0, 3)
+        ]
+        for a, b in LINKS
+        for x, y in ((a, b), (b, a))
+        if relay in (a, b)
+    }
+    store = network.stores[relay]
+    assert set(store.links()) == set(pads)  # it keeps nothing else
+    return View(
+        [each for each in network.sent if relay in each[:2]],
+        pads,
+        {
+            stock: list(store.standing(stock, [key_id for key_id, _ in held]))
+            for stock, held in pads.items()
+        },
+        b"".join(
+            path.read_bytes() for path in sorted((network.folder / relay).iterdir())
+        ),
+    )
+
+
+def run(folder: Path, shares: tuple[bytes, bytes]) -> tuple[dict[str, View], bytes]:
     """Relay one key made of these shares; return what each relay saw, and the key."""
     network = Network(folder, LINKS)
     network.fill(3)
@@ -45,14 +87,11 @@ def run(
     )
     network.start(*ROUTES, count=1)
     network.run()
-    seen = {
-        relay: sorted(data for s, r, data in network.sent if relay in (s, r))
-        for relay in ("b", "c")
-    }
+    views = {relay: look(network, relay) for relay in ("b", "c")}
     network.close()
     assert network.sinks["a"].keys == network.sinks["d"].keys
     (key,) = network.sinks["d"].keys.values()
-    return seen, key
+    return views, key
 
 
 @pytest.mark.parametrize(("relay", "known"), [("b", 0), ("c", 1)])
@@ -64,10 +103,22 @@ def test_same_view_of_either_relay_other_keys(
         other, mine = bytes([number]) * 32, b"M" * 32
         shares = (mine, other) if known == 0 else (other, mine)
         seen, key = run(tmp_path / str(number), shares)
-        views.append([data for data in seen[relay] if len(data) > 100])
+        views.append(seen[relay])
         keys.add(key)
-    assert all(view == views[0] for view in views)
-    assert len(views[0]) == 2
+        # Nor is anything of the key, or of a share, at rest in the node's files.
+        for secret in (key, mine, other if number else key):
+            assert secret not in seen[relay].disk
+    first = views[0]
+    assert len(first.messages) == 4  # a batch in and out, an answer in and out
+    assert {KeyStanding.USED, KeyStanding.HELD} == {
+        standing for each in first.stored.values() for standing in each
+    }
+    for view in views[1:]:
+        assert (view.messages, view.pads, view.stored) == (
+            first.messages,
+            first.pads,
+            first.stored,
+        )
     assert len(keys) == 6
 
 
@@ -85,7 +136,9 @@ def test_every_value_stays_possible_for_who_knows_one_share() -> None:
 def test_every_share_fits_what_is_on_the_wire(tmp_path: Path) -> None:
     """For whoever has the ciphertext only: each plaintext has its one pad."""
     seen, _ = run(tmp_path, (b"1" * 32, b"2" * 32))
-    message = next(carried(data) for data in seen["b"] if data[4] == 0 and data[1] == 1)
+    message = next(
+        carried(data) for sender, _, data in seen["b"].messages if sender == "a"
+    )
     for value in (bytes(32), b"\xff" * 32, b"anything of thirty-two bytes!!!!"):
         pad = bytes(x ^ y for x, y in zip(message.sealed, value, strict=True))
         (share,) = open_keys(message, [Secret(pad)])
