@@ -46,6 +46,11 @@ MAX_REQUESTS: Final = 60_000.0
 LEAST_PADS, MOST_PADS = 16, 1_000_000
 """Pads in stock for one direction; the least carry a batch of 14."""
 
+DEFAULT_LISTEN: Final = (
+    Endpoint("0.0.0.0", DEFAULT_RELAY_PORT),  # noqa: S104 - neighbours are outside
+    Endpoint("::", DEFAULT_RELAY_PORT),
+)
+
 DEFAULT_PADS: Final = 500
 """Three batches of the usual size, twice over."""
 
@@ -113,8 +118,7 @@ def read_relay(source: Source, problems: Problems) -> RelayConfig | None:
     section.close()
     if node is None or links is None:
         return None
-    default = (Endpoint("::", DEFAULT_RELAY_PORT),)
-    return RelayConfig(node, listen or default, forward, links, neighbours)
+    return RelayConfig(node, listen or DEFAULT_LISTEN, forward, links, neighbours)
 
 
 def check_relay(

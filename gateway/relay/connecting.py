@@ -180,7 +180,7 @@ class Connector:
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             set_limits(sock)
-            bind_source(sock, self._listen)
+            bind_source(sock, self._listen, address)
             await loop.sock_connect(sock, address)
             _, sender = await loop.create_connection(
                 lambda: Sender(self._hello), sock=sock

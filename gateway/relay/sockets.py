@@ -68,16 +68,33 @@ def set_limits(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
-def bind_source(sock: socket.socket, listen: Sequence[Endpoint]) -> None:
-    """Connect from the address on which we listen: the neighbour knows us by it."""
-    for endpoint in listen:
-        if endpoint.host not in _UNSPECIFIED and family_of(endpoint.host) == (
-            sock.family
-        ):
-            # The port is chosen at connect(2), by the four-tuple.
-            sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
-            sock.bind((endpoint.host, 0))
-            return
+def bind_source(
+    sock: socket.socket, listen: Sequence[Endpoint], to: SocketAddress
+) -> None:
+    """Connect from an address on which we listen: the neighbour knows us by it.
+
+    Where the kernel would choose one of them by its routes, that is the one.
+
+    Raises:
+        OSError: The neighbour cannot be reached.
+    """
+    ours = [
+        endpoint.host
+        for endpoint in listen
+        if endpoint.host not in _UNSPECIFIED and family_of(endpoint.host) == sock.family
+    ]
+    if not ours or _source_towards(to) in ours:
+        return
+    # The port is chosen at connect(2), by all four of addresses and ports.
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_BIND_ADDRESS_NO_PORT, 1)
+    sock.bind((ours[0], 0))
+
+
+def _source_towards(to: SocketAddress) -> str:
+    """Return the address that the kernel would send from."""
+    with socket.socket(family_of(to[0]), socket.SOCK_DGRAM) as probe:
+        probe.connect(to)  # sends nothing
+        return address_of(probe)[0]
 
 
 def refuse(sock: socket.socket) -> None:

@@ -62,7 +62,7 @@ def test_a_network_is_read(tmp_path: Path) -> None:
     assert relay is not None
     assert route is not None
     assert (relay.node, relay.forward) == ("redu", False)
-    assert [str(one) for one in relay.listen] == ["[::]:51813"]
+    assert [str(one) for one in relay.listen] == ["0.0.0.0:51813", "[::]:51813"]
     assert relay.neighbours["lux"].pads == 500
     assert (route.to, route.via, route.paths) == ("sin", (("lux",),), 1)
     assert (config.links["far"].batch, config.links["fibre"].batch) == (64, 1)

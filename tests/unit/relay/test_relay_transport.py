@@ -285,7 +285,7 @@ async def test_a_flood_of_connections_leaves_nothing_behind(lux: Lux) -> None:
     assert not any(acceptor._identified.values())
 
 
-async def listen(
+async def listen_at(
     source: str, handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]
 ) -> tuple[asyncio.Server, int]:
     server = await asyncio.start_server(handle, source, 0)
@@ -301,12 +301,47 @@ async def test_whoever_answers_is_no_node() -> None:
         await reader.read()
         writer.close()
 
-    server, port = await listen(REDU, answer)
+    server, port = await listen_at(REDU, answer)
     lux = Lux(redu=port)
     await lux.transport.start()
     await until(lambda: lux.count("answered-back") == 1)
     assert lux.changes == [("redu", True), ("redu", False)]
     await lux.stop()
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("listen", "source"),
+    [
+        ([SIN], SIN),
+        ([SIN, OURS], OURS),  # as routes would have it
+        ([STRANGER, SIN], STRANGER),
+        (["::1", SIN], SIN),
+        (["0.0.0.0", "::"], OURS),  # noqa: S104 -- nothing but loopback can call
+        ([], OURS),
+    ],
+)
+async def test_a_neighbour_sees_us_come_from_where_we_listen(
+    listen: list[str], source: str
+) -> None:
+    seen: list[str] = []
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peername")[0])
+        writer.close()
+        await writer.wait_closed()
+
+    server, port = await listen_at(REDU, note)
+    transport = RelayTransport(
+        "lux",
+        {"redu": Endpoint(REDU, port)},
+        [Endpoint(host, 0) for host in listen],
+        receive=lambda _peer, _data: None,
+    )
+    await transport.start()
+    await until(lambda: bool(seen))
+    await transport.stop()
+    assert set(seen) == {source}
     server.close()
 
 
@@ -316,7 +351,7 @@ async def test_a_neighbour_that_does_not_read_is_sent_a_bounded_amount() -> None
         writer.transport.abort()
 
     stopped = asyncio.Event()
-    server, port = await listen(REDU, ignore)
+    server, port = await listen_at(REDU, ignore)
     lux = Lux(redu=port)
     await lux.transport.start()
     await until(lambda: lux.transport.is_connected("redu"))
@@ -346,7 +381,7 @@ async def test_a_neighbour_that_comes_back_is_found_soon() -> None:
         await reader.read()
         writer.close()
 
-    server, port = await listen(REDU, accept)
+    server, port = await listen_at(REDU, accept)
     lux = Lux(redu=port)
     await lux.transport.start()
     await until(lambda: lux.transport.is_connected("redu"))
