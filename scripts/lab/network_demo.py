@@ -52,9 +52,9 @@ SATELLITE: Final = (
     "least_bits = 6000",
     "most_bits = 10500",
 )
-"""A pass gives a hundredth of a real one's key, as the tunnels rotate so much less often
-in simulated time than every two minutes. Half of it is for each end to draw, and almost
-all that is used here is drawn in Luxembourg."""
+"""A pass gives a hundredth of a real one's key, as the tunnels rotate so much less
+often in simulated time than every two minutes. Half of it is for each end to draw, and
+almost all that is used here is drawn in Luxembourg."""
 
 DAYS: Final = 21.5
 """Of the whole scenario."""
