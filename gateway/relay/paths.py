@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import networkx as nx
-
 from gateway.errors import RelayError, RelayFault
 from gateway.relay.disjoint import Arcs, disjoint_routes
 from gateway.relay.hop import PADS_OF_MESSAGE
@@ -42,6 +40,9 @@ class Network:
     """Nodes and links as they are now; make another when stocks have changed."""
 
     def __init__(self, links: Iterable[RelayLink]) -> None:
+        # Here: loading it takes a sixth of a daemon's start, and few are in a network.
+        import networkx as nx  # noqa: PLC0415
+
         self._graph: nx.DiGraph[str] = nx.DiGraph()
         for link in links:
             if link.sender == link.receiver:
@@ -143,6 +144,8 @@ class Network:
         self, weigh: _Weigh, origin: str, destination: str
     ) -> list[tuple[str, ...]] | None:
         """Find one route: no node needs to be split for that."""
+        import networkx as nx  # noqa: PLC0415  # as above
+
         try:
             steps = nx.dijkstra_path(self._graph, origin, destination, weight=weigh)
         except nx.NetworkXNoPath:
