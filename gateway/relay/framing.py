@@ -13,7 +13,8 @@ import struct
 from typing import Final
 
 from gateway.errors import RelayError, RelayFault
-from gateway.relay.messages import MAX_KEYS_SIZE, MAX_NAME_SIZE, NODE_NAME
+from gateway.relay.messages import MAX_KEYS_SIZE
+from gateway.wire.network import MAX_NODE_NAME, NODE_NAME
 
 TRANSPORT_VERSION: Final = 1
 """Version of hello and frames; another one is refused, never negotiated."""
@@ -26,7 +27,7 @@ FRAME_OVERHEAD: Final = _LENGTH.size
 _MIN_SIZE: Final = 2
 """Bytes of the shortest frame: a version, and a name or a type."""
 
-_MAX_HELLO: Final = 1 + MAX_NAME_SIZE
+_MAX_HELLO: Final = 1 + MAX_NODE_NAME
 
 
 def encode_frame(data: bytes) -> bytes:

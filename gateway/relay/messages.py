@@ -30,7 +30,6 @@
 An answer names what was carried and holds nothing of it.
 """
 
-import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from typing import Final
 from uuid import UUID
 
 from gateway.errors import RelayError, RelayFault
+from gateway.wire.network import MAX_NODE_NAME, NODE_NAME
 
 VERSION: Final = 1
 """Version of the relay's messages; another one is refused, never negotiated."""
@@ -61,19 +61,13 @@ MAX_PATHS: Final = 8
 MAX_NODES: Final = 8
 """Nodes of a route: seven hops, more than crosses a continent."""
 
-MAX_NAME_SIZE: Final = 31
-"""Bytes of a node's name; two and a sign make the name of a stock (64 at most)."""
-
-NODE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-"""As names of tunnels and links."""
-
 _HEADER: Final = struct.Struct("!7B16s16s16s")
 _ANSWER: Final = struct.Struct("!4B16sB")
 _KEYS, _SEALED_ANSWER, _REFUSAL = 1, 2, 3
 
 MAX_KEYS_SIZE: Final = (
     _HEADER.size
-    + MAX_NODES * (1 + MAX_NAME_SIZE)
+    + MAX_NODES * (1 + MAX_NODE_NAME)
     + MAX_BATCH * (PAD_TAG_SIZE + SHARE_SIZE)
     + TAG_SIZE
 )

@@ -12,11 +12,10 @@ import select
 import signal
 import struct
 import sys
-import threading
 import time
 from collections import deque
 
-from pyroute2 import netns
+from lab.inside import made_inside
 
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI = 0x0002, 0x1000
@@ -33,26 +32,14 @@ def open_tap(namespace: str, name: str) -> int:
     Raises:
         OSError: The kernel refuses it, or has no TUN.
     """
-    made: list[int | OSError] = []
 
-    def work() -> None:
-        # A thread of its own: what it enters, it takes to its end.
-        try:
-            netns.setns(namespace)
-            device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
-            request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI)
-            fcntl.ioctl(device, _TUNSETIFF, request)
-            made.append(device)
-        except OSError as error:
-            made.append(error)
+    def make() -> int:
+        device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+        request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI)
+        fcntl.ioctl(device, _TUNSETIFF, request)
+        return device
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    (result,) = made
-    if isinstance(result, OSError):
-        raise result
-    return result
+    return made_inside(namespace, make)
 
 
 class Cable:

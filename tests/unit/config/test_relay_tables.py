@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config import relay_tables
 from gateway.config.load import load_config
 from gateway.config.model import GatewayConfig
 from gateway.errors import ConfigError, ConfigProblem
+from gateway.relay import messages
 
 NETWORK = """\
 [gateway]
@@ -152,3 +154,10 @@ def test_two_links_to_one_node_are_refused(tmp_path: Path) -> None:
     (problem,) = problems(text, tmp_path)
     assert problem.key == "links.again.to"
     assert "far leads there" in problem.found
+
+
+def test_bounds_are_those_of_the_messages() -> None:
+    """The configuration cannot import the relay, which is above it."""
+    assert relay_tables.MAX_PATHS == messages.MAX_PATHS
+    assert relay_tables.MAX_BETWEEN == messages.MAX_NODES - 2
+    assert relay_tables.MAX_BATCH == messages.MAX_BATCH
