@@ -37,10 +37,6 @@ STOCK = "a-d"
 PERIOD = 0.1
 """Seconds between two requests, whatever became of those before."""
 
-# Shorter than in the product, where a killed node is started again after seconds.
-node.HOP_TIMEOUT = 1.0  # type: ignore[misc]  # a constant elsewhere
-connecting.MIN_DELAY = 0.05  # type: ignore[misc]
-
 
 @dataclass(frozen=True)
 class Place:
@@ -172,5 +168,11 @@ class Victim:
 
 
 def live(place: Place, name: str, steps: int) -> None:
-    """Run a node until it is killed; 0 steps are never used up."""
+    """Run a node until it is killed; 0 steps are never used up.
+
+    Times are shorter than in the product, where a killed node is started again after
+    seconds.
+    """
+    node.HOP_TIMEOUT = 1.0  # type: ignore[misc]  # a constant elsewhere
+    connecting.MIN_DELAY = 0.05  # type: ignore[misc]
     asyncio.run(Victim(place, name, steps).run())

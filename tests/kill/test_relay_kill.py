@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 SEED = os.environ.get("QGW_KILL_SEED", "7")
 """Draws the victims, moments and steps."""
 
-ROUNDS = 50
-"""Two kills each: some 35 seconds."""
+ROUNDS = 40
+"""Two kills each: some 30 seconds."""
 
 HEALED = 10.0
 """Seconds from a node's start until both ends have new keys over both paths: most take
