@@ -5,11 +5,11 @@ import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from gateway.errors import GatewayError, KeyStoreError, RelayError, RelayFault
+from gateway.errors import GatewayError, RelayError, RelayFault
 from gateway.keystore.blocking import RunBlocking
 from gateway.relay.events import (
     BundleFailed,
@@ -20,6 +20,7 @@ from gateway.relay.events import (
 from gateway.relay.node import RelayNode
 from gateway.relay.origin import check_bundle
 from gateway.relay.refusals import Refusals
+from gateway.relay.turn import Message, Work, take_turn
 
 MAX_WAITING: Final = 256
 """Messages of one neighbour that wait for the store: what may be under way from one
@@ -27,10 +28,6 @@ origin; 1.2 MiB at most."""
 
 MAX_REQUESTS: Final = 256
 """Requests that wait to be started; as many may be under way."""
-
-TURN: Final = 0.02
-"""Seconds after which the store's thread is given back, so that rotations, which need
-it too, do not wait for a full queue of the relay. A message under way is finished."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +40,6 @@ class _Request:
     count: int
     future: asyncio.Future[RelayedKeys]
     bundle: UUID | None = None
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one call to the thread did."""
-
-    started: list[UUID | GatewayError] = field(default_factory=list)
-    received: int = 0
-    to_send: list[tuple[str, bytes]] = field(default_factory=list)
-    delivered: list[RelayedKeys] = field(default_factory=list)
-    events: list[RelayEvent] = field(default_factory=list)
-    timer: float | None = None
 
 
 class RelayDriver:
@@ -87,14 +72,14 @@ class RelayDriver:
         self._run = run
         self._clock = clock
         self._publish = publish
-        self._inbox: deque[tuple[str, bytes]] = deque()
+        self._inbox: deque[Message] = deque()
         self._waiting: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._refusals = Refusals()
         self._requests: deque[_Request] = deque()
         self._under_way: dict[UUID, _Request] = {}
         self._cancelled: list[UUID] = []
-        self._unsent: list[tuple[str, bytes]] = []
+        self._unsent: list[Message] = []
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -110,8 +95,7 @@ class RelayDriver:
         self._stopping = True
         self._wake.set()
         if self._task is not None:
-            with contextlib.suppress(GatewayError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         await self._run(self._node.close)
         self._inbox.clear()
@@ -199,10 +183,14 @@ class RelayDriver:
     async def _take_turn(self) -> float | None:
         """Make one call to the thread, and do what follows; return the next timer."""
         requests = [one for one in self._requests if not one.future.done()]
-        cancelled, self._cancelled = self._cancelled, []
-        unsent, self._unsent = self._unsent, []
-        messages = list(self._inbox)
-        turn = await self._run(self._call, messages, requests, cancelled, unsent)
+        work = Work(
+            list(self._inbox),
+            [(one.routes, one.count) for one in requests],
+            self._cancelled,
+            self._unsent,
+        )
+        self._cancelled, self._unsent = [], []
+        turn = await self._run(take_turn, self._node, work, self._clock)
         for _ in range(turn.received):
             peer, _data = self._inbox.popleft()
             self._waiting[peer] -= 1
@@ -221,45 +209,6 @@ class RelayDriver:
         for event in (*turn.events, *self._report_dropped()):
             self._note_event(event)
         return turn.timer
-
-    def _call(
-        self,
-        messages: Sequence[tuple[str, bytes]],
-        requests: Sequence[_Request],
-        cancelled: Sequence[UUID],
-        unsent: Sequence[tuple[str, bytes]],
-    ) -> _Turn:
-        """Work in the store's thread."""
-        node, clock, turn = self._node, self._clock, _Turn()
-        until = clock() + TURN
-        for bundle in cancelled:
-            node.cancel(bundle)
-        for peer, data in unsent:
-            node.lose(peer, data, now=clock())
-        for peer, data in messages:
-            if clock() >= until:
-                break
-            node.receive(peer, data, now=clock())
-            turn.received += 1
-        # At least one, so that no flood of messages holds up who asks for keys.
-        for request in requests:
-            if turn.started and clock() >= until:
-                break
-            turn.started.append(self._start(request))
-        node.handle_timer(now=clock())
-        turn.to_send = node.messages_to_send()
-        turn.delivered = node.take_delivered()
-        while (event := node.next_event()) is not None:
-            turn.events.append(event)
-        turn.timer = node.get_timer()
-        return turn
-
-    def _start(self, request: _Request) -> UUID | GatewayError:
-        try:
-            return self._node.start(request.routes, request.count, now=self._clock())
-        except (RelayError, KeyStoreError) as error:
-            # Its frames know the shares.
-            return error.with_traceback(None)
 
     def _note_started(self, request: _Request, result: UUID | GatewayError) -> None:
         if isinstance(result, GatewayError):

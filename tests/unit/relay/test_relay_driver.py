@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import KeyStoreError, RelayError, RelayFault
 from gateway.keystore.base import KeyStanding, NewKey
-from gateway.relay import connecting, driver, node
+from gateway.relay import connecting, node, turn
 from gateway.relay.driver import MAX_REQUESTS, MAX_WAITING
 from gateway.relay.events import (
     BundleArrived,
@@ -340,7 +340,7 @@ async def test_a_flood_is_bounded_and_told_in_few_words(
     chain: Sites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lux = chain.at["lux"]
-    monkeypatch.setattr(driver, "TURN", 0.0)
+    monkeypatch.setattr(turn, "TURN", 0.0)
     for number in range(3 * MAX_WAITING):
         lux.driver.receive("redu", b"\1\1" + number.to_bytes(8))
         if number == 2 * MAX_WAITING:
