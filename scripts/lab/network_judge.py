@@ -31,6 +31,7 @@ class TunnelResult:
         first_up_day: When it came up.
         sent: Packets sent, both ways.
         arrived: Packets that arrived.
+        at_end: How it stood at the end.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TunnelResult:
     first_up_day: float | None
     sent: int
     arrived: int
+    at_end: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def judge(
     *,
     captured: Sequence[Mapping[str, Any]],
     messages: Sequence[RelayKeys],
-    healed: Mapping[str, bool],
+    standing: Mapping[str, str],
     began: float,
     ended: float,
     network: Mapping[str, Any],
@@ -106,15 +108,16 @@ def judge(
     problems += _keys_used_twice(seen)
     for tunnel in TUNNELS:
         problems += _policy(tunnel, seen, streams[tunnel.name])
-        if not healed[tunnel.name]:
-            problems.append(f"{tunnel.name} is not in force at the end")
+        if standing[tunnel.name] == "down":
+            problems.append(f"{tunnel.name} did not come back")
     (route,) = network["routes"]
     if not route["drawn"] or not messages:
         problems.append("nothing was relayed")
     return Judgement(
         days=day(ended),
         tunnels=tuple(
-            _result(tunnel, seen, streams[tunnel.name], day) for tunnel in TUNNELS
+            _result(tunnel, seen, streams[tunnel.name], standing[tunnel.name], day)
+            for tunnel in TUNNELS
         ),
         events={name: (day(a), day(b)) for name, (a, b) in events.items()},
         captured_frames=sum(one["frames"] for one in captured),
@@ -187,7 +190,9 @@ def blocked(looks: Sequence[TunnelSeen]) -> Iterator[tuple[float, float]]:
         yield since, last
 
 
-def _result(tunnel: Tunnel, seen: Seen, stream: Stream, day: Any) -> TunnelResult:
+def _result(
+    tunnel: Tunnel, seen: Seen, stream: Stream, standing: str, day: Any
+) -> TunnelResult:
     site = tunnel.ends[0]
     looks = seen.tunnels.get((tunnel.name, site), [])
     kinds = Counter(one.key for one in _epochs(seen, tunnel.name, site).values())
@@ -206,4 +211,5 @@ def _result(tunnel: Tunnel, seen: Seen, stream: Stream, day: Any) -> TunnelResul
         first_up_day=day(up[0]) if up else None,
         sent=stream.sent,
         arrived=sum(map(len, stream.arrivals.values())),
+        at_end=standing,
     )

@@ -40,14 +40,14 @@ def print_report(judgement: Judgement) -> None:
         print(f"  day {start:4.1f} to {end:4.1f}  {name}")
     print(
         f"\n{'tunnel':10} {'policy':20} {'epochs':>6} {'fresh':>6} {'chain':>6} "
-        f"{'none':>5} {'up on':>7} {'blocked':>9} {'packets':>16}"
+        f"{'none':>5} {'up on':>7} {'blocked':>9} {'packets':>16}  at the end"
     )
     for one in judgement.tunnels:
         first = "never" if one.first_up_day is None else f"day {one.first_up_day:.1f}"
         print(
             f"{one.name:10} {one.policy:20} {one.epochs:6} {one.fresh:6} "
             f"{one.chained:6} {one.without:5} {first:>7} {one.blocked_days:7.1f} d "
-            f"{one.arrived:>7} of {one.sent:>5}"
+            f"{one.arrived:>7} of {one.sent:>5}  {one.at_end}"
         )
     print(
         f"\nrelayed        {judgement.relayed} keys over Luxembourg, "

@@ -148,13 +148,22 @@ def _number(status: dict[str, object]) -> int:
     return stored if isinstance(stored, int) else 0
 
 
-def in_force(network: Network) -> dict[str, bool]:
-    """Return which tunnels are proven in force at both ends now."""
+def standing(network: Network) -> dict[str, str]:
+    """Say how each tunnel stands now.
+
+    Returns:
+        ``up`` at both ends; ``waits for keys``, where the policy is ``required`` and no
+        key is in stock; else ``down``.
+    """
     found = {}
     for tunnel in TUNNELS:
-        said = [
-            network.gateways[site].call("tunnel.show", name=tunnel.name)["in_force"]
-            for site in tunnel.ends
-        ]
-        found[tunnel.name] = all(one["local"] and one["peer"] for one in said)
+        ends = [network.gateways[site] for site in tunnel.ends]
+        states = {end.call("tunnel.show", name=tunnel.name)["state"] for end in ends}
+        (stock,) = ends[0].call("keystore.status", link=tunnel.link)
+        if states == {"up"}:
+            found[tunnel.name] = "up"
+        elif tunnel.qkd == "required" and not stock["available"]:
+            found[tunnel.name] = "waits for keys"
+        else:
+            found[tunnel.name] = "down"
     return found

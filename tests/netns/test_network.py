@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from lab.network import TUNNELS, Network, three_hosts, write_files
-from lab.network_watch import in_force
+from lab.network_watch import standing
 from lab.tools import finish_tool, start_capture
 
 from tests.netns.labs import plane, until
@@ -38,7 +38,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 def all_up(network: Network) -> bool:
-    return all(in_force(network).values())
+    return set(standing(network).values()) == {"up"}
 
 
 def epoch(network: Network, site: str, tunnel: str) -> int:
@@ -48,7 +48,7 @@ def epoch(network: Network, site: str, tunnel: str) -> int:
 
 def test_the_relayed_tunnel_carries_packets(network: Network, tmp_path: Path) -> None:
     capture = start_capture(network.hosts["redu"], str(tmp_path / "wire.pcap"))
-    until(lambda: all_up(network), "every tunnel in force", PATIENCE)
+    until(lambda: all_up(network), "every tunnel up", PATIENCE)
     (tunnel,) = (one for one in TUNNELS if one.name == "redu-sin")
     near, far = (tunnel.address(site) for site in tunnel.ends)
     network.hosts["redu"].run("ping", "-q", "-c", "5", "-W", "2", "-I", near, far)
@@ -67,7 +67,7 @@ def test_the_relayed_tunnel_carries_packets(network: Network, tmp_path: Path) ->
 def test_stock_carries_the_tunnel_while_the_trusted_node_is_down(
     network: Network,
 ) -> None:
-    until(lambda: all_up(network), "every tunnel in force", PATIENCE)
+    until(lambda: all_up(network), "every tunnel up", PATIENCE)
     lux = network.gateways["lux"]
     lux.kill()
     before = epoch(network, "redu", "redu-sin")

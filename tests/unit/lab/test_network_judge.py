@@ -45,7 +45,7 @@ def judged(seen: Seen, **changes: Any) -> Judgement:
     values: dict[str, Any] = {
         "captured": [{"leaked_bytes": 0, "dropped": 0, "frames": 10}],
         "messages": [batch(1), batch(2)],
-        "healed": {tunnel.name: True for tunnel in TUNNELS},
+        "standing": {tunnel.name: "up" for tunnel in TUNNELS},
         "network": {"routes": [{"drawn": 2}]},
         **changes,
     }
@@ -70,13 +70,18 @@ def test_kept_promises_are_good() -> None:
         ({"messages": [batch(1), batch(1)]}, "pad used twice"),
         ({"messages": []}, "nothing was relayed"),
         ({"network": {"routes": [{"drawn": 0}]}}, "nothing was relayed"),
-        ({"healed": {t.name: t.name != "lux-sin" for t in TUNNELS}}, "lux-sin is not"),
+        ({"standing": {t.name: "down" for t in TUNNELS}}, "lux-sin did not come back"),
     ],
 )
 def test_what_was_captured_counts(changes: dict[str, Any], problem: str) -> None:
     judgement = judged(good(), **changes)
     assert not judgement.good
     assert any(problem in one for one in judgement.problems)
+
+
+def test_waiting_for_keys_is_what_required_means() -> None:
+    waiting = {tunnel.name: "waits for keys" for tunnel in TUNNELS}
+    assert judged(good(), standing=waiting).good
 
 
 def test_a_key_of_two_epochs_is_noticed() -> None:
