@@ -158,7 +158,7 @@ class RouteConfig:
     to: str
     via: tuple[tuple[str, ...], ...] = ()
     paths: int = 1
-    batch: int = 64
+    batch: int = 128
     requests_per_minute: float = 120.0
 
 

@@ -51,8 +51,8 @@ DEFAULT_LISTEN: Final = (
     Endpoint("::", DEFAULT_RELAY_PORT),
 )
 
-DEFAULT_PADS: Final = 500
-"""Three batches of the usual size, twice over."""
+DEFAULT_PADS: Final = 1_000
+"""Seven batches of the usual size."""
 
 _ROUTE_KEYS: Final = ("to", "via", "paths")
 
@@ -86,7 +86,7 @@ def read_route(section: Section, source: LinkSource | None) -> RouteConfig | Non
         to=to,
         via=via,
         paths=paths,
-        batch=section.optional("batch", whole(1, MAX_BATCH), 64),
+        batch=section.optional("batch", whole(1, MAX_BATCH), MAX_BATCH),
         requests_per_minute=section.optional(
             "requests_per_minute", number(1, MAX_REQUESTS, "batches a minute"), 120.0
         ),

@@ -65,9 +65,9 @@ def test_a_network_is_read(tmp_path: Path) -> None:
     assert route is not None
     assert (relay.node, relay.forward) == ("redu", False)
     assert [str(one) for one in relay.listen] == ["0.0.0.0:51813", "[::]:51813"]
-    assert relay.neighbours["lux"].pads == 500
+    assert relay.neighbours["lux"].pads == 1000
     assert (route.to, route.via, route.paths) == ("sin", (("lux",),), 1)
-    assert (config.links["far"].batch, config.links["fibre"].batch) == (64, 1)
+    assert (config.links["far"].batch, config.links["fibre"].batch) == (128, 1)
 
 
 def test_without_the_table_there_is_none(tmp_path: Path) -> None:
