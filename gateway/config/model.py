@@ -15,6 +15,10 @@ DEFAULT_PORT = 51810
 DEFAULT_RELAY_PORT = DEFAULT_PORT + 3
 """TCP port on which relays take their neighbours' messages."""
 
+SIMULATED_BATCH, SIMULATED_CALLS = 64, 600.0
+"""Pads that a simulated link gives in one call, and calls a minute: it costs nothing to
+ask, and its rate is what counts."""
+
 DEFAULT_ROTATION_INTERVAL = 120.0
 """Seconds; what a bank's production link ran for 45 days (arXiv 2405.04415)."""
 
@@ -200,12 +204,16 @@ class LinkConfig:
     def batch(self) -> int:
         """Keys asked for in one call, at most; 1 if none can be asked for."""
         asked = self.kme or self.route
+        if asked is None and self.source is LinkSource.SIMULATED:
+            return SIMULATED_BATCH
         return asked.batch if asked else 1
 
     @property
     def requests_per_minute(self) -> float:
         """Budget of calls for fetching ahead; 1 if there is nobody to call."""
         asked = self.kme or self.route
+        if asked is None and self.source is LinkSource.SIMULATED:
+            return SIMULATED_CALLS
         return asked.requests_per_minute if asked else 1.0
 
 

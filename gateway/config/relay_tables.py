@@ -133,6 +133,7 @@ def check_relay(
     own = {a if b == relay.node else b for a, b in relay.links if relay.node in (a, b)}
     for name in sorted(own - relay.neighbours.keys()):
         section.refuse("links", f"[relay.neighbours.{name}]", "no such table")
+    used: dict[tuple[str, str], str] = {}
     for name, neighbour in relay.neighbours.items():
         place = Section(source, ("relay", "neighbours", name), problems)
         if name not in own:
@@ -147,6 +148,11 @@ def check_relay(
         if tunnel is None:
             expected = f"a configured tunnel ({', '.join(sorted(tunnels))})"
             place.refuse("tunnel", expected, repr(neighbour.tunnel))
+        for key, value in (("link", neighbour.link), ("tunnel", neighbour.tunnel)):
+            # One leads to one gateway: the pads would be another neighbour's.
+            earlier = used.setdefault((key, value), name)
+            if earlier != name:
+                place.refuse(key, f"a {key} of its own", f"that of {earlier}")
 
 
 def check_route(

@@ -255,6 +255,8 @@ class Handlers:
             f"tunnel {name} cannot start: {error.message}"
             for name, error in sorted(service.failed.items())
         ]
+        if service.relaying.trouble:
+            found.append(f"the relay does not run: {service.relaying.trouble}")
         found += service.strangers.recent(now=asyncio.get_running_loop().time())
         found += [
             f"stock of link {name} is {alarm.value}"

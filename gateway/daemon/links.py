@@ -19,6 +19,7 @@ from gateway.qkd.keeper import StockKeeper
 from gateway.qkd.seed import load_seed
 from gateway.qkd.sharing import SharedKME
 from gateway.qkd.simulated import SimulatedLink
+from gateway.qkd.simulated_client import SimulatedClient
 from gateway.wire.control import StockMessage
 from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
 from gateway.wire.network import PAD_PREFIX_SIZE, PadDirection, PadStock
@@ -68,6 +69,8 @@ class Links:
         clock: Monotonic seconds.
         control_mtu: Largest datagram sent, bytes.
         relayed: Makes the client of a link whose keys are relayed.
+        disowned: Told, in the store's thread, of relayed keys that their origin does
+            not hold.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class Links:
         clock: Callable[[], float],
         control_mtu: int,
         relayed: MakeClient = lambda _: None,
+        disowned: Callable[[str, Sequence[UUID]], None] = lambda _, __: None,
     ) -> None:
+        self._disowned = disowned
         self._store = store
         self._relayed = relayed
         self._worker = worker
@@ -121,7 +126,7 @@ class Links:
             if configs.get(name) != keeper.config:
                 self._stopping.append(self.keepers.pop(name))
         for name, config in configs.items():
-            if config.source is not LinkSource.SIMULATED and name not in self.keepers:
+            if not _fills_itself(config) and name not in self.keepers:
                 self.keepers[name] = self._make_keeper(config)
                 self._starting.append(self.keepers[name])
         self.configs = dict(configs)
@@ -154,8 +159,17 @@ class Links:
     def _tell(self, user: LinkUser, message: StockMessage) -> bool:
         return self._send(user.tunnel, user.wrap(message))
 
+    async def suspect(self, name: str) -> None:
+        """Have no key of a stock count as confirmed until it was compared anew.
+
+        Raises:
+            KeyStoreError: The store cannot be asked.
+        """
+        if name in self.keepers:
+            await self.keepers[name].suspect()
+
     def changed_by_hand(self, name: str) -> None:
-        """Note that keys of a link were imported or purged."""
+        """Note that keys of a link were imported, purged, or found to be missing."""
         if name in self.keepers:
             self.keepers[name].changed_by_hand()
 
@@ -239,6 +253,8 @@ class Links:
         client: KeyClient | None = None
         if config.route is not None:
             client = self._relayed(config)
+        elif config.source is LinkSource.SIMULATED:
+            client = _make_simulated_client(config, self._clock)
         elif config.kme is not None:
             # Imported here: loading an HTTP library for nothing takes time at start.
             from gateway.qkd.clients import make_client  # noqa: PLC0415
@@ -255,6 +271,7 @@ class Links:
             shared=self._shared_kmes.setdefault(config.kme, SharedKME())
             if config.kme is not None
             else None,
+            unlisted=partial(self._disowned, config.name) if config.route else None,
         )
 
     async def _run(self) -> None:
@@ -298,8 +315,31 @@ class Links:
             )
 
 
+def _fills_itself(config: LinkConfig) -> bool:
+    """Whether both ends of a link make the same keys unasked.
+
+    Pads are drawn at one end and fetched at the other even in a simulation: none is
+    used that the other end is not known to hold.
+    """
+    return config.source is LinkSource.SIMULATED and config.checked
+
+
+def _make_simulated_client(
+    config: LinkConfig, clock: Callable[[], float]
+) -> KeyClient | None:
+    if config.seed_file is None:
+        return None
+    return SimulatedClient(
+        config.name,
+        load_seed(config.seed_file),
+        rate=config.rate,
+        most=config.capacity,
+        clock=clock,
+    )
+
+
 def _make_source(config: LinkConfig) -> KeySource | None:
-    if config.source is not LinkSource.SIMULATED or config.seed_file is None:
+    if not _fills_itself(config) or config.seed_file is None:
         return None
     return SimulatedLink(
         config.name,

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from gateway.config.model import LinkConfig, LinkSource
 from gateway.control.limits import MAX_FETCH
 from gateway.control.params import (
     read_count,
@@ -38,7 +39,6 @@ from gateway.qkd.base import KMEStatus
 from gateway.qkd.keeper import StockKeeper
 
 if TYPE_CHECKING:
-    from gateway.config.model import LinkConfig
     from gateway.daemon.service import Service
 
 Params = Mapping[str, object]
@@ -173,12 +173,12 @@ class QKDHandlers:
             hint=hint,
         )
 
-    async def _row(self, name: str, config: "LinkConfig") -> QKDLink:
+    async def _row(self, name: str, config: LinkConfig) -> QKDLink:
         kme = config.kme
         return QKDLink(
             link=name,
             source=config.source.value,
-            simulated=name in self._service.links.sources,
+            simulated=config.source is LinkSource.SIMULATED,
             kmes=list(kme.urls) if kme else [],
             route=f"relay to {config.route.to}" if config.route else "",
             sae_id=kme.sae_id if kme else "",
@@ -213,7 +213,7 @@ class QKDHandlers:
             kme_trouble=trouble,
         )
 
-    def _config(self, name: str) -> "LinkConfig":
+    def _config(self, name: str) -> LinkConfig:
         config = self._service.links.configs.get(name)
         if config is None:
             raise ControlError(
@@ -247,7 +247,7 @@ class QKDHandlers:
         return report_link(self._service.links.configs.get(name), status, alarm)
 
 
-def _no_kme(config: "LinkConfig") -> ControlError:
+def _no_kme(config: LinkConfig) -> ControlError:
     if config.route is not None:
         return ControlError(
             f"link {config.name} has no KME: its keys are relayed",

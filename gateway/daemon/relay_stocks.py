@@ -4,19 +4,19 @@ Each hop has two stocks of pads, one for each direction, filled from the same KM
 link's own keys.
 """
 
+import itertools
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
+from uuid import UUID
 
 from gateway.config.model import GatewayConfig, LinkConfig
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import KeyStore
 from gateway.relay.events import RelayedKeys
 from gateway.relay.pads import stock_name
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,10 @@ than this end is to use."""
 UNCLAIMED: Final = 86_400.0
 """Seconds that delivered keys wait for their origin to announce them, which it does
 when it can speak to us. It never will if it did not hear that they arrived."""
+
+ON_THE_WAY: Final = 60.0
+"""Seconds in which the origin hears that keys arrived, or gave them up: more than
+seven hops have."""
 
 MAX_WAITING: Final = 1_000
 """Keys watched for that at once; the others follow."""
@@ -68,11 +72,17 @@ class Destination:
     Args:
         links: Configured links; those whose keys are relayed count.
         store: Where keys go.
+
+    Attributes:
+        clock: Monotonic seconds, in any thread.
     """
 
     def __init__(self, links: Mapping[str, LinkConfig], store: KeyStore) -> None:
+        self.clock: Callable[[], float] = time.monotonic
         self._store = store
         self._waiting: dict[str, dict[UUID, float]] = {}
+        self._arrived: dict[UUID, float] = {}
+        self._unlisted: dict[str, set[UUID]] = {}
         self.use(links)
 
     def use(self, links: Mapping[str, LinkConfig]) -> None:
@@ -106,6 +116,28 @@ class Destination:
             self._store.retire(link.name, [key.key_id for key in relayed.keys])
             reasons = ", ".join(sorted({one.reason for one in report.refused}))
             raise KeyStoreError(f"relayed keys were refused: {reasons}")
+        self._note_arrival([key.key_id for key in relayed.keys])
+
+    def disown(self, link: str, key_ids: Sequence[UUID]) -> None:
+        """Retire keys that their origin does not list among those it holds.
+
+        Its answer was lost, so it gave them up. Those that have just come stay for a
+        while: their answer may be on its way.
+
+        Args:
+            link: The link.
+            key_ids: Unused keys of it.
+
+        Raises:
+            KeyStoreError: The store failed.
+        """
+        # Those that are confirmed are the keeper's business.
+        waiting = set(self._store.unconfirmed(link, MAX_WAITING))
+        key_ids = [one for one in key_ids if one in waiting]
+        latest = self.clock() - ON_THE_WAY
+        young = {one for one in key_ids if self._arrived.get(one, latest) > latest}
+        self._unlisted[link] = young
+        self._retire(link, [one for one in key_ids if one not in young])
 
     def forget_unclaimed(self, draws: Callable[[str], bool], now: float) -> None:
         """Retire keys that their origin never announced: it does not hold them.
@@ -123,16 +155,34 @@ class Destination:
             before = self._waiting.get(link.name, {})
             key_ids = self._store.unconfirmed(link.name, MAX_WAITING)
             waiting = {key_id: before.get(key_id, now) for key_id in key_ids}
-            late = [one for one, since in waiting.items() if now - since >= UNCLAIMED]
+            unlisted = self._unlisted.get(link.name, set()) & waiting.keys()
+            late = [
+                key_id
+                for key_id, since in waiting.items()
+                if now - since >= (ON_THE_WAY if key_id in unlisted else UNCLAIMED)
+            ]
             self._waiting[link.name] = waiting
-            if late:
-                self._store.retire(link.name, late)
-                logger.warning(
-                    "%d relayed keys were never announced by their origin; they are "
-                    "retired",
-                    len(late),
-                    extra={"link": link.name, "event": "keys-retired"},
-                )
+            self._unlisted[link.name] = unlisted
+            self._retire(link.name, late)
+
+    def _note_arrival(self, key_ids: Iterable[UUID]) -> None:
+        now = self.clock()
+        self._arrived.update(dict.fromkeys(key_ids, now))
+        old = itertools.takewhile(
+            lambda one: now - one[1] >= ON_THE_WAY, self._arrived.items()
+        )
+        for key_id, _ in list(old):
+            del self._arrived[key_id]
+
+    def _retire(self, link: str, key_ids: Sequence[UUID]) -> None:
+        count = self._store.retire(link, key_ids) if key_ids else 0
+        if count:
+            logger.warning(
+                "%d relayed keys were never announced by their origin; they are "
+                "retired",
+                count,
+                extra={"link": link, "event": "keys-retired"},
+            )
 
     def _check_routes(self, link: LinkConfig, relayed: RelayedKeys) -> None:
         """Insist on the paths configured here: fewer would tell one node the key."""

@@ -6,9 +6,11 @@ the network. Without a table ``[relay]`` there is nothing of that.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
+from uuid import UUID
 
 from gateway.config.model import GatewayConfig, LinkConfig, RelayConfig
 from gateway.daemon.links import Links, LinkUser
@@ -24,11 +26,13 @@ from gateway.relay.events import (
     BundleArrived,
     BundleDelivered,
     BundleFailed,
+    HopOutOfStep,
     MessageRefused,
     RelayedKeys,
     RelayEvent,
 )
 from gateway.relay.node import RelayNode
+from gateway.relay.passing import Passing
 from gateway.relay.transport import RelayTransport
 from gateway.relay.view import STATE_INTERVAL, NetworkView
 from gateway.wire.network import NetworkMessage, NodeState, PadDirection, PadStock
@@ -41,7 +45,7 @@ TICK: Final = 1.0
 RETRY: Final = 10.0
 """Seconds until an address that could not be listened on is tried again."""
 
-SWEEP: Final = 600.0
+SWEEP: Final = 60.0
 """Seconds between looks for keys that were never announced."""
 
 Send = Callable[[str, NetworkMessage], bool]
@@ -91,6 +95,11 @@ class Relaying:
         self._clock = clock
         self._destination = Destination({}, store)
         self._task: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        self._suspected: set[str] = set()
+        self._suspecting: dict[str, asyncio.Task[None]] = {}
+        self._passing = Passing(0, STATE_INTERVAL)
+        self._retry_at = self._sweep_at = float("-inf")
         self._by_tunnel: dict[str, str] = {}
         self._told_at = float("-inf")
         self._told: dict[str, int] = {}
@@ -102,10 +111,15 @@ class Relaying:
         self._links = links
         if config.relay != self.config:
             self.config = config.relay
-            self.view = _make_view(config.relay) if config.relay else None
+            self.view = _make_view(config.relay, self.view) if config.relay else None
+            self._passing = Passing(len(_nodes(config.relay)), STATE_INTERVAL)
+            self.trouble = ""
             for client in self.clients.values():
                 if self.view is not None:
                     client.use(self.view)
+        for name in tuple(self.clients):
+            if name not in config.links or config.links[name].route is None:
+                del self.clients[name]
         relay = self.config
         neighbours = relay.neighbours.values() if relay else ()
         self._by_tunnel = {one.tunnel: one.name for one in neighbours}
@@ -118,6 +132,14 @@ class Relaying:
         client = RelayClient(link, link.route, self.view, self._request, self._clock)
         self.clients[link.name] = client
         return client
+
+    def disown(self, link: str, key_ids: Sequence[UUID]) -> None:
+        """Note, in the store's thread, keys that were relayed here and are not held.
+
+        Raises:
+            KeyStoreError: The store failed.
+        """
+        self._destination.disown(link, key_ids)
 
     def pad_users(self) -> dict[str, tuple[LinkUser, ...]]:
         """Say over which tunnel each stock of pads is kept in step."""
@@ -141,22 +163,28 @@ class Relaying:
 
     async def start(self) -> None:
         """Begin, in the running event loop."""
+        self._destination.clock = asyncio.get_running_loop().time
+        now = self._clock()
+        self._retry_at, self._sweep_at = now + RETRY, now + SWEEP
         await self.settle()
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
         """Let go of everything; what is under way is lost."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        async with self._changing:  # never half-way through a beginning
+            tasks = [*self._suspecting.values(), *([self._task] if self._task else ())]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._task = None
-        await self._end()
+            await self._end()
 
     async def settle(self) -> None:
         """Make node and transport anew, as `configure` has changed them."""
-        await self._end()
-        if self.config is not None and self.view is not None:
-            await self._begin(self.config)
+        async with self._changing:
+            await self._end()
+            if self.config is not None:
+                await self._begin(self.config)
 
     def connected(self, tunnel: str) -> None:
         """Note that a tunnel came up: its peer may be told how this node stands."""
@@ -180,6 +208,7 @@ class Relaying:
     # -- Inside
 
     async def _begin(self, relay: RelayConfig) -> None:
+        """Start node and transport; what keeps them from it is in `trouble`."""
         endpoints = {one.name: one.endpoint for one in relay.neighbours.values()}
         node = RelayNode(
             relay.node,
@@ -202,9 +231,10 @@ class Relaying:
             clock=asyncio.get_running_loop().time,  # which its thread may call
             publish=self._publish,
         )
-        await driver.start()
-        self.driver = driver
         try:
+            await self._suspect_new(relay)
+            await driver.start()
+            self.driver = driver
             await transport.start()
         except GatewayError as error:
             if error.message != self.trouble:
@@ -220,6 +250,18 @@ class Relaying:
         self.trouble = ""
         self.transport = transport
         logger.info("relay node %s is ready", relay.node, extra={"event": "relay"})
+
+    async def _suspect_new(self, relay: RelayConfig) -> None:
+        """Have pads compared that this run has not used yet: stores can be old copies.
+
+        Raises:
+            KeyStoreError: The store cannot be asked.
+        """
+        for name in relay.neighbours:
+            out, _ = pad_stocks(relay.node, name)
+            if out not in self._suspected:
+                await self._links.suspect(out)
+                self._suspected.add(out)
 
     async def _end(self) -> None:
         driver, transport = self.driver, self.transport
@@ -243,19 +285,32 @@ class Relaying:
         return await self.driver.request(routes, count)
 
     async def _run(self) -> None:
-        tried = swept = self._clock()
         while True:
             await asyncio.sleep(TICK)
-            now = self._clock()
-            if self.config is None or self.view is None:
-                continue
-            if self.driver is None and now - tried >= RETRY:
-                tried = now
-                await self._begin(self.config)
-            self._tell(self.view, self.config, now)
-            if now - swept >= SWEEP:
-                swept = now
-                await self._sweep(now)
+            try:
+                await self._turn(self._clock())
+            except Exception:
+                # A fault of ours must not end relaying for ever.
+                logger.exception("fault in the relay", extra={"event": "fault"})
+
+    async def _turn(self, now: float) -> None:
+        """Do what is due about once a second."""
+        if self.config is None or self.view is None:
+            return
+        if self._is_down() and now >= self._retry_at:
+            self._retry_at = now + RETRY
+            async with self._changing:
+                if self._is_down():  # nobody else has begun meanwhile
+                    await self._end()
+                    await self._begin(self.config)
+        self._tell(self.view, self.config, now)
+        self._pass_on(now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP
+            await self._sweep(now)
+
+    def _is_down(self) -> bool:
+        return self.driver is None or not self.driver.is_running
 
     def _tell(self, view: NetworkView, relay: RelayConfig, now: float) -> None:
         """Tell neighbours how this node stands: from time to time, or at a change."""
@@ -280,9 +335,14 @@ class Relaying:
     def _take_state(self, neighbour: str, state: NodeState) -> None:
         if self.view is None or not self.view.receive(state, now=self._clock()):
             return
-        for tunnel, name in self._by_tunnel.items():
-            if name not in (neighbour, state.node):
-                self._send(tunnel, state)
+        self._passing.offer(state, neighbour)
+        self._pass_on(self._clock())
+
+    def _pass_on(self, now: float) -> None:
+        for state, came_from in self._passing.due(now=now):
+            for tunnel, name in self._by_tunnel.items():
+                if name not in (came_from, state.node):
+                    self._send(tunnel, state)
 
     async def _sweep(self, now: float) -> None:
         try:
@@ -328,12 +388,34 @@ class Relaying:
                     extra={"event": "relay-forwarded", "bundle": str(bundle)},
                 )
             case MessageRefused(peer, error):
-                logger.warning(
-                    "refused a relay message of %s: %s",
-                    peer,
-                    error.message,
-                    extra={"event": f"relay-{error.fault}"},
-                )
+                self._note_refused(peer, error)
+            case HopOutOfStep(peer):
+                self._suspect(peer)
+
+    def _note_refused(self, peer: str, error: RelayError) -> None:
+        logger.warning(
+            "refused a relay message of %s: %s",
+            peer,
+            error.message,
+            extra={"event": f"relay-{error.fault}"},
+        )
+        if error.fault in (RelayFault.OUT_OF_STEP, RelayFault.REPLAYED) and self.config:
+            # The end that draws asks once a minute, and compares what has changed.
+            self._links.changed_by_hand(pad_stocks(self.config.node, peer)[1])
+
+    def _suspect(self, peer: str) -> None:
+        """Use no pad towards a neighbour until the stocks were compared."""
+        if self.config is None or peer in self._suspecting:
+            return
+        work = self._links.suspect(pad_stocks(self.config.node, peer)[0])
+        task = asyncio.get_running_loop().create_task(work)
+        self._suspecting[peer] = task
+        task.add_done_callback(partial(self._suspected_now, peer))
+
+    def _suspected_now(self, peer: str, task: asyncio.Task[None]) -> None:
+        del self._suspecting[peer]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("pads towards %s: %s", peer, error)
 
 
 def _directions(*, initiates: bool) -> tuple[PadDirection, PadDirection]:
@@ -342,7 +424,13 @@ def _directions(*, initiates: bool) -> tuple[PadDirection, PadDirection]:
     return both if initiates else (both[1], both[0])
 
 
-def _make_view(relay: RelayConfig) -> NetworkView:
+def _nodes(relay: RelayConfig | None) -> set[str]:
+    return {name for pair in relay.links for name in pair} if relay else set()
+
+
+def _make_view(relay: RelayConfig, before: NetworkView | None) -> NetworkView:
     # Milliseconds: a node that restarts goes on above all it has sent, one a second.
     serial = int(datetime.now(UTC).timestamp() * 1000)
+    if before is not None:  # whatever the clock says now
+        serial = max(serial, before.serial)
     return NetworkView(relay.node, relay.links, serial)

@@ -152,6 +152,7 @@ class Service:
             clock=_loop_time,
             control_mtu=config.control_mtu,
             relayed=self.relaying.make_client,
+            disowned=self.relaying.disown,
         )
         self.relaying.configure(config, self.links)
         self.links.configure(all_links(config))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -44,8 +45,24 @@ DRIFT: Final = 16
 MAX_ANSWERS: Final = 32
 """Answers that wait for the store; what they answered is repeated if one is lost."""
 
+PAGE: Final = 1_000
+"""Keys doubted in one call to the store: other calls come in between."""
+
 Send = Callable[[StockMessage], bool]
 """Sends a message to the peer; False if no tunnel of the link is up."""
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    """This end's stock may be an old copy: of keys used since.
+
+    Attributes:
+        held: Keys that the peer holds, so far.
+        is_old: Whether it had used one of them.
+    """
+
+    held: list[UUID] = field(default_factory=list)
+    is_old: bool = False
 
 
 class Herald:
@@ -105,6 +122,8 @@ class Herald:
         self._greeting: int | None = None
         self._greet_at = 0.0
         self._answers: deque[StockAnswer] = deque(maxlen=MAX_ANSWERS)
+        self._suspicion: _Suspicion | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def announced(self) -> int:
@@ -128,7 +147,34 @@ class Herald:
     def compare(self) -> None:
         """Compare the stocks from the beginning, once a tunnel is up."""
         self._comparison = Comparison(self._per_page)
+        if self._suspicion is not None:
+            self._suspicion.held.clear()
         self.due.set()
+
+    async def suspect(self) -> None:
+        """Have no key count as confirmed before the stocks were compared anew.
+
+        This end's store may be an old copy. If the peer turns out to have used keys
+        that are unused here, it is: then all those compared are retired, for a key may
+        have been used here and lost on its way to the peer.
+
+        Raises:
+            KeyStoreError: The store cannot be asked.
+        """
+        async with self._turn:
+            if self._suspicion is not None:
+                return
+            self._suspicion = _Suspicion()
+            after: UUID | None = None
+            while True:
+                held = await self._run(
+                    self._store.held, self._link, after=after, count=PAGE
+                )
+                if not held:
+                    break
+                await self._run(self._store.doubt, self._link, held)
+                after = held[-1]
+            self.compare()
 
     def receive(self, answer: StockAnswer) -> None:
         """Take an answer; the next `step` does as it says."""
@@ -151,10 +197,11 @@ class Herald:
         Raises:
             KeyStoreError: The store cannot be asked; the next step tries again.
         """
-        while self._answers:
-            await self._note(self._answers.popleft())
-        if speaks:
-            await self._speak()
+        async with self._turn:
+            while self._answers:
+                await self._note(self._answers.popleft())
+            if speaks:
+                await self._speak()
 
     # -- Speaking
 
@@ -195,15 +242,45 @@ class Herald:
         if not fresh and self._comparison is not None:
             holdings = self._comparison.answered(answer) or {}
             await self._announce_unknown(holdings)
+            if self._suspicion is not None:
+                holdings = self._weigh(self._suspicion, holdings)
             if self._comparison.done:
                 self._comparison = None
                 self.compared_at = now
+                await self._end_suspicion()
         if not holdings and answer.serial != self._greeting:
             return
         retired = await self._apply(holdings)
         if fresh and (retired or Holding.HELD in holdings.values()):
             self._outcome(retired)
         await self._note_peer(answer)
+
+    def _weigh(
+        self, suspicion: _Suspicion, holdings: Mapping[UUID, Holding]
+    ) -> dict[UUID, Holding]:
+        """Keep what the peer holds until all is compared; return the rest."""
+        kept = [key_id for key_id, one in holdings.items() if one is Holding.HELD]
+        suspicion.held += kept
+        suspicion.is_old |= Holding.USED in holdings.values()
+        return {
+            key_id: one for key_id, one in holdings.items() if one is not Holding.HELD
+        }
+
+    async def _end_suspicion(self) -> None:
+        """Confirm what both hold; or retire it, if our stock is an old copy."""
+        suspicion, self._suspicion = self._suspicion, None
+        if suspicion is None or not suspicion.held:
+            return
+        if not suspicion.is_old:
+            await self._run(self._store.confirm, self._link, suspicion.held)
+            return
+        count = await self._run(self._store.retire, self._link, suspicion.held)
+        logger.error(
+            "the key store is an old copy: the peer has used keys that are unused "
+            "here; all %d others of then are retired",
+            count,
+            extra={"link": self._link, "event": "store-is-old"},
+        )
 
     async def _announce_unknown(self, holdings: dict[UUID, Holding]) -> None:
         """Announce the keys of a page that the peer lacks: it will fetch them."""

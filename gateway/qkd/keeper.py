@@ -104,6 +104,7 @@ class StockKeeper:
         mtu: Bytes that a control message may have.
         tick: Seconds between looks at the stock.
         shared: Who else draws on its KMEs.
+        unlisted: See `Serving`; called only while the peer draws.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class StockKeeper:
         mtu: int,
         tick: float = TICK,
         shared: SharedKME | None = None,
+        unlisted: Callable[[Sequence[UUID]], None] | None = None,
     ) -> None:
         self.config = config
         self._shared = shared or SharedKME()
@@ -133,7 +135,16 @@ class StockKeeper:
             budget = CallBudget(allowed, _jitter)
             self._drawing = Drawing(client, self._intake, budget, clock)
         budget = CallBudget(allowed * SERVING_FACTOR, _jitter)
-        self._serving = Serving(client, self._intake, store, run, budget, clock)
+        self._unlisted = unlisted
+        self._serving = Serving(
+            client,
+            self._intake,
+            store,
+            run,
+            budget,
+            clock,
+            self._note_unlisted if unlisted is not None else None,
+        )
         self._herald = Herald(
             config.name,
             store,
@@ -193,6 +204,14 @@ class StockKeeper:
         self._run_id = new_run()
         self._herald.compare()
         self._taken.set()
+
+    async def suspect(self) -> None:
+        """Have no key count as confirmed before the stocks were compared anew.
+
+        Raises:
+            KeyStoreError: The store cannot be asked.
+        """
+        await self._herald.suspect()
 
     def receive(self, message: StockMessage, reply: Send) -> None:
         """Take a message of the peer; an answer goes out when it is known."""
@@ -272,6 +291,10 @@ class StockKeeper:
             while self._draws and drawing.allows():
                 if not await self._surely(self._draw_batch(drawing)):
                     break
+
+    def _note_unlisted(self, key_ids: Sequence[UUID]) -> None:
+        if self._unlisted is not None and not self._draws:
+            self._unlisted(key_ids)
 
     def _note_outcome(self, bad: int) -> None:
         if self._drawing is not None:

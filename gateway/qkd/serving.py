@@ -46,6 +46,8 @@ class Serving:
         run: Calls the store.
         budget: Calls that the peer's announcements may cost; pauses after failures.
         clock: Monotonic seconds.
+        unlisted: Told, in the store's thread, of unused keys that the peer, which
+            draws all of them, does not hold; None if it need not be told.
 
     Attributes:
         fetched: Keys fetched since the start.
@@ -60,6 +62,7 @@ class Serving:
         run: RunBlocking,
         budget: CallBudget,
         clock: Callable[[], float],
+        unlisted: Callable[[Sequence[UUID]], None] | None = None,
     ) -> None:
         self.fetched = 0
         self.last_error: KeySourceError | KeyStoreError | None = None
@@ -69,6 +72,7 @@ class Serving:
         self._run = run
         self._budget = budget
         self._clock = clock
+        self._unlisted = unlisted
         self._turn = asyncio.Lock()
 
     async def answer(self, message: StockAnnounce | StockPage, run: int) -> StockAnswer:
@@ -209,6 +213,8 @@ class Serving:
             if len(inside) < SPAN_PAGE:
                 break
             after = inside[-1]
+        if gone and self._unlisted is not None:
+            await self._run(self._unlisted, gone)
         if self._client is None:
             # Filled by hand: the peer may just not have imported them yet.
             await self._run(self._store.doubt, name, gone)

@@ -99,13 +99,14 @@ class RelayClient:
             RelayError: There are none, not even for one key.
         """
         now = self._clock()
-        while True:
-            try:
-                return self._find(count, now), count
-            except RelayError as error:
-                if count == 1 or error.fault is not RelayFault.NO_PATH:
-                    raise
-                count //= 2
+        try:
+            return self._find(count, now), count
+        except RelayError as error:
+            if count == 1 or error.fault is not RelayFault.NO_PATH:
+                raise
+        routes = self._find(1, now)
+        few = min(self._least(route) for route in routes) - PADS_OF_MESSAGE
+        return routes, min(count, max(few, 1))
 
     async def get_keys(self, count: int) -> Delivery:
         """Have new keys carried to the other end.
@@ -166,9 +167,11 @@ class RelayClient:
         chosen = self._chosen()
         self._view.check(chosen)
         for way in chosen:
-            if self._least(way) < count + PADS_OF_MESSAGE:
+            least = self._least(way)
+            if least < count + PADS_OF_MESSAGE:
                 raise RelayError(
-                    f"{' > '.join(way)} has too few pads for {count} keys",
+                    f"{' > '.join(way)} has too few pads for {count} keys: "
+                    f"{least} where there are fewest",
                     "wait for the links' KMEs to deliver, or see: qgw network",
                     fault=RelayFault.NO_PATH,
                 )
@@ -182,8 +185,12 @@ class RelayClient:
         return min((count for count in told if count is not None), default=0)
 
     def _failure(self, error: RelayError) -> KeySourceError:
+        message = error.message
+        if error.fault is RelayFault.NO_PATH:
+            gaps = self._view.gaps(now=self._clock())
+            message += f"; {gaps}" if gaps else ""
         return KeySourceError(
-            error.message,
+            message,
             error.hint,
             source=self._source,
             call="relay",

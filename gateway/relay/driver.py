@@ -90,6 +90,11 @@ class RelayDriver:
         self._task = asyncio.create_task(self._work(), name="relay")
         self._task.add_done_callback(_report)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it works; not before `start`, nor once a fault has ended it."""
+        return self._task is not None and not self._task.done()
+
     async def stop(self) -> None:
         """Finish the call under way, erase the rest, and fail who waits for keys."""
         self._stopping = True

@@ -96,6 +96,24 @@ class MessageRefused:
     error: RelayError
 
 
+@dataclass(frozen=True, slots=True)
+class HopOutOfStep:
+    """Origin or relay: a neighbour does not hold pads that this node used.
+
+    It may have said so without a tag, see `BundleFailed`.
+
+    Attributes:
+        peer: The neighbour.
+    """
+
+    peer: str
+
+
 RelayEvent = (
-    BundleArrived | BundleDelivered | BundleFailed | BatchForwarded | MessageRefused
+    BundleArrived
+    | BundleDelivered
+    | BundleFailed
+    | BatchForwarded
+    | MessageRefused
+    | HopOutOfStep
 )

@@ -15,6 +15,7 @@ from gateway.relay.events import (
     BundleArrived,
     BundleDelivered,
     BundleFailed,
+    HopOutOfStep,
     KeySink,
     MessageRefused,
     RelayedKeys,
@@ -51,6 +52,7 @@ MAX_FORWARDED: Final = 1024
 """Batches whose answer is awaited by a relay node, two keys each."""
 
 _OUTCOMES: Final = {fault: outcome for outcome, fault in FAULTS.items()}
+_OUT_OF_STEP: Final = frozenset({Outcome.OUT_OF_STEP, Outcome.REPLAYED})
 _NOBODY: Final = UUID(int=0)
 
 
@@ -262,8 +264,8 @@ class RelayNode:
                     node=self._name,
                 )
         for route in routes:
-            stock = stock_name(self._name, route[1])
-            if self._store.status(stock).available < count + PADS_OF_MESSAGE:
+            if self._outgoing[route[1]].left() < count + PADS_OF_MESSAGE:
+                stock = stock_name(self._name, route[1])
                 raise RelayError(
                     f"{stock} has too few pads for {count} keys",
                     "wait for the link's KME to deliver, or relay fewer keys",
@@ -396,6 +398,7 @@ class RelayNode:
         forwarded = self._forwarded.get(name)
         if forwarded is not None and forwarded.downstream == peer:
             self._check_answer(peer, answer, forwarded.downstream_key)
+            self._note_step(peer, answer)
             del self._forwarded[name]
             forwarded.downstream_key.wipe()
             self._answer(forwarded.upstream, answer.outcome, answer.node)
@@ -407,6 +410,7 @@ class RelayNode:
                 fault=RelayFault.UNEXPECTED,
             )
         self._check_answer(peer, answer, key)
+        self._note_step(peer, answer)
         try:
             relayed = self._departures.settle(answer)
         except RelayError as error:
@@ -416,6 +420,11 @@ class RelayNode:
             self._delivered.append(relayed)
             count = len(relayed.keys)
             self._events.append(BundleDelivered(answer.bundle, relayed.peer, count))
+
+    def _note_step(self, peer: str, answer: RelayAnswer) -> None:
+        """Say so if the next node does not hold the pads that this one used."""
+        if answer.node == peer and answer.outcome in _OUT_OF_STEP:
+            self._events.append(HopOutOfStep(peer))
 
     def _check_answer(self, peer: str, answer: RelayAnswer, key: Secret) -> None:
         if answer.sealed:

@@ -9,6 +9,8 @@ What keeps a pad from ever being used twice:
   draw the same key at the same time and send under it: a pad used twice.
 * No configured link can have such a name, and no check value of a pad is ever sent
   (docs/adr/0171).
+* Only pads that the receiver is known to hold are drawn. At start none is, so a store
+  that was brought back from a backup is compared first (docs/adr/0191).
 """
 
 import hashlib
@@ -51,6 +53,15 @@ class OutgoingPads:
         self._store = store
         self._stock = stock
 
+    def left(self) -> int:
+        """How many pads may be drawn: those the receiver is known to hold.
+
+        Raises:
+            KeyStoreError: The store failed.
+        """
+        status = self._store.status(self._stock)
+        return status.available - status.unconfirmed
+
     def draw(self, count: int, *, holder: str) -> list[Pad]:
         """Consume `count` pads durably and return them, all or none.
 
@@ -58,7 +69,9 @@ class OutgoingPads:
             RelayError: ``pads-exhausted``: there are fewer; none is consumed.
             KeyStoreError: The store failed; those consumed until then are lost.
         """
-        key_ids = self._store.reserve(self._stock, count, holder=holder)
+        key_ids: Sequence[UUID] = ()
+        if self.left():  # with none, the store would give unconfirmed ones
+            key_ids = self._store.reserve(self._stock, count, holder=holder)
         if len(key_ids) < count:
             self._store.release(holder)
             raise RelayError(

@@ -21,6 +21,9 @@ STATE_LIFETIME: Final = 60.0
 AVOIDED: Final = 30.0
 """Seconds that routes keep away from a node that failed, where there are others."""
 
+MAX_GAPS: Final = 6
+"""Of what is missing, named in one error."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownNode:
@@ -65,6 +68,11 @@ class NetworkView:
         self._own: dict[str, int] = {}
         self._heard: dict[str, _Heard] = {}
         self._failed: dict[str, float] = {}
+
+    @property
+    def serial(self) -> int:
+        """Number of this node's last state."""
+        return self._serial
 
     def set_own(self, pads: Mapping[str, int]) -> None:
         """Note the pads in stock towards each neighbour; 0 where none can go."""
@@ -135,6 +143,17 @@ class NetworkView:
         if heard is None or now - heard.at >= STATE_LIFETIME:
             return None
         return heard.pads.get(receiver, 0)
+
+    def gaps(self, *, now: float) -> str:
+        """Say what is missing in the network now; empty if nothing is known to be."""
+        silent = [one.name for one in self.nodes(now=now) if one.heard_ago is None]
+        empty = [name for name, count in sorted(self._own.items()) if not count]
+        found = [
+            *(f"nothing can be sent to {name}" for name in empty),
+            *(f"{name} is not heard" for name in silent),
+        ]
+        more = [f"{len(found) - MAX_GAPS} more"] if len(found) > MAX_GAPS else []
+        return ", ".join([*found[:MAX_GAPS], *more])
 
     def nodes(self, *, now: float) -> list[KnownNode]:
         """Describe every node, sorted by name."""
