@@ -177,6 +177,8 @@ class RelayDriver:
 
     async def _wait(self, timer: float | None) -> None:
         """Wait until there is something to do."""
+        if self._stopping:  # said while a turn was taken, whose wake-up would be lost
+            return
         if self._inbox or self._requests or self._cancelled or self._unsent:
             return
         self._wake.clear()

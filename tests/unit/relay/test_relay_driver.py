@@ -196,6 +196,25 @@ async def test_stopping_fails_who_waits(sites: Sites) -> None:
         await redu.driver.request([ROUTE], 1)
 
 
+async def test_a_stop_is_heard_while_a_turn_is_taken(
+    sites: Sites, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = sites.at["redu"].driver
+    take_turn = driver._take_turn
+    stopping: list[asyncio.Task[None]] = []
+
+    async def stop_meanwhile() -> float | None:
+        stopping.append(asyncio.create_task(driver.stop()))
+        await asyncio.sleep(0)
+        return await take_turn()
+
+    monkeypatch.setattr(driver, "_take_turn", stop_meanwhile)
+    driver.receive("lux", b"no message")
+    await until(lambda: bool(stopping))
+    await asyncio.wait_for(stopping[0], 5.0)
+    assert not driver.is_running
+
+
 async def test_bounds_of_requests(sites: Sites) -> None:
     redu = sites.at["redu"]
     for routes, count in (([ROUTE], 0), ([ROUTE], 129), ([], 1), ([ROUTE] * 9, 1)):
