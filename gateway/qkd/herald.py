@@ -240,14 +240,7 @@ class Herald:
         holdings = self._announcer.answered(answer, now=now)
         fresh = bool(holdings)
         if not fresh and self._comparison is not None:
-            holdings = self._comparison.answered(answer) or {}
-            await self._announce_unknown(holdings)
-            if self._suspicion is not None:
-                holdings = self._weigh(self._suspicion, holdings)
-            if self._comparison.done:
-                self._comparison = None
-                self.compared_at = now
-                await self._end_suspicion()
+            holdings = await self._note_page(self._comparison, answer)
         if not holdings and answer.serial != self._greeting:
             return
         retired = await self._apply(holdings)
@@ -255,21 +248,46 @@ class Herald:
             self._outcome(retired)
         await self._note_peer(answer)
 
-    def _weigh(
+    async def _note_page(
+        self, comparison: Comparison, answer: StockAnswer
+    ) -> dict[UUID, Holding]:
+        """Take the answer to a page; return what it says that is still to be done."""
+        holdings = comparison.answered(answer) or {}
+        await self._announce_unknown(holdings)
+        if self._suspicion is not None:
+            holdings = await self._weigh(self._suspicion, holdings)
+        if comparison.done:
+            self._comparison = None
+            self.compared_at = self._clock()
+            await self._end_suspicion()
+        return holdings
+
+    async def _weigh(
         self, suspicion: _Suspicion, holdings: Mapping[UUID, Holding]
     ) -> dict[UUID, Holding]:
-        """Keep what the peer holds until all is compared; return the rest."""
-        kept = [key_id for key_id, one in holdings.items() if one is Holding.HELD]
-        suspicion.held += kept
-        suspicion.is_old |= Holding.USED in holdings.values()
+        """Keep what the peer holds until all is compared, and retire what it used.
+
+        Keys drawn in this run may have been used by both since the page was read: they
+        are not unused here any more, and no sign of an old copy.
+        """
+        used: dict[UUID, Holding] = {
+            key_id: one for key_id, one in holdings.items() if one is Holding.USED
+        }
+        if await self._apply(used):
+            suspicion.is_old = True
+        suspicion.held += (
+            key_id for key_id, one in holdings.items() if one is Holding.HELD
+        )
         return {
-            key_id: one for key_id, one in holdings.items() if one is not Holding.HELD
+            key_id: one
+            for key_id, one in holdings.items()
+            if one is Holding.UNKNOWN or one is Holding.LATER
         }
 
     async def _end_suspicion(self) -> None:
         """Confirm what both hold; or retire it, if our stock is an old copy."""
         suspicion, self._suspicion = self._suspicion, None
-        if suspicion is None or not suspicion.held:
+        if suspicion is None:
             return
         if not suspicion.is_old:
             await self._run(self._store.confirm, self._link, suspicion.held)
@@ -277,7 +295,7 @@ class Herald:
         count = await self._run(self._store.retire, self._link, suspicion.held)
         logger.error(
             "the key store is an old copy: the peer has used keys that are unused "
-            "here; all %d others of then are retired",
+            "here; the %d others of then are retired",
             count,
             extra={"link": self._link, "event": "store-is-old"},
         )
