@@ -39,6 +39,8 @@ PYTEST = (
 )
 OWN_KERNEL = ("tests/kernel", "tests/faults", "tests/systemd")
 
+NETNS = "tests/netns"
+
 CAP_SYS_RESOURCE = 24
 """Number of the capability, capability.h of Linux."""
 
@@ -131,9 +133,9 @@ def lint() -> list[tuple[str, ...]]:
 
 def unit() -> list[tuple[str, ...]]:
     """All tests that need neither root nor a kernel of their own."""
-    ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, "tests/netns", KILLING)]
+    ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, NETNS, KILLING)]
     coverage = (str(BIN / "coverage"), "run", "-m", *PYTEST[2:])
-    commands = [(*coverage, "-n", "2", "-m", "not netns", *ignored, "tests")]
+    commands = [(*coverage, "-n", "2", *ignored, "tests")]
     if (ROOT / KILLING).exists():
         commands.append((*PYTEST, KILLING))
     return commands
@@ -142,12 +144,11 @@ def unit() -> list[tuple[str, ...]]:
 def netns() -> list[tuple[str, ...]]:
     """Tests between network namespaces of this host's kernel."""
     need_root()
-    ignored = [f"--ignore={path}" for path in OWN_KERNEL]
     # Most of these wait; those that count lost packets need the processors.
-    beside = ("-n", "2", "--dist", "loadfile", "-m", "netns and not lossless")
+    beside = ("-n", "3", "--dist", "loadfile", "-m", "not lossless")
     return [
-        (*PYTEST, *beside, *ignored, "tests"),
-        (*PYTEST, "-m", "netns and lossless", *ignored, "tests"),
+        (*PYTEST, *beside, NETNS),
+        (*PYTEST, "-m", "lossless", NETNS),
     ]
 
 

@@ -22,6 +22,7 @@ from pyroute2 import netns
 from gateway.dataplane.base import EpochInstall, PlaneKeys, PlaneState, TunnelSpec
 from gateway.dataplane.esp import EspPlane, enable_udp_encap
 from gateway.secret import Secret
+from tests.kernel.batch import run_ip
 
 T = TypeVar("T")
 
@@ -224,19 +225,19 @@ def missing_esp() -> str:
 
 def plug_cable(names: list[str], layout: Layout) -> None:
     """Join two namespaces, with outer addresses on the cable and inner ones on lo."""
-    run(
-        *("ip", "link", "add", "cable", "netns", names[0], "type", "veth"),
-        *("peer", "name", "cable", "netns", names[1]),
+    run_ip(
+        f"link add cable netns {names[0]} type veth peer name cable netns {names[1]}"
     )
     for side, name in enumerate(names):
-        ip = ("ip", "-n", name)
         outer = f"{layout.outer(side)}/{64 if layout.outer6 else 24}"
-        nodad = ("nodad",) if layout.outer6 else ()
-        run(*ip, "address", "add", outer, "dev", "cable", *nodad)
-        run(*ip, "link", "set", "cable", "mtu", str(layout.mtu), "up")
-        run(*ip, "link", "set", "lo", "up")
-        nodad = ("nodad",) if layout.inner6 else ()
-        run(*ip, "address", "add", layout.inner(side), "dev", "lo", *nodad)
+        run_ip(
+            f"address add {outer} dev cable {'nodad' if layout.outer6 else ''}",
+            f"link set cable mtu {layout.mtu} up",
+            "link set lo up",
+            f"address add {layout.inner(side)} dev lo"
+            f" {'nodad' if layout.inner6 else ''}",
+            namespace=name,
+        )
 
 
 def spec_of(layout: Layout, side: int) -> TunnelSpec:
@@ -259,9 +260,8 @@ def make_pair(layout: Layout | None = None) -> Iterator[Pair]:
     tag = secrets.token_hex(3)
     with ExitStack() as stack:
         names = [f"qgwe{tag}{side}" for side in "ab"]
-        for name in names:
-            run("ip", "netns", "add", name)
-            stack.callback(run, "ip", "netns", "delete", name)
+        stack.callback(run_ip, *(f"netns delete {name}" for name in names))
+        run_ip(*(f"netns add {name}" for name in names))
         plug_cable(names, layout)
         sites = []
         for side, name in enumerate(names):

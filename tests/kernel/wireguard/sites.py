@@ -24,6 +24,7 @@ from gateway.dataplane.wireguard import kernel_wireguard, userspace_wireguard
 from gateway.dataplane.wireguard.plane import WireGuardPlane
 from gateway.secret import Secret
 from tests.dataplane_contract import End
+from tests.kernel.batch import run_ip
 
 T = TypeVar("T")
 
@@ -189,23 +190,21 @@ def make_pair(kind: str, *, v6: bool = False, mtu: int = 1500) -> Iterator[Pair]
     joint = ("fd00:9::1/126", "fd00:9::2/126") if v6 else ("10.9.0.1/30", "10.9.0.2/30")
     with ExitStack() as stack:
         names = [f"qgwt{tag}{side}" for side in "ab"]
-        for name in names:
-            run("ip", "netns", "add", name)
-            stack.callback(run, "ip", "netns", "delete", name)
-        run(
-            *("ip", "link", "add", "cable", "netns", names[0], "type", "veth"),
-            *("peer", "name", "cable", "netns", names[1]),
+        stack.callback(run_ip, *(f"netns delete {name}" for name in names))
+        run_ip(
+            *(f"netns add {name}" for name in names),
+            f"link add cable netns {names[0]} type veth"
+            f" peer name cable netns {names[1]}",
         )
         sites = []
         for i, name in enumerate(names):
-            nodad = ("nodad",) if v6 else ()
-            run(
-                *("ip", "-n", name, "address", "add", f"{outer[i]}/{length}"),
-                *("dev", "cable", *nodad),
+            run_ip(
+                f"address add {outer[i]}/{length} dev cable {'nodad' if v6 else ''}",
+                f"link set cable mtu {mtu} up",
+                "link set lo up",
+                f"address add {inner[i]} dev lo",
+                namespace=name,
             )
-            run("ip", "-n", name, "link", "set", "cable", "mtu", str(mtu), "up")
-            run("ip", "-n", name, "link", "set", "lo", "up")
-            run("ip", "-n", name, "address", "add", inner[i], "dev", "lo")
             thread = ThreadPoolExecutor(1, initializer=netns.setns, initargs=(name,))
             stack.callback(thread.shutdown)
             spec = TunnelSpec(
