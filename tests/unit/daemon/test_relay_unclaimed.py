@@ -40,9 +40,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def make(bench: SQLiteBench, clock: Clock, **route: int) -> Destination:
+def make(bench: SQLiteBench, clock: Clock, paths: int = 1) -> Destination:
     link = LinkConfig(
-        LINK, LinkSource.RELAY, route=RouteConfig("redu", **route), capacity=50
+        LINK, LinkSource.RELAY, route=RouteConfig("redu", paths=paths), capacity=50
     )
     destination = Destination({LINK: link}, bench.store)
     destination.clock = clock
