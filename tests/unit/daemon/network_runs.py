@@ -1,6 +1,5 @@
 """Networks whose time runs fast, and a record of every pad that is used in them."""
 
-import asyncio
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
@@ -15,7 +14,7 @@ from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.relay.messages import RelayKeys, decode_message
 from gateway.relay.pads import OutgoingPads, Pad, pad_tag
 from gateway.relay.transport import RelayTransport
-from tests.unit.daemon.fast_loop import fast
+from tests.unit.daemon.fast_loop import fast_runner
 from tests.unit.daemon.network_sites import Site, Sites
 from tests.unit.daemon.services import until
 
@@ -34,7 +33,7 @@ CHANCE_TAGS: Final = 1
 
 def run_fast(work: Coroutine[Any, Any, None]) -> None:
     """Run a test in a loop whose time runs fast."""
-    with asyncio.Runner(loop_factory=fast(SPEED)) as runner:
+    with fast_runner(SPEED) as runner:
         runner.run(work)
 
 
