@@ -61,6 +61,8 @@ class Refused:
         redu = self.sites["redu"]
 
         async def said() -> bool:
+            if redu.stock(FAR):  # came from a batch that was under way before
+                await spend(self.sites, FAR)
             return fault in await error_of(redu, FAR)
 
         await eventually(said, fault)
