@@ -15,8 +15,8 @@ from typing import Final
 import pytest
 
 from gateway.kme.constant import ConstantLink
+from tests.unit.daemon.fast_loop import fast_runner
 from tests.unit.daemon.kme_ends import TARGET, KMESites, stock
-from tests.unit.daemon.leaping_loop import leaping_runner
 from tests.unit.daemon.services import LINK, End, tunnel_keys, until
 
 SPEED: Final = 400.0
@@ -178,5 +178,5 @@ def check_keys(watch: Watch) -> None:
 
 @pytest.mark.timeout(400)
 def test_an_hour_of_failing_kmes(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with leaping_runner(SPEED) as runner:
+    with fast_runner(SPEED) as runner:
         runner.run(hour(tmp_path_factory.mktemp("h")))
