@@ -88,6 +88,7 @@ class Asking:
             self._machine.refuse_qkd_key(event.handshake, error.message)
             return
         self._key_spent = True
+        stock.note_unknown(unknown=False)
         self._machine.provide_qkd_key(event.handshake, key, now=self._state.now)
 
     async def prepare(self, event: EpochPrepared) -> None:
@@ -134,6 +135,8 @@ class Asking:
         state.peer_terms = event.terms
         await state.stock.retire(self._offered, event.used)
         await state.stock.release(self._holder)
+        lacks = event.status is Status.QKD_UNAVAILABLE and bool(self._offered)
+        state.stock.note_unknown(unknown=lacks and not event.used)
         if event.status is Status.STALE_EPOCH:
             state.rotation.behind(event.epoch, now=state.now)
         else:

@@ -191,6 +191,16 @@ class Links:
         keeper = self.keepers.get(name)
         return await keeper.draw_now() if keeper is not None else 0
 
+    async def draw_fresh(self, name: str) -> Sequence[UUID]:
+        """Draw a few keys though some are in stock; none if that is full."""
+        keeper, config = self.keepers.get(name), self.configs.get(name)
+        if keeper is None or config is None:
+            return ()
+        status = await self.refresh(name)
+        if status.available + status.reserved >= config.capacity:
+            return ()
+        return await keeper.draw_fresh()
+
     async def fetch_now(self, name: str, offered: Sequence[UUID]) -> int:
         """Fetch keys that a peer's handshake offers; return how many came.
 

@@ -19,6 +19,11 @@ OFFERED: Final = MAX_OFFERED_KEYS // 2
 """Keys offered in an M1: enough that two stocks a few keys apart meet."""
 
 
+FRESH_INTERVAL: Final = 30.0
+"""Seconds until fresh keys are drawn again for a peer that knew none of those offered:
+its KME may be away, and ours must not be emptied meanwhile."""
+
+
 class TunnelStock:
     """Reserves, consumes, retires and releases keys of one tunnel's link."""
 
@@ -28,6 +33,17 @@ class TunnelStock:
         self._context = context
         self._tunnel = tunnel
         self._link = link if policy is not Policy.OFF else None
+        self._unknown = False
+        self._fresh_at = float("-inf")
+
+    def note_unknown(self, *, unknown: bool) -> None:
+        """Note whether the peer had none of the keys offered, and had used none.
+
+        Its store may be new, or an old copy. The two stocks would be compared over the
+        control channel, which a tunnel that requires QKD has only after a handshake:
+        so the next one offers keys that are drawn for it.
+        """
+        self._unknown = unknown
 
     async def reserve(self, holder: str, *, draw: bool = True) -> Sequence[UUID]:
         """Reserve keys to offer; empty when there are none or none are wanted.
@@ -38,6 +54,10 @@ class TunnelStock:
         """
         if self._link is None:
             return ()
+        if self._unknown and draw:
+            fresh = await self._reserve_fresh(self._link, holder)
+            if fresh:
+                return fresh
         offered = await self._reserve(self._link, holder)
         if not offered and draw:
             # Whatever this brings: others may have filled the stock meanwhile.
@@ -107,6 +127,24 @@ class TunnelStock:
     async def _draw(self, link: str) -> int:
         """Ask the link's source for keys, likewise."""
         return await asyncio.create_task(self._context.links.draw_now(link))
+
+    async def _reserve_fresh(self, link: str, holder: str) -> Sequence[UUID]:
+        """Draw keys for this handshake alone, and reserve them."""
+        now = self._context.clock()
+        if now - self._fresh_at < FRESH_INTERVAL:
+            return ()
+        self._fresh_at = now
+        drawn = await asyncio.create_task(self._context.links.draw_fresh(link))
+        store, worker = self._context.store, self._context.store_worker
+        reserved = []
+        for key_id in drawn:
+            choice = await worker.run_quick(
+                store.reserve_first, link, [key_id], holder=holder
+            )
+            if choice.key is not None:
+                choice.key.wipe()
+                reserved.append(key_id)
+        return reserved
 
     async def _reserve(self, link: str, holder: str) -> Sequence[UUID]:
         """Reserve this tunnel's share of a stock that others draw on too."""

@@ -226,12 +226,16 @@ class StockKeeper:
 
         Waits `ON_DEMAND` seconds at most, and not at all while the KME pauses.
         """
+        return len(await self.draw_fresh())
+
+    async def draw_fresh(self) -> Sequence[UUID]:
+        """Draw a few keys, whatever is in stock, and name them; else as `draw_now`."""
         drawing = self._drawing
         if drawing is None or drawing.is_paused():
-            return 0
+            return ()
         keys = await _in_time(drawing.draw(AT_ONCE)) or []
         self._herald.announce(keys)
-        return len(keys)
+        return [key.key_id for key in keys]
 
     async def fetch_now(self, key_ids: Sequence[UUID]) -> int:
         """Fetch keys that a handshake offers; return how many came.

@@ -150,3 +150,30 @@ async def test_an_eavesdropped_link_eats_stock_alone(short_folder: Path) -> None
         assert (await first.status())["key_id"]
     finally:
         await made.stop()
+
+
+async def test_a_responder_that_lost_its_store(sites: KMESites) -> None:
+    """It knows no key that it is offered, and its KME gave them away: fresh ones do."""
+    await sites.pair.make_keys(2000)
+    await start_gateways(sites)
+    await until(lambda: in_force(sites), "the first epoch")
+    await until(lambda: full(sites), "a full stock")
+    first, second = sites.ends.values()
+    old = held(sites, "a")
+    await second.stop()
+    for file in second.folder.glob("keys.db*"):
+        file.unlink()
+    await second.start()
+    before = (await first.status())["epoch"]
+    await first.call("tunnel.rotate", name="paris")
+
+    async def again() -> bool:
+        status = [await end.status() for end in sites.ends.values()]
+        return in_force(sites) and all(one["epoch"] > before for one in status)
+
+    await until(again, "an epoch with a key that both have", 20.0)
+    status = [await end.status() for end in sites.ends.values()]
+    assert status[0]["key_id"] == status[1]["key_id"] is not None
+    assert UUID(status[0]["key_id"]) not in old
+    (shown,) = await first.call("qkd.status", link="fibre")
+    assert shown["supply"]["drawn"] < 2 * TARGET  # not one batch for each attempt
