@@ -294,8 +294,8 @@ class Herald:
             return
         count = await self._run(self._store.retire, self._link, suspicion.held)
         logger.error(
-            "the key store is an old copy: the peer has used keys that are unused "
-            "here; the %d others of then are retired",
+            "the key store is an old copy: the peer has used keys, or let them "
+            "expire, that are unused here; the %d others of then are retired",
             count,
             extra={"link": self._link, "event": "store-is-old"},
         )
