@@ -122,13 +122,18 @@ class Links:
                     source.description,
                     extra={"link": name, "event": "simulated-link"},
                 )
+        made = {
+            name: self._make_keeper(config)
+            for name, config in configs.items()
+            if not _fills_itself(config)
+            and (name not in self.keepers or self.keepers[name].config != config)
+        }
+        # Nothing was changed so far, and nothing raises from here on.
         for name, keeper in tuple(self.keepers.items()):
             if configs.get(name) != keeper.config:
                 self._stopping.append(self.keepers.pop(name))
-        for name, config in configs.items():
-            if not _fills_itself(config) and name not in self.keepers:
-                self.keepers[name] = self._make_keeper(config)
-                self._starting.append(self.keepers[name])
+        self.keepers |= made
+        self._starting += made.values()
         self.configs = dict(configs)
         self.sources.clear()
         self.sources.update(sources)

@@ -36,6 +36,7 @@ from gateway.relay.passing import Passing
 from gateway.relay.transport import RelayTransport
 from gateway.relay.view import STATE_INTERVAL, NetworkView
 from gateway.wire.network import NetworkMessage, NodeState, PadDirection, PadStock
+from gateway.wire.stock import StockAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -200,8 +201,11 @@ class Relaying:
             initiates = self._initiates(tunnel)
             ours, _ = _directions(initiates=bool(initiates))
             out, into = pad_stocks(self.config.node, neighbour)
-            stock = out if message.direction is ours else into
-            self._links.receive(stock, tunnel, message.message)
+            is_ours = message.direction is ours
+            # Who sends under pads draws them, announces and pages; the other answers. A
+            # neighbour that announced pads of ours could have us send under its own.
+            if is_ours is isinstance(message.message, StockAnswer):
+                self._links.receive(out if is_ours else into, tunnel, message.message)
         else:
             self._take_state(neighbour, message)
 

@@ -284,7 +284,11 @@ class Service:
     async def _apply(self, new: GatewayConfig, diff: ConfigDiff) -> ReloadResult:
         network_changed = new.relay != self.config.relay
         self.relaying.configure(new, self.links)
-        self.links.configure(all_links(new))
+        try:
+            self.links.configure(all_links(new))
+        except GatewayError:
+            self.relaying.configure(self.config, self.links)
+            raise
         self.config = new
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)

@@ -164,7 +164,6 @@ class Herald:
         async with self._turn:
             if self._suspicion is not None:
                 return
-            self._suspicion = _Suspicion()
             after: UUID | None = None
             while True:
                 held = await self._run(
@@ -174,6 +173,8 @@ class Herald:
                     break
                 await self._run(self._store.doubt, self._link, held)
                 after = held[-1]
+            # Only now: where the store fails half-way, all of it is to be done again.
+            self._suspicion = _Suspicion()
             self.compare()
 
     def receive(self, answer: StockAnswer) -> None:
@@ -295,7 +296,7 @@ class Herald:
         count = await self._run(self._store.retire, self._link, suspicion.held)
         logger.error(
             "the key store is an old copy: the peer has used keys, or let them "
-            "expire, that are unused here; the %d others of then are retired",
+            "expire, that are unused here; the %d others of them are retired",
             count,
             extra={"link": self._link, "event": "store-is-old"},
         )

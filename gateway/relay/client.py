@@ -157,8 +157,7 @@ class RelayClient:
 
     def _chosen(self) -> Routes:
         """The operator's own routes."""
-        ends = (self._view.node,), (self._route.to,)
-        return tuple((*ends[0], *way, *ends[1]) for way in self._route.via)
+        return tuple((self._view.node, *way, self.to) for way in self._route.via)
 
     def _find(self, count: int, now: float) -> Routes:
         route = self._route

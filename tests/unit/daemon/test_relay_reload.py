@@ -5,11 +5,15 @@ import socket
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from gateway.cli.network import render
 from gateway.cli.render import daemon_status
+from gateway.errors import KeyStoreError
+from gateway.wire.network import PadDirection, PadStock
+from gateway.wire.stock import StockPage
 from tests.unit.daemon.conftest import tasks_but_this
 from tests.unit.daemon.network_runs import (
     Record,
@@ -181,3 +185,36 @@ def test_a_port_that_is_taken(short_folder: Path, record: Record) -> None:
 
     run_line(short_folder, trial, wait=False)
     record.check()
+
+
+def test_a_reload_that_fails_changes_nothing(short_folder: Path) -> None:
+    async def trial(sites: Sites) -> None:
+        lux = sites["lux"]
+        relaying, links = lux.service.relaying, lux.service.links
+        before = relaying.config, dict(links.keepers), dict(links.configs)
+        (lux.folder / "lux-redu.seed").write_text("no seed\n")
+        lux.tables["relay.neighbours.redu"]["pads"] = 80
+        with pytest.raises(KeyStoreError):
+            await reload(lux)
+        assert (relaying.config, links.keepers, links.configs) == before
+        await spend(sites, FAR)
+
+    run_line(short_folder, trial)
+
+
+def test_a_neighbour_says_nothing_of_the_pads_that_we_draw(short_folder: Path) -> None:
+    """Only the end that sends under pads lists them: the other one answers."""
+
+    async def trial(sites: Sites) -> None:
+        redu = sites["redu"]
+        relaying, store = redu.service.relaying, redu.service.store
+        held = set(store.held("redu>lux", after=None, count=1000))
+        assert held
+        # The tunnel is lux's to start.
+        nothing = StockPage(7, UUID(int=0), UUID(int=2**128 - 1), ())
+        relaying.receive("lux-redu", PadStock(PadDirection.FROM_RESPONDER, nothing))
+        for _ in range(20):
+            await asyncio.sleep(0.05)
+        assert held <= set(store.held("redu>lux", after=None, count=1000))
+
+    run_line(short_folder, trial)

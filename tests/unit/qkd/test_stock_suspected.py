@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from gateway.config.model import LinkSource
+from gateway.errors import KeyStoreError
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd.test_stock_in_step import LINK, Ends, keys, until
 
@@ -86,3 +87,22 @@ async def test_an_empty_stock_may_be_suspected(filled: Ends) -> None:
     await keeper.suspect()
     await keeper.suspect()
     await until(lambda: keeper.status().compared_ago_s is not None, "comparison")
+
+
+async def test_a_store_that_fails_meanwhile_is_suspected_again(
+    filled: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled.channel.up = False
+    keeper = await filled.start("a")
+    store = filled.store("a")
+
+    def fail(*_: object) -> int:
+        raise KeyStoreError("the disk is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "doubt", fail)
+        with pytest.raises(KeyStoreError):
+            await keeper.suspect()
+    assert filled.confirmed("a") == len(NUMBERS)
+    await keeper.suspect()
+    assert filled.confirmed("a") == 0
