@@ -61,7 +61,10 @@ async def test_the_network_is_shown_at_each_end(line: Sites) -> None:
     assert route["link"] == FAR
     assert route["paths"] == [["redu", "lux", "sin"]]
     assert route["error"] == ""
-    told = {
-        tuple(one["nodes"]): (one["pads"], one["pads_back"]) for one in shown["links"]
-    }
-    assert all(count for pads in told.values() for count in pads)
+
+    async def every_stock_is_told() -> bool:
+        links = (await line["redu"].call("network"))["links"]
+        told = [count for one in links for count in (one["pads"], one["pads_back"])]
+        return len(told) == 2 * len(LINE) and all(told)
+
+    await until(every_stock_is_told, "pads of both links, in both directions")
