@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -138,6 +139,35 @@ def test_a_lane_that_hangs_is_ended_with_its_children(
     assert result.why == "sh was still running after 1 s"
     time.sleep(3)
     assert not alive.exists()
+
+
+def test_lanes_share_the_processors_there_are(
+    lanes: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"a": 1.6, "b": 2.0, "c": 0.4, "d": 3.0, "e": 0.5}
+    busy: list[float] = []
+    most: list[float] = []
+    aside: list[int] = []
+
+    def run(lane: Any, *, strict: bool) -> object:
+        busy.append(lane.processors)
+        time.sleep(0.05)
+        most.append(sum(busy))
+        aside.append(len(busy))
+        time.sleep(0.05)
+        busy.remove(lane.processors)
+        return lanes.Result(lane, "ran", 0.1)
+
+    monkeypatch.setattr(lanes, "run", run)
+    monkeypatch.setattr(lanes, "PROCESSORS", 2.0)
+    chosen = [
+        lanes.Lane(name, "", "tests", list, share) for name, share in shares.items()
+    ]
+    results = lanes.run_all(chosen, strict=False)
+    assert [result.lane.name for result in results] == list(shares)
+    assert sorted(most)[-1] == 3.0  # the one that wants more than there is, alone
+    assert sorted(most)[-2] <= 2.01
+    assert max(aside) == 2
 
 
 def test_every_lane_is_named_once(lanes: ModuleType) -> None:
