@@ -482,6 +482,8 @@ def main() -> int:
     wanted = arguments.lane or names
     lanes = [lane for lane in LANES if lane.name in wanted]
     strict = os.environ.get("CI") == "true"
+    # A shell has us ignore it in the background, and with us what the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     started = time.monotonic()
