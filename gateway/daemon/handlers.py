@@ -93,7 +93,7 @@ class Handlers:
                 )
                 for option in await service.planes.options()
             ],
-            dropped=service.machine.dropped(),
+            dropped=service.exchange.machine.dropped(),
             tunnels=self._tunnels(),
             links=await self._links(None),
             warnings=self._warnings(),
@@ -217,8 +217,9 @@ class Handlers:
     def _tunnels(self) -> list[TunnelStatus]:
         service = self._service
         now = asyncio.get_running_loop().time()
+        machine = service.exchange.machine
         found = [
-            report_tunnel(driver.state, service.machine.peer_address(name), now=now)
+            report_tunnel(driver.state, machine.peer_address(name), now=now)
             for name, driver in service.drivers.items()
         ]
         found += [
@@ -257,7 +258,9 @@ class Handlers:
         ]
         if service.relaying.trouble:
             found.append(f"the relay does not run: {service.relaying.trouble}")
-        found += service.strangers.recent(now=asyncio.get_running_loop().time())
+        found += service.exchange.strangers.recent(
+            now=asyncio.get_running_loop().time()
+        )
         found += [
             f"stock of link {name} is {alarm.value}"
             for name, alarm in sorted(service.links.alarms.items())
@@ -266,7 +269,7 @@ class Handlers:
         found += service.links.simulated()
         found += [
             f"{count} datagrams could not be sent: {reason}"
-            for reason, count in sorted(service.sockets.unsent.items())
+            for reason, count in sorted(service.exchange.sockets.unsent.items())
         ]
         return found
 

@@ -23,6 +23,7 @@ from gateway.crypto.suite import choose_provider
 from gateway.daemon.claims import PeerClaims
 from gateway.daemon.context import Context
 from gateway.daemon.eventlog import log_event
+from gateway.daemon.exchange import Exchange
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
@@ -31,19 +32,11 @@ from gateway.daemon.planes import Planes
 from gateway.daemon.relay_stocks import all_links
 from gateway.daemon.relaying import Relaying
 from gateway.daemon.resolver import Resolver
-from gateway.daemon.sockets import ControlSockets
 from gateway.daemon.state import StateDirectory
-from gateway.daemon.strangers import Strangers
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.daemon.workers import Worker
 from gateway.errors import GatewayError
-from gateway.handshake.events import (
-    DatagramDropped,
-    Event,
-    InitiationRefused,
-    UnknownPeer,
-)
-from gateway.handshake.machine import Machine
+from gateway.handshake.events import Event
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.process.notify import Notifier, receive_fds
@@ -74,10 +67,6 @@ SETTLE_POLL: Final = 0.02
 RETRY_TUNNEL: Final = 10.0
 """Seconds until a tunnel that the kernel refused at start is tried again."""
 
-UNKNOWN_PEER_LOGS: Final = 20
-"""Strangers logged between two status updates: a scanner must not fill
-the disk."""
-
 
 class Service:
     """One gateway.
@@ -89,8 +78,7 @@ class Service:
         links: The QKD links, and the stocks of pads.
         relaying: The network of trusted nodes.
         planes: The data planes.
-        machine: The protocol machine.
-        sockets: The UDP sockets.
+        exchange: The protocol machine, and the sockets it talks through.
         provider: The KEM provider in use.
         identity: Our own identity.
         store: The key store; call it only through `store_worker`.
@@ -137,7 +125,7 @@ class Service:
         self.store_worker = Worker("key-store")
         plane_worker = Worker("data-plane")
         self.planes = Planes(plane_worker, config.wireguard_ports)
-        self.machine = Machine(random=os.urandom, mtu=config.control_mtu)
+        self.exchange = Exchange(config.listen, config.control_mtu, self._deliver)
         self.relaying = Relaying(
             self.store,
             self.store_worker,
@@ -156,24 +144,17 @@ class Service:
         )
         self.relaying.configure(config, self.links)
         self.links.configure(all_links(config))
-        self.sockets = ControlSockets(config.listen, self._receive, self._flush)
         self._plane_worker = plane_worker
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
         self.notifier = Notifier(environ)
         self._status_timer: asyncio.TimerHandle | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
-        self._unknown_peers = 0
         self.started_at = 0.0
-        self._dispatching = False
-        self._loop: asyncio.AbstractEventLoop
         self._context: Context
         self._control: ControlServer | None = None
         self._claims = PeerClaims()
-        self.strangers = Strangers()
         self._reloading = asyncio.Lock()
 
     # -- Life
@@ -184,23 +165,23 @@ class Service:
         Raises:
             GatewayError: A socket, the control socket or every plane is refused.
         """
-        # Asking for it again for each datagram costs a system call (CPython 3.11).
-        loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self.started_at = loop.time()
         kept = receive_fds(os.environ)
-        self.sockets.open(kept.get(SOCKET_NAME, ()))
+        self.exchange.open(kept.get(SOCKET_NAME, ()))
+        sockets = self.exchange.sockets
         self._context = Context(
-            machine=self.machine,
-            sockets=self.sockets,
+            machine=self.exchange.machine,
+            sockets=sockets,
             store=self.store,
             store_worker=self.store_worker,
             plane_worker=self._plane_worker,
-            resolver=Resolver(self.sockets.families),
+            resolver=Resolver(sockets.families),
             state=StateDirectory(self.config.state_dir),
             links=self.links,
             relaying=self.relaying,
             publish=log_event_of(self),
-            flush=self._flush,
+            flush=self.exchange.flush,
             clock=loop.time,
         )
         self._control = ControlServer(
@@ -214,11 +195,10 @@ class Service:
             await self._add_tunnel(self.config.tunnels[name])
         self._note_users()
         self._prepare_sockets()
-        self.sockets.start()
-        self._flush()
+        self.exchange.start()
         await self._control.start()
         self.notifier.store_fds(
-            SOCKET_NAME, [sock.fileno() for sock in self.sockets.sockets]
+            SOCKET_NAME, [sock.fileno() for sock in sockets.sockets]
         )
         self._tasks.append(loop.create_task(self._watch()))
         if self.notifier.watchdog_interval is not None:
@@ -245,10 +225,9 @@ class Service:
         await self._settle()
         for driver in self.drivers.values():
             await driver.stop()
-        for timer in (self._timer, self._status_timer):
-            if timer is not None:
-                timer.cancel()
-        self.sockets.close()
+        if self._status_timer is not None:
+            self._status_timer.cancel()
+        self.exchange.stop()
         await self.relaying.stop()
         await self.links.stop()
         await self.planes.close()
@@ -306,7 +285,7 @@ class Service:
             await self.relaying.settle()
         await self.links.settle()
         self._prepare_sockets()
-        self._flush()
+        self.exchange.flush()
         logger.info(
             "reloaded: %d added, %d removed, %d changed, %d unchanged",
             len(diff.added),
@@ -388,13 +367,18 @@ class Service:
         driver = self.drivers.get(tunnel)
         return driver.state.parameters.initiator if driver is not None else None
 
+    def _deliver(self, tunnel: str, event: Event) -> None:
+        driver = self.drivers.get(tunnel)
+        if driver is not None:
+            driver.post(event)
+
     def _send_control(
         self, tunnel: str, message: StockMessage | NetworkMessage
     ) -> bool:
         if tunnel not in self.drivers:
             return False
-        sent = self.machine.send_control(tunnel, message)
-        self._flush()
+        sent = self.exchange.machine.send_control(tunnel, message)
+        self.exchange.flush()
         return sent
 
     def _prepare_sockets(self) -> None:
@@ -409,85 +393,10 @@ class Service:
         )
 
         encap = any(driver.state.parameters.encap for driver in self.drivers.values())
-        for sock in self.sockets.sockets:
+        for sock in self.exchange.sockets.sockets:
             exempt_socket(sock)
             if encap:
                 enable_udp_encap(sock)
-
-    # -- Datagrams and events
-
-    def _receive(self, data: bytes, address: tuple[str, int]) -> None:
-        self.machine.receive_datagram(data, address, now=self._loop.time())
-
-    def _flush(self) -> None:
-        """Hand on the machine's events, send its datagrams, set its timer.
-
-        What an event leads to may come back here: then its datagrams go out, and the
-        events wait for those before them.
-        """
-        if not self._dispatching:
-            self._dispatching = True
-            try:
-                while (event := self.machine.next_event()) is not None:
-                    self._dispatch(event)
-            finally:
-                self._dispatching = False
-        for data, address in self.machine.datagrams_to_send():
-            if isinstance(address, tuple):
-                self.sockets.send(data, (str(address[0]), int(address[1])))
-        self._set_timer()
-
-    def _dispatch(self, event: Event) -> None:
-        match event:
-            case DatagramDropped(reason, address):
-                logger.debug(
-                    "dropped a datagram from %s: %s",
-                    address,
-                    reason,
-                    extra={"event": "dropped", "reason": reason},
-                )
-            case UnknownPeer(fingerprint, address):
-                peer = format_fingerprint(fingerprint)
-                self._note_stranger(
-                    f"unknown peer {peer} at {_host(address)}: no tunnel has this "
-                    "fingerprint",
-                    event="unknown-peer",
-                    peer=peer,
-                )
-            case InitiationRefused(known=False):
-                peer = format_fingerprint(event.fingerprint)
-                self._note_stranger(
-                    f"peer {peer} asks for tunnel {event.tunnel}, which is not "
-                    "configured with it",
-                    event="unknown-tunnel",
-                    peer=peer,
-                )
-            case _:
-                driver = self.drivers.get(event.tunnel)
-                if driver is not None:
-                    driver.post(event)
-
-    def _note_stranger(self, text: str, *, event: str, peer: str) -> None:
-        self.strangers.note(text, now=asyncio.get_running_loop().time())
-        self._unknown_peers += 1
-        if self._unknown_peers <= UNKNOWN_PEER_LOGS:
-            logger.warning("%s", text, extra={"event": event, "peer": peer})
-
-    def _set_timer(self) -> None:
-        when = self.machine.get_timer()
-        if when == self._timer_at and self._timer is not None:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at = when
-        if when is not None:
-            self._timer = self._loop.call_at(when, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = self._timer_at = None
-        self.machine.handle_timer(now=self._loop.time())
-        self._flush()
 
     # -- Watching
 
@@ -521,14 +430,14 @@ class Service:
         while True:
             await asyncio.sleep(STATUS_INTERVAL)
             turns += 1
-            self._unknown_peers = 0
+            self.exchange.forget_strangers()
             self.notifier.status(self.summary())
             if turns * STATUS_INTERVAL % RETRY_TUNNEL == 0:
                 for name in tuple(self.failed):
                     if name in self.config.tunnels:
                         await self._add_tunnel(self.config.tunnels[name])
                 self._note_users()
-                self._flush()
+                self.exchange.flush()
 
     async def _watchdog(self) -> None:
         interval = self.notifier.watchdog_interval
@@ -539,10 +448,6 @@ class Service:
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _host(address: object) -> object:
-    return address[0] if isinstance(address, tuple) else address
 
 
 def log_event_of(service: Service) -> Callable[[TunnelEvent], None]:

@@ -65,7 +65,7 @@ class MemoryHub:
         await service.start()
         loop.add_reader(sys.stdin, self._report)
         public = service.identity.public
-        port = service.sockets.sockets[0].getsockname()[1]
+        port = service.exchange.sockets.sockets[0].getsockname()[1]
         _say({"port": port, "identity": (public.ecdh + public.kem).hex()})
         await service.run()
         await service.stop()

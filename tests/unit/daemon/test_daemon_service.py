@@ -96,7 +96,9 @@ async def test_unknown_peers_are_shown_to_compare(short_folder: Path) -> None:
     await second.start()
     await first.start()
     fingerprint = format_fingerprint(stranger.identity.public.fingerprint)
-    await until(lambda: second.service.strangers.recent(now=0.0), "the stranger")
+    await until(
+        lambda: second.service.exchange.strangers.recent(now=0.0), "the stranger"
+    )
     warnings = (await second.call("status"))["warnings"]
     assert (
         f"unknown peer {fingerprint} at 127.0.0.1: no tunnel has this fingerprint"

@@ -44,10 +44,9 @@ async def cut_down(site: Site) -> None:
     for task in tasks:
         if task is not None:
             task.cancel()
-    service.sockets.close()
-    for timer in (service._timer, service._status_timer):
-        if timer is not None:
-            timer.cancel()
+    service.exchange.stop()
+    if service._status_timer is not None:
+        service._status_timer.cancel()
     for driver in service.drivers.values():
         await driver.stop()
     await asyncio.gather(*filter(None, tasks), return_exceptions=True)
