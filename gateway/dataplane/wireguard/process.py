@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -21,6 +22,9 @@ START_TIMEOUT = 10.0
 
 _START_STEP = 0.01
 """Seconds between looks; a start delays an epoch, never traffic."""
+
+_CONNECT_TIMEOUT = 1.0
+"""Seconds; a Unix socket that is listened to takes a connection at once."""
 
 _CAP_NET_ADMIN = 12
 """Bit in the capability masks of /proc/self/status (linux/capability.h)."""
@@ -85,13 +89,13 @@ class ProcessTable:
         )
 
     def wait_for(self, device: str, path: Path) -> None:
-        """Wait until the process has made its socket.
+        """Wait until the process takes connections on its socket.
 
         Raises:
             DataPlaneError: It ended, or took longer than `START_TIMEOUT`.
         """
         end = time.monotonic() + START_TIMEOUT
-        while not path.is_socket():
+        while not _listens(path):
             if not self.is_running(device):
                 raise DataPlaneError(
                     f"wireguard-go for {device} ended at once",
@@ -118,6 +122,17 @@ class ProcessTable:
         if ended:
             del self._pids[device]
         return not ended
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections there: a socket is a file before that."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_CONNECT_TIMEOUT)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _inherited() -> list[int]:
