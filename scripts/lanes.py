@@ -453,16 +453,20 @@ def table(results: Sequence[Result], seconds: float) -> None:
     print(f"{passed} passed, {failed} failed, {skipped} skipped")
 
 
-def show_coverage() -> None:
-    """Combine what the lanes measured into one report."""
+def is_covered() -> bool:
+    """Combine what the lanes measured into one report; whether it is enough.
+
+    Only the unit lane measures: what runs in other kernels alone counts as missed,
+    and `fail_under` in pyproject.toml leaves room for it.
+    """
     measured = [str(path) for path in LOGS.glob(".coverage.*")]
     if not measured:
-        return
+        return True
     tool = str(BIN / "coverage")
     data = f"--data-file={LOGS / '.coverage'}"
-    report = (tool, "report", data, "--skip-covered", "--fail-under=0")
-    for command in ((tool, "combine", "-q", data, *measured), report):
-        subprocess.run(command, cwd=ROOT, check=False)
+    subprocess.run((tool, "combine", "-q", data, *measured), cwd=ROOT, check=False)
+    report = (tool, "report", data, "--skip-covered")
+    return subprocess.run(report, cwd=ROOT, check=False).returncode == 0
 
 
 def main() -> int:
@@ -488,11 +492,13 @@ def main() -> int:
     LOGS.mkdir(parents=True)
     started = time.monotonic()
     results = run_all(lanes, strict=strict)
-    show_coverage()
+    covered = is_covered()
     table(results, time.monotonic() - started)
     # Under CI a lane without its tests fails the run: it must never go unnoticed.
     bad = {"failed", "not run"} | ({"missing"} if strict or arguments.lane else set())
-    return 1 if any(result.state in bad for result in results) else 0
+    if not covered:
+        print("too little is covered by tests; see the report above")
+    return 1 if not covered or any(one.state in bad for one in results) else 0
 
 
 if __name__ == "__main__":

@@ -141,6 +141,19 @@ def test_a_lane_that_hangs_is_ended_with_its_children(
     assert not alive.exists()
 
 
+@pytest.mark.usefixtures("logs")
+def test_too_little_covered_is_not_enough(lanes: ModuleType, tmp_path: Path) -> None:
+    assert lanes.is_covered()  # lanes that measure nothing have nothing to show
+    subprocess.run(  # noqa: S603  # our own interpreter
+        [sys.executable, "-m", "coverage", "run",
+         f"--data-file={tmp_path / '.coverage.try'}", "-m", "gateway.errors"],
+        cwd=lanes.ROOT,
+        check=True,
+        timeout=60,
+    )  # fmt: skip
+    assert not lanes.is_covered()
+
+
 def test_lanes_share_the_processors_there_are(
     lanes: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
