@@ -234,19 +234,19 @@ def systemd_esp() -> list[tuple[str, ...]]:
 LANES = (
     Lane("unit", "no root, no kernel of its own", "tests", unit, 1.6),
     Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 0.4),
-    Lane("netns", "root, network namespaces", NETNS, netns, 1.0),
+    Lane("netns", "root, network namespaces", NETNS, netns, 0.8),
     Lane(
         "faults",
         "root, network namespaces",
         "tests/faults",
         faults,
-        0.7,
+        0.5,
         together=True,
     ),
     Lane("kill", "processes that are killed", KILLING, kill, 0.4),
     Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 0.3),
     Lane(
-        "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 1.0
+        "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 0.7
     ),
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
     Lane(
