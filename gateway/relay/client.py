@@ -51,7 +51,6 @@ class RelayClient:
         clock: Monotonic seconds.
 
     Attributes:
-        routes: Those last taken; none before the first batch.
         to: The node at the other end.
         paths: How many disjoint paths each key is combined from.
     """
@@ -64,7 +63,6 @@ class RelayClient:
         request: Request,
         clock: Callable[[], float],
     ) -> None:
-        self.routes: Routes = ()
         self.to = route.to
         self.paths = route.paths
         self._link = link
@@ -115,8 +113,7 @@ class RelayClient:
             KeySourceError: They were not.
         """
         try:
-            self.routes, few = self.find(min(count, self._route.batch))
-            relayed = await self._request(self.routes, few)
+            relayed = await self._request(*self.find(min(count, self._route.batch)))
         except RelayError as error:
             self._view.note_failure(error.node, now=self._clock())
             raise self._failure(error) from None
