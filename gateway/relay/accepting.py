@@ -25,6 +25,10 @@ MAX_CONNECTIONS: Final = 2
 """Connections of one neighbour: one in use, and one that nobody has noticed to be dead.
 A third replaces the oldest."""
 
+TURNS_TO_ACCEPT: Final = 4
+"""Turns of the event loop from a connection that asyncio accepts to its end, if we want
+none. A server closed in their midst loses it, open (CPython 3.11), or keeps it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -132,6 +136,7 @@ class Acceptor:
         self._unidentified: dict[str, set[Receiver]] = {}
         self._identified: dict[str, list[Receiver]] = {}
         self._refreshing: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self.receive = receive
 
     async def start(self, sockets: list[socket.socket]) -> None:
@@ -144,18 +149,27 @@ class Acceptor:
             self._servers.append(server)
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close everything, and what is being accepted just now."""
+        self._stopped = True
+        loop = asyncio.get_running_loop()
         for server in self._servers:
-            server.close()
+            for sock in server.sockets:
+                loop.remove_reader(sock)
         for task in self._refreshing:
             task.cancel()
         for connections in (*self._unidentified.values(), *self._identified.values()):
             for connection in connections:
                 connection.abort()
+        for _ in range(TURNS_TO_ACCEPT):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
         self._servers.clear()
 
     def admit(self, connection: Receiver) -> bool:
         """Whether a new connection may say its name."""
+        if self._stopped:
+            return False
         if not self._book.knows(connection.source):
             self.count(connection, "stranger", "no neighbour is there")
             self._refresh()

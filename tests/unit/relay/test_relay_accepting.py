@@ -187,3 +187,25 @@ async def test_sockets_notice_a_dead_neighbour(lux: Lux) -> None:
         for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL)
     )
     assert idle + interval < DEAD_AFTER
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_who_comes_while_the_node_stops_is_not_kept(turns: int) -> None:
+    node = Lux()
+    await node.transport.start()
+    with socket.socket() as caller:
+        caller.bind((REDU, 0))
+        caller.connect(node.transport.addresses[0])
+        caller.sendall(encode_hello("redu") + encode_frame(MESSAGE))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await node.transport.stop()
+        heard = len(node.received)
+        caller.settimeout(0)
+        with contextlib.suppress(ConnectionResetError):
+            assert caller.recv(1) == b""
+        with contextlib.suppress(OSError):
+            caller.send(encode_frame(MESSAGE))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert len(node.received) == heard
