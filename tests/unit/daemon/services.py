@@ -16,6 +16,7 @@ from gateway.config.identity_files import (
 )
 from gateway.config.load import load_config
 from gateway.config.model import LogFormat, PlaneName
+from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
 from gateway.crypto.identity import (
     PrivateIdentity,
     encode_private,
@@ -166,12 +167,16 @@ def _toml(keys: dict[str, object]) -> list[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return UDP ports of loopback that nobody has."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    """Return UDP ports of loopback that nobody has, nor a configuration refuses."""
+    spare = len(DEFAULT_WIREGUARD_PORTS)
+    sockets = [
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count + spare)
+    ]
     try:
         for sock in sockets:
             sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
+        ports = [int(sock.getsockname()[1]) for sock in sockets]
+        return [port for port in ports if port not in DEFAULT_WIREGUARD_PORTS][:count]
     finally:
         for sock in sockets:
             sock.close()
