@@ -266,7 +266,7 @@ LANES = (
         together=True,
     ),
 )
-"""In the order in which they begin as processors become free: the longest first."""
+"""In the order in which they begin as processors become free."""
 
 
 def passed_on() -> tuple[str, ...]:

@@ -45,11 +45,11 @@ class Exchange:
         control_mtu: int,
         deliver: Callable[[str, Event], None],
     ) -> None:
-        """Make the machine; nothing is opened before `start`.
+        """Make the machine; nothing is opened before `open`.
 
         Args:
             listen: Addresses and ports.
-            control_mtu: Largest datagram to send, bytes with IP and UDP headers.
+            control_mtu: Largest datagram to send, bytes of UDP payload.
             deliver: Called with a tunnel's name and each event about it.
         """
         self.machine = Machine(random=os.urandom, mtu=control_mtu)

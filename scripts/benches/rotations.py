@@ -96,6 +96,8 @@ def run_peer(options: Options) -> list[Figure]:
     options.say(f"{PEER}: two strongSwan daemons, {place.text}")
     module = "benches.peer_run"
     result, active = _cpu_windows(module, [], place, CPU_INTERVAL, TUNNELS, WINDOWS)
+    if not result["rotations"]:
+        raise RuntimeError(f"no rekey: {result['what']}")
     _, idle = _cpu_windows(module, [], place, REST_INTERVAL, TUNNELS, 2)
     return [_cpu_figure(PEER, result["what"], place, result["rotations"], active, idle)]
 
@@ -121,10 +123,10 @@ def _measure_lost(name: str, plane: str, place: Place, options: Options) -> Figu
     counted = _run_pair(
         "benches.pair_run",
         place,
+        interval,
         [
             "--phase=lost",
             *_plane(plane, place),
-            f"--interval={interval:g}",
             f"--rotations={rotations}",
             f"--packet-interval={packets}",
         ],
@@ -177,9 +179,9 @@ def _cpu_windows(
     result = _run_pair(
         module,
         place,
+        interval,
         [
             *arguments,
-            f"--interval={interval:g}",
             f"--window={WINDOW}",
             f"--samples={windows}",
             f"--tunnels={tunnels}",
@@ -197,7 +199,11 @@ def _plane(plane: str, place: Place) -> list[str]:
 
 
 def _run_pair(
-    module: str, place: Place, arguments: list[str], clock: GuestClock
+    module: str,
+    place: Place,
+    interval: float,
+    arguments: list[str],
+    clock: GuestClock,
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="qgw-bench-") as folder:
         out = Path(folder) / "out.json"
@@ -205,8 +211,8 @@ def _run_pair(
             place,
             Path(folder),
             module,
-            [f"--out={out}", *arguments],
-            timeout=600 + 4 * ROTATIONS * CPU_INTERVAL,
+            [f"--out={out}", f"--interval={interval:g}", *arguments],
+            timeout=600 + 4 * ROTATIONS * min(interval, CPU_INTERVAL),
             on_line=clock.on_line,
         )
         result: dict[str, Any] = json.loads(out.read_text())

@@ -25,7 +25,7 @@ from gateway.errors import ControlError
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
 from lab.kme import KME
-from lab.netns import Namespace
+from lab.netns import Namespace, end_process
 
 TUNNEL = "demo"
 LINK = "demo-link"
@@ -155,12 +155,7 @@ class Gateway:
         """Stop the daemon as systemd would; kill it if it does not."""
         if self.process is None:
             return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(STOP_TIMEOUT)
+        end_process(self.process, STOP_TIMEOUT)
         self.process = None
 
     def end_children(self) -> None:

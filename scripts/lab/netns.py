@@ -84,6 +84,16 @@ class Namespace:
         )
 
 
+def end_process(process: "subprocess.Popen[str]", timeout: float) -> None:
+    """Stop a program as systemd would; kill it if it takes longer than `timeout`."""
+    process.terminate()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(timeout)
+
+
 @contextlib.contextmanager
 def linked_pair(
     tag: str = "", *, ipv6: bool = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from lab.netns import Namespace
+from lab.netns import Namespace, end_process
 
 DAEMON: Final = "charon-systemd"
 TOOL: Final = "swanctl"
@@ -180,14 +180,8 @@ class Charon:
 
     def stop(self) -> None:
         """End it."""
-        if self.process is None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(STOP_TIMEOUT)
+        if self.process is not None:
+            end_process(self.process, STOP_TIMEOUT)
 
 
 @contextlib.contextmanager
@@ -211,7 +205,7 @@ def charon_pair(
         second.load(first.namespace, exchange, count=count, rekey=0, first=False)
         for index in range(1, count + 1):
             first.control("--initiate", "--child", f"c{index}")
-        yield first, f"strongSwan {_version(first)}, {exchange}"
+        yield first, f"strongSwan {_version(first)}, {exchange}, {count} CHILD_SAs"
     finally:
         for end in (first, second):
             end.stop()
@@ -219,7 +213,9 @@ def charon_pair(
 
 def _version(end: Charon) -> str:
     found = re.search(r"strongSwan (\d[\w.]*)", end.log)
-    return found[1] if found else "?"
+    if found is None:
+        raise RuntimeError(f"{DAEMON} does not say which version it is:\n{end.log}")
+    return found[1]
 
 
 def _best_exchange(end: Charon) -> str:
