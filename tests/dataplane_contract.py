@@ -276,3 +276,31 @@ class DataPlaneContract:
         near.call(near.plane.remove_tunnel, near.spec.name)
         with pytest.raises(DataPlaneError):
             near.call(near.plane.read_state, near.spec.name)
+
+    def test_what_is_described_is_real(self, driver: Driver) -> None:
+        near, far = driver.both()
+        assert near.call(near.plane.describe, near.spec.name).sessions == ()
+        driver.rotate(self.in_force_limit)
+        view = near.call(near.plane.describe, near.spec.name)
+        peer = far.call(far.plane.describe, far.spec.name)
+        assert view.devices
+        for device in view.devices:
+            assert device.is_up
+            assert set(device.addresses) == set(near.spec.addresses)
+        assert view.mtu is not None
+        assert 1000 < view.mtu <= 9000
+        (session,), (other,) = view.sessions, peer.sessions
+        assert (session.epoch, session.active) == (1, True)
+        assert session.device in [device.name for device in view.devices]
+        assert session.peer.startswith(far.outer)
+        # What one end says of itself the other says of its peer.
+        assert session.spi_in == other.spi_out
+        assert session.spi_out == other.spi_in
+        assert session.peer_key in [device.public_key for device in peer.devices]
+        assert (session.spi_in is None) == bool(session.peer_key)
+        driver.rotate(self.in_force_limit)
+        (later,) = near.call(near.plane.describe, near.spec.name).sessions
+        assert later.epoch == 2
+        assert (later.spi_in, later.peer_key) != (session.spi_in, session.peer_key)
+        with pytest.raises(DataPlaneError):
+            near.call(near.plane.describe, "nobody")

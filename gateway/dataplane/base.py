@@ -19,6 +19,7 @@ Invariants every plane keeps:
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.dataplane.view import TunnelView
 from gateway.secret import Secret
 
 
@@ -150,6 +151,9 @@ class DataPlane(Protocol):
     more than the kernel's answer to a system call: no process, no other event loop,
     nothing that can hold up the daemon's."""
 
+    counts_packets: bool
+    """Whether `EpochState` has packets; WireGuard counts bytes only."""
+
     def open(self) -> None:
         """Check that this kernel can do it and make what all tunnels share.
 
@@ -203,6 +207,13 @@ class DataPlane(Protocol):
 
     def read_state(self, name: str) -> PlaneState:
         """Read the state and change nothing."""
+
+    def describe(self, name: str) -> TunnelView:
+        """Say what is real of a tunnel, for an operator; it may be asked any time.
+
+        What is not there is left out: a tunnel whose interface somebody removed has
+        no device, and that is no error.
+        """
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """Follow the peer to a new outer address, as far as the plane can."""

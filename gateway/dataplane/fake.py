@@ -12,10 +12,14 @@ Time passes only by `expire`. Failures are asked for with `fail_next`.
 from dataclasses import dataclass, field
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.dataplane.view import DeviceView, SessionView, TunnelView
 from gateway.errors import DataPlaneError, PlaneConflictError
 
 OFFER_SIZE = 4
 """Bytes, as of an SPI."""
+
+DEFAULT_MTU = 1400
+"""Bytes, of a tunnel that is given none."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class FakePlane:
         delivers: Whether what is sent reaches the connected plane.
         other: The connected plane.
         quick: See `DataPlane.quick`.
+        counts_packets: See `DataPlane.counts_packets`.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class FakePlane:
         self.name = kind
         self.kind = kind
         self.quick = quick
+        self.counts_packets = True
         self.calls: list[tuple[object, ...]] = []
         self.auto_receive = auto_receive
         self.delivers = True
@@ -183,6 +189,27 @@ class FakePlane:
             for number, epoch in sorted(tunnel.epochs.items())
         )
         return PlaneState(blocked=tunnel.active is None, epochs=states)
+
+    def describe(self, name: str) -> TunnelView:
+        """See `DataPlane.describe`; an offer stands for an SPI."""
+        tunnel = self._tunnel(name)
+        spec, mtu = tunnel.spec, tunnel.spec.mtu or DEFAULT_MTU
+        return TunnelView(
+            devices=(DeviceView(spec.interface, spec.addresses, mtu, is_up=True),),
+            sessions=tuple(
+                SessionView(
+                    number,
+                    active=number == tunnel.active,
+                    device=spec.interface,
+                    local=epoch.install.local_address[0],
+                    peer=epoch.install.peer_address[0],
+                    spi_in=int.from_bytes(epoch.install.local_offer),
+                    spi_out=int.from_bytes(epoch.install.peer_offer),
+                )
+                for number, epoch in sorted(tunnel.epochs.items())
+            ),
+            mtu=mtu,
+        )
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """See `DataPlane.move_peer`."""

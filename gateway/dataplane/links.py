@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from gateway.dataplane.refusals import explain_refusal, kernel_call
 from gateway.dataplane.routes import Routes, address_family, interface_index
+from gateway.dataplane.view import DeviceView
 from gateway.errors import DataPlaneError, PlaneConflictError
 
 ALIAS_PREFIX = "qgw:"
@@ -114,6 +115,18 @@ class Links:
         if link is None:
             raise explain_refusal(f"read the MTU of {name}", errno.ENODEV)
         return int(link.get_attr("IFLA_MTU"))
+
+    def describe(self, name: str) -> DeviceView | None:
+        """Return what an operator wants to see of an interface; None if it is gone."""
+        link = self._get_link(name)
+        if link is None:
+            return None
+        return DeviceView(
+            name=name,
+            addresses=self.addresses_of(name),
+            mtu=int(link.get_attr("IFLA_MTU")),
+            is_up=bool(link["flags"] & _IFF_UP),
+        )
 
     def addresses_of(self, name: str) -> tuple[str, ...]:
         """Return the interface's addresses as ``ADDRESS/LENGTH``, no link-local."""

@@ -17,6 +17,7 @@ from gateway.dataplane.esp.keeper import PolicyKeeper
 from gateway.dataplane.esp.probe import Prober, probe_target
 from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
 from gateway.dataplane.esp.tunnel import Tunnel
+from gateway.dataplane.view import TunnelView
 from gateway.errors import DataPlaneError, GatewayError
 
 MAX_OFFERS = 16
@@ -37,6 +38,7 @@ class EspPlane:
     name = "esp"
     kind = "esp"
     quick = True
+    counts_packets = True
 
     def __init__(self) -> None:
         self._tunnels: dict[str, Tunnel] = {}
@@ -195,6 +197,17 @@ class EspPlane:
         """Ask the kernel for the SAs' counters; an expired SA is a missing one."""
         tunnel = self._tunnel(name)
         return self._ask(tunnel, list(tunnel.pairs.values()))
+
+    def describe(self, name: str) -> TunnelView:
+        """See `DataPlane.describe`: SPIs and outer addresses are the SAs' own."""
+        tunnel = self._tunnel(name)
+        self.read_state(name)
+        device = self._devices.links.describe(tunnel.spec.interface)
+        return TunnelView(
+            devices=() if device is None else (device,),
+            sessions=tunnel.sessions(),
+            mtu=None if device is None else device.mtu,
+        )
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """Do nothing: the next epoch's SAs bring the new address."""

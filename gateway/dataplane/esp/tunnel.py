@@ -7,6 +7,7 @@ from gateway.dataplane.base import EpochState, PlaneState, TunnelSpec
 from gateway.dataplane.esp.associations import Association, Found, Pair, read_counters
 from gateway.dataplane.esp.policies import FoundPolicy
 from gateway.dataplane.esp.rules import Purpose, Rule, reqid_of
+from gateway.dataplane.view import SessionView
 
 
 @dataclass(slots=True)
@@ -111,3 +112,28 @@ class Tunnel:
         return PlaneState(
             blocked=not any(state.active for state in states), epochs=states
         )
+
+    def sessions(self) -> tuple[SessionView, ...]:
+        """Return the SAs as they were last noted, oldest epoch first."""
+        return tuple(
+            _session(pair, self, active=epoch == self.active and pair.can_send)
+            for epoch, pair in sorted(self.pairs.items())
+        )
+
+
+def _session(pair: Pair, tunnel: Tunnel, *, active: bool) -> SessionView:
+    inbound, outbound = pair.inbound, pair.outbound
+    local = peer = ""
+    if outbound is not None:
+        local, peer = outbound.source, outbound.destination
+    elif inbound is not None:
+        local, peer = inbound.destination, inbound.source
+    return SessionView(
+        epoch=pair.epoch,
+        active=active,
+        device=tunnel.spec.interface,
+        local=local,
+        peer=peer,
+        spi_in=inbound.spi if inbound is not None else None,
+        spi_out=outbound.spi if outbound is not None else None,
+    )

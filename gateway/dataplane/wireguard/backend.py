@@ -56,6 +56,7 @@ class PeerReading:
         sent: Bytes, handshakes included.
         allowed: Its prefixes, where details were asked for.
         host: Its outer address, where details were asked for and it has one.
+        port: The UDP port there, 0 likewise.
     """
 
     handshake: tuple[int, int]
@@ -63,6 +64,7 @@ class PeerReading:
     sent: int
     allowed: tuple[str, ...] = ()
     host: str = ""
+    port: int = 0
 
     @property
     def confirmed(self) -> bool:

@@ -148,15 +148,16 @@ def read_peers(
         if before is not None:
             peers[key] = replace(before, allowed=before.allowed + allowed)
             continue
-        host = ""
+        host, port = "", 0
         if with_details and _PEER_ENDPOINT in fields:
-            host = _read_host(fields[_PEER_ENDPOINT])
+            host, port = _read_endpoint(fields[_PEER_ENDPOINT])
         peers[key] = PeerReading(
             handshake=_TIMESPEC.unpack(fields[_PEER_LAST_HANDSHAKE]),
             received=_U64.unpack(fields[_PEER_RX_BYTES])[0],
             sent=_U64.unpack(fields[_PEER_TX_BYTES])[0],
             allowed=allowed,
             host=host,
+            port=port,
         )
 
 
@@ -177,10 +178,11 @@ def _read_allowed(view: memoryview) -> Iterator[str]:
         yield f"{address}/{fields[_ALLOWED_LENGTH][0]}"
 
 
-def _read_host(view: memoryview) -> str:
-    """Return the address in a sockaddr_in or sockaddr_in6."""
+def _read_endpoint(view: memoryview) -> tuple[str, int]:
+    """Return the address and the port in a sockaddr_in or sockaddr_in6."""
     is_v4 = struct.unpack_from("=H", view)[0] == socket.AF_INET
-    return str(ip_address(bytes(view[4:8] if is_v4 else view[8:24])))
+    host = ip_address(bytes(view[4:8] if is_v4 else view[8:24]))
+    return str(host), int.from_bytes(view[2:4], "big")
 
 
 def _attribute(kind: int, payload: bytes) -> bytes:

@@ -18,6 +18,7 @@ from dataclasses import replace
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
 from gateway.dataplane.links import Links
+from gateway.dataplane.view import TunnelView
 from gateway.dataplane.wireguard.adoption import Adoption
 from gateway.dataplane.wireguard.backend import (
     RESPONSE_SIZE,
@@ -26,6 +27,7 @@ from gateway.dataplane.wireguard.backend import (
     PeerReading,
     PeerSettings,
 )
+from gateway.dataplane.wireguard.describe import describe_tunnel
 from gateway.dataplane.wireguard.devices import DevicePair
 from gateway.dataplane.wireguard.offer import Offer, decode_offer, encode_offer
 from gateway.dataplane.wireguard.paths import TunnelPaths
@@ -46,6 +48,7 @@ class WireGuardPlane:
 
     kind = "wireguard"
     quick = False
+    counts_packets = False
 
     _links: Links
     _shared: SharedLinks
@@ -245,6 +248,12 @@ class WireGuardPlane:
                 bytes_out=before.bytes_out + peer.sent,
             )
         return PlaneState(blocked, tuple(states.values()))
+
+    def describe(self, name: str) -> TunnelView:
+        """See `DataPlane.describe`: both devices, since each epoch takes the other."""
+        return describe_tunnel(
+            self._find(name), self._devices, self._backend, self._links
+        )
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """Tell WireGuard a new address, unless its own roaming knows it already."""

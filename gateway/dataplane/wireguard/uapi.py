@@ -129,6 +129,7 @@ def read_peers(answer: str) -> dict[bytes, PeerReading]:
                 allowed.append(value)
             elif name != "preshared_key":
                 fields[name] = value
+        host, _, port = fields.get("endpoint", "").rpartition(":")
         peers[bytes.fromhex(key)] = PeerReading(
             handshake=(
                 int(fields.get("last_handshake_time_sec", 0)),
@@ -137,7 +138,8 @@ def read_peers(answer: str) -> dict[bytes, PeerReading]:
             received=int(fields.get("rx_bytes", 0)),
             sent=int(fields.get("tx_bytes", 0)),
             allowed=tuple(allowed),
-            host=fields.get("endpoint", "").rpartition(":")[0].strip("[]"),
+            host=host.strip("[]"),
+            port=int(port or 0),
         )
     return peers
 

@@ -39,9 +39,9 @@ def test_reading_peers() -> None:
     assert peer.handshake == (1_700_000_000, 5)
     assert (peer.received, peer.sent) == (92, 148)
     assert peer.allowed == ("10.2.0.0/24", "fd00::/48")
-    assert peer.host == "2001:db8::7"
+    assert (peer.host, peer.port) == ("2001:db8::7", 51820)
     assert not other.confirmed
-    assert other.host == ""
+    assert (other.host, other.port) == ("", 0)
     assert "a5a5" not in repr(peers)
 
 
