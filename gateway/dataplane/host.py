@@ -1,0 +1,198 @@
+"""Settings of this host that keep a site's packets out of its tunnels.
+
+A gateway forwards for the networks behind it, and the kernel does so only when told.
+The daemon does not change these settings: they concern all that this host does.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
+from pathlib import Path
+from typing import Final
+
+from gateway.config.model import GatewayConfig, TunnelConfig
+
+SETTINGS: Final = Path("/proc/sys/net")
+"""The kernel's settings, of the network namespace of the one who reads."""
+
+ROUTES: Final = Path("/proc/net/route")
+"""The main table's IPv4 routes, likewise."""
+
+SYSCTL_FILE: Final = "/etc/sysctl.d/90-qgw.conf"
+"""Where the hints and the README put what must survive a reboot."""
+
+STRICT: Final = 1
+"""rp_filter: only from where the route back leads to (RFC 3704)."""
+
+_ROUTE_UP: Final = 0x1
+_NO_HOSTS: Final = ("lo", "all", "default")
+"""Names under ``conf`` that are no interface with hosts behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFinding:
+    """One setting that stands in the way.
+
+    Attributes:
+        kind: One word, for scripts: ``forwarding-off``, ``reverse-path-strict``.
+        text: What is set, and what does not work for it.
+        hint: What to do about it.
+    """
+
+    kind: str
+    text: str
+    hint: str
+
+
+def check_host(
+    config: GatewayConfig, settings: Path = SETTINGS, routes: Path = ROUTES
+) -> tuple[HostFinding, ...]:
+    """Return what this host's settings keep the configured tunnels from doing.
+
+    Args:
+        config: The configuration, checked.
+        settings: Where the kernel's network settings are read.
+        routes: Where the main table is read.
+    """
+    tunnels = [t for t in config.tunnels.values() if t.enabled]
+    return (
+        *_check_forwarding(tunnels, settings),
+        *_check_reverse_path(tunnels, settings, routes),
+    )
+
+
+def _check_forwarding(
+    tunnels: list[TunnelConfig], settings: Path
+) -> Iterator[HostFinding]:
+    for version, key, is_on in (
+        (4, "net.ipv4.ip_forward", _forwards_ipv4(settings)),
+        (6, "net.ipv6.conf.all.forwarding", _forwards_ipv6(settings)),
+    ):
+        users = [t.name for t in tunnels if _forwards_for_hosts(t, version)]
+        if users and is_on is False:
+            yield HostFinding(
+                "forwarding-off",
+                f"{key} = 0: this host forwards no IPv{version} packet between its "
+                f"networks and {_list(users)}",
+                f"sysctl -w {key}=1, and to keep it: echo {key}=1 >> {SYSCTL_FILE}",
+            )
+
+
+def _forwards_for_hosts(tunnel: TunnelConfig, version: int) -> bool:
+    """Whether a tunnel joins networks, rather than the two gateways themselves."""
+    inside = [one.network for one in tunnel.addresses if one.version == version]
+    beyond = [
+        prefix
+        for prefix in tunnel.remote_subnets
+        if prefix.version == version
+        and not any(prefix.subnet_of(one) for one in inside)  # type: ignore[arg-type]
+    ]
+    behind = [one for one in tunnel.local_subnets if one.version == version]
+    only_us = bool(behind) and all(one.num_addresses == 1 for one in behind)
+    return bool(beyond) and not only_us
+
+
+def _forwards_ipv4(settings: Path) -> bool | None:
+    """Whether IPv4 is forwarded from any interface; None if that cannot be read.
+
+    Each interface has a switch of its own, and ``ip_forward`` only sets them all.
+    """
+    everywhere = _read(settings / "ipv4" / "ip_forward")
+    if everywhere != 0:
+        return None if everywhere is None else True
+    return any(
+        _read(folder / "forwarding") == 1
+        for folder in _interfaces(settings / "ipv4" / "conf")
+    )
+
+
+def _forwards_ipv6(settings: Path) -> bool | None:
+    """Whether IPv6 is forwarded: here the kernel asks the switch for all as well."""
+    value = _read(settings / "ipv6" / "conf" / "all" / "forwarding")
+    return None if value is None else value != 0
+
+
+def _check_reverse_path(
+    tunnels: list[TunnelConfig], settings: Path, routes: Path
+) -> Iterator[HostFinding]:
+    """Find peers whose answers a strict filter drops.
+
+    A peer inside a remote prefix (a full tunnel) is reached by the outer interface,
+    and the way back to it, as the filter looks it up, leads into the tunnel.
+    """
+    prefixes = [prefix for t in tunnels for prefix in t.remote_subnets]
+    strict: dict[str, list[str]] = {}
+    for tunnel in tunnels:
+        peer = _ipv4(tunnel.endpoint.host) if tunnel.endpoint else None
+        if peer is None or not any(peer in prefix for prefix in prefixes):
+            continue
+        interface = _interface_to(peer, routes)
+        if interface and _reverse_path(settings, interface) == STRICT:
+            strict.setdefault(interface, []).append(tunnel.name)
+    for interface, users in sorted(strict.items()):
+        key = f"net.ipv4.conf.{interface}.rp_filter"
+        yield HostFinding(
+            "reverse-path-strict",
+            f"rp_filter is strict on {interface}: the kernel drops what the peer of "
+            f"{_list(users)} sends, for the peer's address is inside a remote prefix",
+            f"sysctl -w {key}=2, and to keep it: echo {key}=2 >> {SYSCTL_FILE}",
+        )
+
+
+def _ipv4(host: str) -> IPv4Address | None:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None  # a name; nobody is asked for it here
+    return address if isinstance(address, IPv4Address) else None
+
+
+def _interface_to(peer: IPv4Address, routes: Path) -> str:
+    """Return the interface by which the main table reaches an address, or nothing."""
+    found, longest = "", -1
+    for line in _lines(routes)[1:]:
+        fields = line.split()
+        name, destination, flags, mask = fields[0], fields[1], fields[3], fields[7]
+        length = int(mask, 16).bit_count()
+        # Printed as a number of this processor, kept in the order of the network.
+        network = int(destination, 16).to_bytes(4, sys.byteorder)
+        is_up = int(flags, 16) & _ROUTE_UP
+        if is_up and length > longest and peer in ip_network((network, length)):
+            found, longest = name, length
+    return found
+
+
+def _reverse_path(settings: Path, interface: str) -> int:
+    """Return rp_filter as the kernel reads it: the larger of the two values."""
+    folder = settings / "ipv4" / "conf"
+    values = (_read(folder / name / "rp_filter") for name in ("all", interface))
+    return max(value or 0 for value in values)
+
+
+def _interfaces(folder: Path) -> Iterator[Path]:
+    try:
+        names = sorted(folder.iterdir())
+    except OSError:
+        return
+    yield from (path for path in names if path.name not in _NO_HOSTS)
+
+
+def _read(path: Path) -> int | None:
+    lines = _lines(path)
+    return int(lines[0]) if lines and lines[0].strip().isdecimal() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []  # a kernel without the protocol, or a service that may not look
+
+
+def _list(names: Iterable[str]) -> str:
+    """Name a few tunnels; a hub has thousands."""
+    found = sorted(names)
+    shown = ", ".join(found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""  # noqa: PLR2004  # as shown
+    return f"tunnel{'s' if len(found) > 1 else ''} {shown}{more}"
