@@ -74,6 +74,7 @@ class Answering:
             install = installation_of(
                 event, state.config, offer, state.context, initiator=False
             )
+            await state.plane.grant(state.config.max_epoch_lifetime)
             await state.plane.install(install)
         except GatewayError as error:
             self._machine.abort(event.handshake, error.message)

@@ -119,6 +119,7 @@ class Asking:
             raise GatewayError(f"epoch {event.epoch} was committed but not prepared")
         self._handshake = self._prepared = None
         try:
+            await state.plane.grant(state.config.max_epoch_lifetime)
             await state.plane.activate(event.epoch)
         except GatewayError as error:
             state.failed_because("plane", error)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gateway.daemon.fencing import Fencing
 from gateway.daemon.links import Links
 from gateway.daemon.relaying import Relaying
 from gateway.daemon.resolver import Resolver
@@ -24,6 +25,7 @@ class Context:
         store: The key store; call it only through `store_worker`.
         store_worker: Its thread.
         plane_worker: The data planes' thread.
+        fence: Grants and revokes what may pass.
         resolver: Finds peers.
         state: What survives a restart.
         links: The QKD links.
@@ -38,6 +40,7 @@ class Context:
     store: KeyStore
     store_worker: Worker
     plane_worker: Worker
+    fence: Fencing
     resolver: Resolver
     state: StateDirectory
     links: Links

@@ -24,6 +24,7 @@ from gateway.daemon.claims import PeerClaims
 from gateway.daemon.context import Context
 from gateway.daemon.eventlog import log_event
 from gateway.daemon.exchange import Exchange
+from gateway.daemon.fencing import Fencing
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
@@ -35,6 +36,8 @@ from gateway.daemon.resolver import Resolver
 from gateway.daemon.state import StateDirectory
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.daemon.workers import Worker
+from gateway.dataplane.fence.base import Fence
+from gateway.dataplane.fence.open import open_fence
 from gateway.errors import GatewayError
 from gateway.handshake.events import Event
 from gateway.keystore.master_key import load_master_key
@@ -78,6 +81,7 @@ class Service:
         links: The QKD links, and the stocks of pads.
         relaying: The network of trusted nodes.
         planes: The data planes.
+        fencing: The fence around them.
         exchange: The protocol machine, and the sockets it talks through.
         provider: The KEM provider in use.
         identity: Our own identity.
@@ -94,6 +98,7 @@ class Service:
         environ: Mapping[str, str],
         *,
         log_format: LogFormat,
+        fence_opener: Callable[[], Fence] = open_fence,
     ) -> None:
         """Open what needs no event loop: identity and key store.
 
@@ -102,6 +107,7 @@ class Service:
             config_path: Where, to read it again.
             environ: What systemd says.
             log_format: Where log lines go, whatever a reload says.
+            fence_opener: Opens the fence of the kernel, or one in memory.
 
         Raises:
             GatewayError: Identity, master key or key store cannot be used.
@@ -124,6 +130,7 @@ class Service:
         self.store.release_all()
         self.store_worker = Worker("key-store")
         plane_worker = Worker("data-plane")
+        self.fencing = Fencing(plane_worker, config.state_dir, fence_opener)
         self.planes = Planes(plane_worker, config.wireguard_ports)
         self.exchange = Exchange(config.listen, config.control_mtu, self._deliver)
         self.relaying = Relaying(
@@ -167,6 +174,8 @@ class Service:
         """
         loop = asyncio.get_running_loop()
         self.started_at = loop.time()
+        state = StateDirectory(self.config.state_dir)
+        await self.fencing.prepare(self.config)
         kept = receive_fds(os.environ)
         self.exchange.open(kept.get(SOCKET_NAME, ()))
         sockets = self.exchange.sockets
@@ -176,8 +185,9 @@ class Service:
             store=self.store,
             store_worker=self.store_worker,
             plane_worker=self._plane_worker,
+            fence=self.fencing,
             resolver=Resolver(sockets.families),
-            state=StateDirectory(self.config.state_dir),
+            state=state,
             links=self.links,
             relaying=self.relaying,
             publish=log_event_of(self),
@@ -193,6 +203,7 @@ class Service:
         await self.relaying.start()
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
+        await self.fencing.settle(self.config)
         self._note_users()
         self._prepare_sockets()
         self.exchange.start()
@@ -231,6 +242,7 @@ class Service:
         await self.relaying.stop()
         await self.links.stop()
         await self.planes.close()
+        await self.fencing.close()
         self._plane_worker.stop()
         self.store_worker.stop()
         self.store.close()
@@ -261,12 +273,14 @@ class Service:
                 self.notifier.ready(self.summary())
 
     async def _apply(self, new: GatewayConfig, diff: ConfigDiff) -> ReloadResult:
+        await self.fencing.prepare(new)
         network_changed = new.relay != self.config.relay
         self.relaying.configure(new, self.links)
         try:
             self.links.configure(all_links(new))
         except GatewayError:
             self.relaying.configure(self.config, self.links)
+            await self.fencing.settle(self.config)
             raise
         self.config = new
         if "log.level" in diff.applied:
@@ -280,6 +294,7 @@ class Service:
         for name in diff.unchanged:
             if name in self.failed:
                 await self._add_tunnel(new.tunnels[name])
+        await self.fencing.settle(new)
         self._note_users()
         if network_changed:
             await self.relaying.settle()

@@ -124,10 +124,12 @@ class TunnelDriver:
         current = self._context.state.is_current(record, now=now)
         if adopt and active is not None and current:
             lifetime = self.state.config.max_epoch_lifetime
+            expires_at = min(record.expires_at, now + lifetime)
+            await self._plane.grant(expires_at - now)
             self._rotation.adopt(
                 tuple(one.epoch for one in found.epochs),
                 active=active,
-                expires_at=min(record.expires_at, now + lifetime),
+                expires_at=expires_at,
                 now=now,
             )
             logger.info(

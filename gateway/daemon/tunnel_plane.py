@@ -46,7 +46,8 @@ class TunnelPlane:
         await self._call(self.plane.add_tunnel, spec_of(config, index))
 
     async def remove(self) -> None:
-        """Remove all that was made for it."""
+        """Close the fence, then remove all that was made for it."""
+        await self._noting(self._context.fence.revoke(self._name))
         await self._call(self.plane.remove_tunnel, self._name)
 
     async def offer(self, epoch: int) -> bytes:
@@ -77,12 +78,18 @@ class TunnelPlane:
                 extra={"tunnel": self._name, "event": "half-installed"},
             )
 
+    async def grant(self, seconds: float) -> None:
+        """Let the fence pass what goes by the plane, for so many seconds."""
+        passage = await self._quick(self.plane.passage, self._name)
+        await self._noting(self._context.fence.grant(self._name, passage, seconds))
+
     async def retire(self, epoch: int) -> None:
         """Remove an epoch's keys."""
         await self._quick(self.plane.retire, self._name, epoch)
 
     async def block(self) -> None:
-        """Remove every epoch's keys; nothing leaves."""
+        """Close the fence, then remove every epoch's keys; nothing leaves."""
+        await self._noting(self._context.fence.revoke(self._name))
         await self._quick(self.plane.block, self._name)
 
     async def poll(self) -> PlaneState:

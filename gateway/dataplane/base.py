@@ -19,6 +19,7 @@ Invariants every plane keeps:
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.view import TunnelView
 from gateway.secret import Secret
 
@@ -217,6 +218,12 @@ class DataPlane(Protocol):
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """Follow the peer to a new outer address, as far as the plane can."""
+
+    def passage(self, name: str) -> Passage:
+        """Return by what a tunnel's packets may pass: its devices, its SAs.
+
+        All of them protect what they carry, and refuse what they have no key for.
+        """
 
     def retire(self, name: str, epoch: int) -> None:
         """Remove one epoch's keys. Unknown epochs are ignored."""

@@ -12,6 +12,7 @@ Time passes only by `expire`. Failures are asked for with `fail_next`.
 from dataclasses import dataclass, field
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.view import DeviceView, SessionView, TunnelView
 from gateway.errors import DataPlaneError, PlaneConflictError
 
@@ -215,6 +216,10 @@ class FakePlane:
         """See `DataPlane.move_peer`."""
         self._begin("move_peer", name, address)
         self._tunnel(name).peer = address
+
+    def passage(self, name: str) -> Passage:
+        """See `DataPlane.passage`."""
+        return Passage(devices=(self._tunnel(name).spec.interface,))
 
     def retire(self, name: str, epoch: int) -> None:
         """See `DataPlane.retire`."""

@@ -24,6 +24,7 @@ from gateway.daemon.service import Service
 from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.fake import FakePlane
+from gateway.dataplane.fence.fake import FakeFence
 from gateway.rotation.tunnel import TunnelPhase
 
 
@@ -54,7 +55,11 @@ class MemoryHub:
 
     def __init__(self, path: Path) -> None:
         self._service = Service(
-            load_config(path), path, {}, log_format=LogFormat.CONSOLE
+            load_config(path),
+            path,
+            {},
+            log_format=LogFormat.CONSOLE,
+            fence_opener=FakeFence,
         )
         self._planes = MemoryPlanes(Worker("data-plane"))
         self._service.planes = self._planes

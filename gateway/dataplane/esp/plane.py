@@ -17,6 +17,7 @@ from gateway.dataplane.esp.keeper import PolicyKeeper
 from gateway.dataplane.esp.probe import Prober, probe_target
 from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
 from gateway.dataplane.esp.tunnel import Tunnel
+from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.view import TunnelView
 from gateway.errors import DataPlaneError, GatewayError
 
@@ -211,6 +212,16 @@ class EspPlane:
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
         """Do nothing: the next epoch's SAs bring the new address."""
+
+    def passage(self, name: str) -> Passage:
+        """Return the tunnel's reqid, and its xfrm interface if it has one.
+
+        Behind such an interface packets pass the filters once more, on their way to
+        the SA: then only the reqid tells. A dummy interface protects nothing.
+        """
+        tunnel = self._tunnel(name)
+        devices = (tunnel.spec.interface,) if self._devices.has_xfrm else ()
+        return Passage(devices, tunnel.reqid)
 
     def retire(self, name: str, epoch: int) -> None:
         """Delete an epoch's SAs; if it is the active one, refuse to send first."""

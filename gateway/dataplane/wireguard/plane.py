@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.links import Links
 from gateway.dataplane.view import TunnelView
 from gateway.dataplane.wireguard.adoption import Adoption
@@ -269,6 +270,11 @@ class WireGuardPlane:
                 self._backend.set_endpoint(device, one.key, (host, one.port))
                 if one.settings is not None:
                     one.settings = replace(one.settings, endpoint=(host, one.port))
+
+    def passage(self, name: str) -> Passage:
+        """Return both devices: the other end may still use the one we have left."""
+        self._find(name)
+        return Passage(devices=self._devices.names)
 
     def retire(self, name: str, epoch: int) -> None:
         """Remove one epoch's peer; 0 stands for what was adopted."""

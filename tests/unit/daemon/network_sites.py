@@ -26,6 +26,7 @@ from gateway.crypto.identity import (
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.service import Service
 from gateway.dataplane.fake import FakePlane
+from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
 from tests.unit.daemon.services import MemoryPlanes, free_ports
@@ -91,7 +92,11 @@ class Site:
         """Start a new service."""
         self.write()
         self.service = Service(
-            load_config(self.path), self.path, {}, log_format=LogFormat.CONSOLE
+            load_config(self.path),
+            self.path,
+            {},
+            log_format=LogFormat.CONSOLE,
+            fence_opener=FakeFence,
         )
         self.service.planes = cast("Planes", MemoryPlanes(self.plane))
         await self.service.start()

@@ -29,6 +29,7 @@ from gateway.daemon.tunnel import TunnelDriver
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
 from gateway.dataplane.fake import FakePlane
+from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
 
@@ -69,6 +70,7 @@ class End:
         port: Of its control socket on loopback.
         identity: Its identity.
         plane: Its kernel, which outlives the service.
+        fence: Its kernel's packet filter.
         tunnel_keys: TOML of each tunnel, by name.
         link_keys: TOML of the link.
         service: The service while it runs.
@@ -79,6 +81,7 @@ class End:
     port: int
     identity: PrivateIdentity
     plane: FakePlane
+    fence: FakeFence = field(default_factory=FakeFence)
     tunnel_keys: dict[str, dict[str, object]] = field(default_factory=dict)
     link_keys: dict[str, object] = field(default_factory=dict)
     gateway_keys: dict[str, object] = field(default_factory=dict)
@@ -112,7 +115,11 @@ class End:
         """Make the service, not yet started."""
         self.write()
         self.service = Service(
-            load_config(self.path), self.path, {}, log_format=LogFormat.CONSOLE
+            load_config(self.path),
+            self.path,
+            {},
+            log_format=LogFormat.CONSOLE,
+            fence_opener=lambda: self.fence,
         )
         self.service.planes = cast("Planes", MemoryPlanes(self.plane))
         return self.service

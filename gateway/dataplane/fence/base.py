@@ -1,0 +1,130 @@
+"""What every fence can do, in plain values.
+
+The interface is blocking, as `gateway.dataplane.base.DataPlane`, and belongs to the
+planes' thread; `grant` and `revoke` need no more than the kernel's answer to one
+request.
+
+Invariants every fence keeps:
+
+* A packet for a remote prefix leaves only by what the tunnel was granted; a packet
+  from one enters only by that. Forwarded packets and the gateway's own alike.
+* Each call is one step for the kernel: it has happened or it has not, and no packet
+  sees anything between.
+* Grants end by themselves, by a clock that nobody can set.
+* `load` keeps the grants of tunnels that stay.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class FencedTunnel:
+    """One tunnel, as far as the fence must know it.
+
+    Attributes:
+        name: The tunnel's name.
+        remote: Prefixes that belong to the peer, ``"10.2.0.0/16"``.
+        local: Prefixes behind this gateway, which a shorter remote prefix covers
+            without claiming them.
+    """
+
+    name: str
+    remote: tuple[str, ...]
+    local: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FencePlan:
+    """All that a fence holds for one configuration. Nothing in it is secret.
+
+    Attributes:
+        tunnels: Every configured tunnel.
+        exempt: Networks that are connected here for good, which a shorter remote
+            prefix covers without claiming them.
+        ports: UDP ports on which peers reach this gateway itself.
+    """
+
+    tunnels: tuple[FencedTunnel, ...] = ()
+    exempt: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The ways by which a tunnel's packets may pass, all of them protected.
+
+    Attributes:
+        devices: Names of the interfaces that encrypt for the tunnel.
+        reqid: The reqid of its SAs, 0 if it has none.
+    """
+
+    devices: tuple[str, ...] = ()
+    reqid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelFence:
+    """What the fence did for one tunnel.
+
+    Attributes:
+        dropped_out: Packets for its prefixes that were refused, since the daemon
+            started or longer; this number only grows.
+        dropped_in: Packets that claimed to come from there and were refused.
+        granted: Seconds for which packets may still pass; 0 while none may.
+    """
+
+    dropped_out: int = 0
+    dropped_in: int = 0
+    granted: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FenceState:
+    """What stands in the kernel.
+
+    Attributes:
+        present: Whether the fence stands.
+        reason: Why it does not, in words; empty if it does.
+        tunnels: What it did, by tunnel.
+        unfenced: Networks in a remote prefix that are connected here for a time
+            only (DHCP, router advertisements), so that their hosts are refused.
+    """
+
+    present: bool
+    reason: str = ""
+    tunnels: Mapping[str, TunnelFence] = field(default_factory=dict)
+    unfenced: tuple[str, ...] = ()
+
+
+class Fence(Protocol):
+    """One way of refusing packets. Every method may raise `DataPlaneError`."""
+
+    def load(self, plan: FencePlan, before: FencePlan | None = None) -> None:
+        """Make the fence refuse what the plan names, and no more.
+
+        Args:
+            plan: What is to stand.
+            before: What stood until now and must be refused too, while a
+                configuration is being changed. Where both plans name a tunnel for
+                an address, that of `plan` counts.
+        """
+
+    def grant(self, name: str, passage: Passage, seconds: float) -> None:
+        """Let a tunnel's packets pass by these ways and no others, for so long.
+
+        Replaces what was granted before, without losing a packet of what stays.
+        """
+
+    def revoke(self, name: str) -> None:
+        """Let nothing pass for a tunnel. Unknown names are ignored."""
+
+    def read(self) -> FenceState:
+        """Read what stands and what it refused."""
+
+    def remove(self) -> None:
+        """Take the fence away with all that it holds."""
+
+    def close(self) -> None:
+        """Let go of sockets; the fence stays."""

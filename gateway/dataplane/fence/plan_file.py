@@ -1,0 +1,104 @@
+"""The plan on disk, for a boot before the daemon runs.
+
+A small JSON file without secrets, replaced as a whole: whoever reads it finds the old
+plan or the new one.
+"""
+
+import json
+import os
+from dataclasses import asdict
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan
+from gateway.errors import GatewayError
+
+FILE_NAME: Final = "fence.json"
+"""In state_dir."""
+
+_VERSION: Final = 1
+_MAX_SIZE: Final = 1 << 26
+"""Bytes read; 5,000 tunnels of ten prefixes make 2 MB."""
+
+_MAX_PORT: Final = 65_535
+
+
+def write_plan(path: Path, plan: FencePlan) -> None:
+    """Replace the file, durably.
+
+    Raises:
+        GatewayError: The folder or the disk refuses.
+    """
+    data = json.dumps({"version": _VERSION, **asdict(plan)}, indent=1).encode("ascii")
+    fresh = path.with_suffix(".new")
+    try:
+        with fresh.open("wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(data + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise GatewayError(
+            f"cannot write {path}: {os.strerror(error.errno or 0)}",
+            "the next boot would load an older fence; free the disk, then reload",
+        ) from None
+
+
+def read_plan(path: Path) -> FencePlan:
+    """Return the plan in the file; an empty one if there is no file.
+
+    Raises:
+        GatewayError: The file cannot be read, or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_SIZE)
+    except FileNotFoundError:
+        return FencePlan()
+    except OSError as error:
+        raise GatewayError(
+            f"cannot read {path}: {os.strerror(error.errno or 0)}"
+        ) from None
+    try:
+        return _plan_of(json.loads(data))
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise GatewayError(
+            f"{path} is damaged", "start qgwd: it writes the file anew"
+        ) from None
+
+
+def _plan_of(value: Any) -> FencePlan:  # noqa: ANN401  # JSON
+    if value["version"] != _VERSION:
+        raise ValueError
+    ports = tuple(int(port) for port in value["ports"])
+    if not all(0 < port <= _MAX_PORT for port in ports):
+        raise ValueError
+    return FencePlan(
+        tunnels=tuple(
+            FencedTunnel(
+                _name(tunnel["name"]),
+                _prefixes(tunnel["remote"]),
+                _prefixes(tunnel["local"]),
+            )
+            for tunnel in value["tunnels"]
+        ),
+        exempt=_prefixes(value["exempt"]),
+        ports=ports,
+    )
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.replace("-", "a").isalnum():
+        raise ValueError
+    return value
+
+
+def _prefixes(values: list[object]) -> tuple[str, ...]:
+    return tuple(str(ip_network(str(value))) for value in values)

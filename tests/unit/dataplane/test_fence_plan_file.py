@@ -1,0 +1,67 @@
+"""The plan on disk: whole or not at all, and nothing strange is taken for one."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan
+from gateway.dataplane.fence.plan_file import read_plan, write_plan
+from gateway.errors import GatewayError
+
+PLAN = FencePlan(
+    (FencedTunnel("a-b", ("10.2.0.0/16", "fd00:2::/48"), ("10.1.0.0/16",)),),
+    ("192.0.2.0/24",),
+    (51810, 51811, 51812),
+)
+
+
+def test_a_plan_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    assert read_plan(path) == FencePlan()
+    write_plan(path, PLAN)
+    write_plan(path, PLAN)
+    assert read_plan(path) == PLAN
+    assert [each.name for each in tmp_path.iterdir()] == ["fence.json"]
+
+
+def test_a_disk_that_refuses_leaves_the_old_plan(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    write_plan(path, PLAN)
+    (tmp_path / "fence.new").mkdir()
+    with pytest.raises(GatewayError, match="cannot write"):
+        write_plan(path, FencePlan())
+    assert read_plan(path) == PLAN
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text() | st.sampled_from(["10.0.0.0/8", 1]),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["version", "tunnels", "exempt", "ports", "name", "remote", "local"]
+                ),
+                inner,
+            )
+        ),
+    )
+)
+def test_strange_files_are_refused(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "fence.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(GatewayError):
+        read_plan(path)
+
+
+@pytest.mark.parametrize("cut", range(0, 200, 7))
+def test_a_cut_file_is_refused(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "fence.json"
+    write_plan(path, PLAN)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(GatewayError, match="damaged"):
+        read_plan(path)
