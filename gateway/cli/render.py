@@ -46,7 +46,6 @@ def tunnel_details(tunnel: TunnelStatus) -> str:
     """Return everything about one tunnel, as ``wg show`` would."""
     received = f"{size(tunnel['rx_bytes'])} received"
     sent = f"{size(tunnel['tx_bytes'])} sent"
-    packets = f"{tunnel['rx_packets']} received, {tunnel['tx_packets']} sent"
     values = [
         ("state", tunnel["state"]),
         ("reason", tunnel["reason"]),
@@ -65,7 +64,8 @@ def tunnel_details(tunnel: TunnelStatus) -> str:
             f"{tunnel['rotations']} done, {tunnel['failed_rotations']} failed",
         ),
         ("transfer", f"{received}, {sent}"),
-        ("packets", packets),
+        ("packets", _packets(tunnel)),
+        ("last packet", _last_packet(tunnel)),
         ("last failure", _last_failure(tunnel)),
         *(("fault", fault) for fault in tunnel["faults"]),
     ]
@@ -223,6 +223,24 @@ def _qkd_key(tunnel: TunnelStatus) -> str:
             return "none"
         case _:
             return ""
+
+
+def _packets(tunnel: TunnelStatus) -> str:
+    if tunnel["rx_packets"] is None or tunnel["tx_packets"] is None:
+        return f"not counted on {tunnel['plane']}"
+    return f"{tunnel['rx_packets']} received, {tunnel['tx_packets']} sent"
+
+
+def _last_packet(tunnel: TunnelStatus) -> str:
+    """Say when something was last seen each way, since the daemon started."""
+    seen = [
+        f"{word} {duration(ago)} ago" if ago is not None else f"none {word} yet"
+        for word, ago in (
+            ("received", tunnel["received_ago_s"]),
+            ("sent", tunnel["sent_ago_s"]),
+        )
+    ]
+    return ", ".join(seen) if tunnel["epoch"] is not None else ""
 
 
 def _last_failure(tunnel: TunnelStatus) -> str:

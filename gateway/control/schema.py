@@ -95,8 +95,11 @@ class TunnelStatus(TypedDict):
     ``ml-kem-768`` or ``ml-kem-1024``, ``qkd``, ``chain``, ``psk``. `qkd_key` says
     whether the epoch has a fresh QKD key of its own or depends by the chain on one of
     `qkd_age` epochs ago; both are null where that is unknown, in an epoch that an
-    earlier run of the daemon made. `faults` are things that work but should not stay
-    so, such as policies that differ.
+    earlier run of the daemon made. Bytes and packets are what the tunnel has carried
+    since the host booted, probes and keepalives included: they only grow. Packets are
+    null where the plane counts none. `received_ago_s` is how long ago a reading of the
+    kernel last found that something had come, null while none has. `faults` are things
+    that work but should not stay so, such as policies that differ.
     """
 
     name: str
@@ -127,8 +130,10 @@ class TunnelStatus(TypedDict):
     failed_rotations: int
     rx_bytes: int
     tx_bytes: int
-    rx_packets: int
-    tx_packets: int
+    rx_packets: int | None
+    tx_packets: int | None
+    received_ago_s: float | None
+    sent_ago_s: float | None
     last_failure: FailureStatus | None
     faults: list[str]
 

@@ -320,8 +320,10 @@ def _report_failed(
         failed_rotations=0,
         rx_bytes=0,
         tx_bytes=0,
-        rx_packets=0,
-        tx_packets=0,
+        rx_packets=None,
+        tx_packets=None,
+        received_ago_s=None,
+        sent_ago_s=None,
         last_failure=None,
         faults=[error.message],
     )

@@ -46,7 +46,8 @@ def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelS
     epoch = None
     if current is not None:
         epoch = current.number or state.last_epoch()
-    traffic = state.plane.state.epochs
+    traffic = state.plane.traffic
+    carried, counts_packets = traffic.total, state.plane.plane.counts_packets
     return TunnelStatus(
         name=config.name,
         state=rotation.phase.value,
@@ -78,10 +79,12 @@ def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelS
         lifetime_left_s=_left(rotation.expires_at, now),
         rotations=rotation.rotations,
         failed_rotations=rotation.failures,
-        rx_bytes=sum(epoch.bytes_in for epoch in traffic),
-        tx_bytes=sum(epoch.bytes_out for epoch in traffic),
-        rx_packets=sum(epoch.packets_in for epoch in traffic),
-        tx_packets=sum(epoch.packets_out for epoch in traffic),
+        rx_bytes=carried.rx_bytes,
+        tx_bytes=carried.tx_bytes,
+        rx_packets=carried.rx_packets if counts_packets else None,
+        tx_packets=carried.tx_packets if counts_packets else None,
+        received_ago_s=_ago(traffic.received_at, now),
+        sent_ago_s=_ago(traffic.sent_at, now),
         last_failure=_failure(state, now),
         faults=state.faults(),
     )
@@ -141,6 +144,10 @@ def _failure(state: TunnelState, now: float) -> FailureStatus | None:
     return FailureStatus(
         reason=failure.reason, detail=failure.detail, ago_s=now - failure.at
     )
+
+
+def _ago(when: float | None, now: float) -> float | None:
+    return None if when is None else max(0.0, now - when)
 
 
 def _left(when: float | None, now: float) -> float | None:

@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ _MAX_FILE: Final = 4096
 """Bytes read of a state file."""
 
 _SIZE: Final = 256
-"""Bytes of one, padded with spaces: the longest values make 156. Within one sector."""
+"""Bytes of one, padded with spaces: the longest values make 239. Within one sector."""
 
 _DAMAGE: Final = (
     OSError,
@@ -41,6 +41,8 @@ _DAMAGE: Final = (
 
 _MAX_EPOCH: Final = 2**64 - 1
 _MAX_INDEX: Final = 65_535
+_MAX_COUNT: Final = 2**64 - 1
+"""As the kernel's: bytes of 46 years at 100 Gb/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +53,16 @@ class TunnelRecord:
         index: Small number that planes derive identifiers from, 1 to 65535.
         epoch: Last epoch committed, 0 for none.
         expires_at: When that epoch reaches its lifetime, monotonic seconds.
-        boot_id: The boot in which `expires_at` means something.
+        boot_id: The boot in which `expires_at` and `carried` mean something.
+        carried: What epochs had counted that are gone from the kernel: packets and
+            bytes received, packets and bytes sent.
     """
 
     index: int
     epoch: int = 0
     expires_at: float = 0.0
     boot_id: str = ""
+    carried: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 class StateDirectory:
@@ -92,8 +97,20 @@ class StateDirectory:
 
     def committed(self, tunnel: str, epoch: int, expires_at: float) -> None:
         """Remember a tunnel's newest epoch."""
-        index = self.record(tunnel).index
-        self._write(tunnel, TunnelRecord(index, epoch, expires_at, self._boot_id))
+        record = self.record(tunnel)
+        fresh = TunnelRecord(record.index, epoch, expires_at, self._boot_id)
+        self._write(tunnel, replace(fresh, carried=self.carried(tunnel)))
+
+    def carried(self, tunnel: str) -> tuple[int, int, int, int]:
+        """Return what a tunnel's epochs had counted in this boot that are gone."""
+        record = self.record(tunnel)
+        return record.carried if record.boot_id == self._boot_id else (0, 0, 0, 0)
+
+    def count(self, tunnel: str, carried: tuple[int, int, int, int]) -> None:
+        """Remember what epochs had counted that are gone, if that is news."""
+        record = self.record(tunnel)
+        if carried != self.carried(tunnel) and record.boot_id == self._boot_id:
+            self._write(tunnel, replace(record, carried=carried))
 
     def is_current(self, record: TunnelRecord, *, now: float) -> bool:
         """Whether the epoch recorded may still be in this kernel and in its time."""
@@ -166,6 +183,7 @@ def _load(path: Path) -> TunnelRecord | None:
             int(value["epoch"]),
             float(value["expires_at"]),
             str(value["boot_id"]),
+            _load_carried(value.get("carried", (0, 0, 0, 0))),
         )
     except (
         OSError,
@@ -181,7 +199,15 @@ def _load(path: Path) -> TunnelRecord | None:
         1 <= record.index <= _MAX_INDEX
         and 0 <= record.epoch <= _MAX_EPOCH
         and math.isfinite(record.expires_at)
+        and all(0 <= count <= _MAX_COUNT for count in record.carried)
     )
     if not sane:
         logger.warning("state file %s makes no sense and is ignored", path)
     return record if sane else None
+
+
+def _load_carried(value: object) -> tuple[int, int, int, int]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(value)
+    received, bytes_in, sent, bytes_out = map(int, value)
+    return received, bytes_in, sent, bytes_out

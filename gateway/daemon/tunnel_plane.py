@@ -1,11 +1,14 @@
 """One tunnel's data plane: calls it in its own words, and in its thread if it waits."""
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import astuple
 from typing import ParamSpec, TypeVar
 
 from gateway.config.model import TunnelConfig
 from gateway.daemon.context import Context
+from gateway.daemon.traffic import Counts, Traffic
 from gateway.dataplane.base import (
     DataPlane,
     EpochInstall,
@@ -13,6 +16,7 @@ from gateway.dataplane.base import (
     PlaneState,
     TunnelSpec,
 )
+from gateway.dataplane.view import TunnelView
 from gateway.errors import DataPlaneError, GatewayError
 from gateway.handshake.events import CommitReceived, EpochPrepared
 from gateway.rotation import limits
@@ -32,6 +36,7 @@ class TunnelPlane:
         plane: The plane, which other tunnels share.
         fault: What it last objected to, empty once a call succeeds.
         state: The kernel's state as last read.
+        traffic: What the tunnel carried, as of that reading.
     """
 
     def __init__(self, context: Context, plane: DataPlane, name: str) -> None:
@@ -40,6 +45,7 @@ class TunnelPlane:
         self.plane = plane
         self.fault = ""
         self.state = PlaneState(blocked=True)
+        self.traffic = Traffic(Counts(*context.state.carried(name)))
 
     async def add(self, config: TunnelConfig, index: int) -> None:
         """Make the tunnel in the kernel, blocked, or adopt it."""
@@ -84,27 +90,58 @@ class TunnelPlane:
         await self._noting(self._context.fence.grant(self._name, passage, seconds))
 
     async def retire(self, epoch: int) -> None:
-        """Remove an epoch's keys."""
-        await self._quick(self.plane.retire, self._name, epoch)
+        """Remove an epoch's keys; what they counted is read before."""
+        found = await self._quick(self._read_and_call, self.plane.retire, epoch)
+        self._note_removed(found, lambda number: number == epoch)
 
     async def block(self) -> None:
         """Close the fence, then remove every epoch's keys; nothing leaves."""
         await self._noting(self._context.fence.revoke(self._name))
-        await self._quick(self.plane.block, self._name)
+        found = await self._quick(self._read_and_call, self.plane.block)
+        self._note_removed(found, lambda _: True)
 
     async def poll(self) -> PlaneState:
         """Push an activation that is not yet complete, and read the state."""
-        self.state = await self._quick(self.plane.poll, self._name)
-        return self.state
+        return self._note(await self._quick(self.plane.poll, self._name))
 
     async def read(self) -> PlaneState:
         """Read the state."""
-        self.state = await self._quick(self.plane.read_state, self._name)
-        return self.state
+        return self._note(await self._quick(self.plane.read_state, self._name))
+
+    async def describe(self) -> TunnelView:
+        """Say what is real of the tunnel."""
+        return await self._call(self.plane.describe, self._name)
 
     async def move_peer(self, address: tuple[str, int]) -> None:
         """Follow the peer to another outer address."""
         await self._call(self.plane.move_peer, self._name, address)
+
+    def _note(self, state: PlaneState) -> PlaneState:
+        self.state = state
+        self.traffic.note(state, now=self._context.clock())
+        self._context.state.count(self._name, astuple(self.traffic.gone))
+        return state
+
+    def _note_removed(
+        self, found: PlaneState | None, is_removed: Callable[[int], bool]
+    ) -> None:
+        """Count what was read just before epochs were removed."""
+        if found is None:
+            return
+        self.traffic.note(found, now=self._context.clock())
+        left = tuple(one for one in found.epochs if not is_removed(one.epoch))
+        self._note(PlaneState(not any(one.active for one in left), left))
+
+    def _read_and_call(
+        self, remove: Callable[..., None], *arguments: int
+    ) -> PlaneState | None:
+        """Remove keys in the turn in which their counters are read."""
+        found: PlaneState | None = None
+        with contextlib.suppress(DataPlaneError):
+            # That they cannot be read is no reason to leave keys where they are.
+            found = self.plane.read_state(self._name)
+        remove(self._name, *arguments)
+        return found
 
     def _installing(
         self, install: EpochInstall

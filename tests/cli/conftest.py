@@ -65,6 +65,8 @@ def a_tunnel(name: str = "paris", **changes: object) -> TunnelStatus:
         "tx_bytes": 148,
         "rx_packets": 1000,
         "tx_packets": 2,
+        "received_ago_s": 3.2,
+        "sent_ago_s": None,
         "last_failure": None,
         "faults": [],
     }

@@ -90,9 +90,16 @@ def test_show_reads_like_wg_show(start_daemon: StartDaemon) -> None:
         "  rotations: 41 done, 0 failed\n"
         "  transfer: 1.21 MiB received, 148 B sent\n"
         "  packets: 1000 received, 2 sent\n"
+        "  last packet: received 3s ago, none sent yet\n"
         "  last failure: timeout (no answer to M1), 5m00s ago\n"
         "  fault: policies differ\n"
     )
+
+
+def test_a_plane_that_counts_no_packets_says_so(start_daemon: StartDaemon) -> None:
+    tunnel = a_tunnel(plane="wireguard", rx_packets=None, tx_packets=None)
+    shown = start_daemon({"tunnel.show": tunnel}).qgw("tunnel", "show", "paris").out
+    assert "  packets: not counted on wireguard\n" in shown
 
 
 CHAINED = {

@@ -9,6 +9,8 @@ import pytest
 from gateway.daemon.state import StateDirectory
 from gateway.errors import GatewayError
 
+RECORD = '{"index": 1, "epoch": 1, "expires_at": 1, "boot_id": "", "carried": %s}'
+
 
 def path(folder: Path, tunnel: str = "paris") -> Path:
     return folder / "tunnels" / f"{tunnel}.json"
@@ -30,6 +32,31 @@ def test_nothing_of_another_boot_is_current(tmp_path: Path) -> None:
     again = StateDirectory(tmp_path)
     assert again.record("paris").epoch == 7
     assert not again.is_current(again.record("paris"), now=0.0)
+
+
+def test_what_was_carried_is_remembered_until_the_next_boot(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 123.0)
+    state.count("paris", (1, 2, 3, 4))
+    state.committed("paris", 8, 124.0)
+    again = StateDirectory(tmp_path)
+    assert again.carried("paris") == (1, 2, 3, 4)
+    assert again.record("paris").epoch == 8
+    value = json.loads(path(tmp_path).read_text())
+    path(tmp_path).write_text(json.dumps({**value, "boot_id": "another"}))
+    later = StateDirectory(tmp_path)
+    assert later.carried("paris") == (0, 0, 0, 0)
+    later.committed("paris", 9, 125.0)
+    assert StateDirectory(tmp_path).carried("paris") == (0, 0, 0, 0)
+
+
+def test_a_record_of_before_there_were_counts_is_read(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 123.0)
+    value = json.loads(path(tmp_path).read_text())
+    del value["carried"]
+    path(tmp_path).write_text(json.dumps(value))
+    again = StateDirectory(tmp_path)
+    assert (again.record("paris").epoch, again.carried("paris")) == (7, (0, 0, 0, 0))
 
 
 def test_indexes_are_unique_stable_and_used_again(tmp_path: Path) -> None:
@@ -59,6 +86,11 @@ def test_indexes_are_unique_stable_and_used_again(tmp_path: Path) -> None:
         '{"index": 1, "epoch": NaN, "expires_at": 1, "boot_id": ""}',
         '{"index": null, "epoch": 1, "expires_at": 1, "boot_id": ""}',
         '{"index": 1, "epoch": 1, "expires_at": Infinity, "boot_id": ""}',
+        RECORD % "[1, 2, 3]",
+        RECORD % "[1, 2, 3, -4]",
+        RECORD % "[1, 2, 3, 18446744073709551616]",
+        RECORD % '"1234"',
+        RECORD % "7",
         "[" * 5000,
         "\x00" * 100,
     ],
@@ -113,9 +145,10 @@ def test_a_full_disk_is_survived_and_said(
 
 def test_records_of_all_lengths_overwrite_each_other(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
-    longest = (2**64 - 1, 1.2345678901234567e300)
+    longest = (2**64 - 1, -1.2345678901234567e300)
     for epoch, expires_at in ((1, 1.0), longest, (2, 2.0)):
         state.committed("paris", epoch, expires_at)
+        state.count("paris", (2**64 - 1,) * 4)
         record = StateDirectory(tmp_path).record("paris")
         assert (record.epoch, record.expires_at) == (epoch, expires_at)
         assert path(tmp_path).stat().st_size == 256
