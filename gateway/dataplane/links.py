@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_interface
 
 from pyroute2 import IPRoute
-from pyroute2.netlink import nlmsg
+from pyroute2.netlink import NETLINK_ROUTE, nlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 
+from gateway.dataplane.held.rules import ensure_rules
+from gateway.dataplane.netlink.connection import NetlinkConnection
 from gateway.dataplane.refusals import explain_refusal, kernel_call
 from gateway.dataplane.routes import Routes, address_family, interface_index
 from gateway.dataplane.view import DeviceView
@@ -35,10 +37,21 @@ class Links:
         with kernel_call("open a routing socket"):
             self._route = IPRoute()
         self.routes = Routes(self._route)
+        self._has_rules = False
 
     def close(self) -> None:
         """Close the socket; leave interfaces and routes as they are."""
         self._route.close()
+
+    def lead_to_table(self) -> None:
+        """Make the rules that lead packets to our routes, once."""
+        if not self._has_rules:
+            connection = NetlinkConnection(NETLINK_ROUTE)
+            try:
+                ensure_rules(connection)
+            finally:
+                connection.close()
+            self._has_rules = True
 
     def find_interface(self, name: str) -> int | None:
         """Return the interface's index, or None when there is none by that name."""

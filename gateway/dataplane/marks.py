@@ -21,3 +21,7 @@ ROUTE_TABLE: Final = 5157
 
 RULE_PRIORITY: Final = 5157
 """Preference of the rule that leads there: before main (32766), after local (0)."""
+
+ROUTE_PROTOCOL: Final = 181
+"""rtm_protocol of our routes and rules (`ip route show proto 181`): above the
+kernel's and below the numbers that routing daemons registered in rt_protos."""

@@ -10,13 +10,9 @@ from pyroute2 import IPRoute
 from pyroute2.netlink import nlmsg
 from pyroute2.netlink.exceptions import NetlinkError
 
+from gateway.dataplane.marks import OUTER_MARK, ROUTE_PROTOCOL, ROUTE_TABLE
 from gateway.dataplane.refusals import kernel_call
 from gateway.errors import PlaneConflictError
-
-ROUTE_PROTOCOL = 181
-"""rtm_protocol of our routes (`ip route show proto 181`): above the kernel's
-and below the numbers that routing daemons registered in rt_protos."""
-
 
 GUARD_METRIC = 0xFFFF_0000
 """Metric of the routes that refuse a prefix when its tunnel has no route: worse
@@ -24,7 +20,7 @@ than any an operator would choose for a real one."""
 
 
 class Routes:
-    """Our routes in the main table. Reached as `Links.routes`."""
+    """The routes in our own table. Reached as `Links.routes`."""
 
     def __init__(self, route: IPRoute) -> None:
         self._route = route
@@ -108,7 +104,7 @@ class Routes:
             found = self._route.get_routes(
                 oif=interface_index(name),
                 proto=ROUTE_PROTOCOL,
-                table=_RT_TABLE_MAIN,
+                table=ROUTE_TABLE,
             )
             return tuple(_destination(route) for route in found)
 
@@ -116,10 +112,11 @@ class Routes:
         """Return the MTU in bytes of the outer path to an address.
 
         What the kernel has learnt of the path counts, else the MTU of the
-        interface the route leaves by.
+        interface the route leaves by. With the mark of what goes outside: the address
+        may lie inside a remote prefix.
         """
         with kernel_call(f"look up the route to {peer}"):
-            (route,) = self._route.route("get", dst=peer)
+            (route,) = self._route.route("get", dst=peer, mark=OUTER_MARK)
             metrics = route.get_attr("RTA_METRICS")
             learnt = metrics.get_attr("RTAX_MTU") if metrics is not None else None
             if learnt:
@@ -134,7 +131,7 @@ class Routes:
             "oif": interface_index(name),
             "proto": ROUTE_PROTOCOL,
             "family": address_family(network.version),
-            "table": _RT_TABLE_MAIN,
+            "table": ROUTE_TABLE,
         }
 
     def _guard_settings(self, prefix: str) -> dict[str, Any]:
@@ -145,7 +142,7 @@ class Routes:
             "priority": GUARD_METRIC,
             "proto": ROUTE_PROTOCOL,
             "family": address_family(network.version),
-            "table": _RT_TABLE_MAIN,
+            "table": ROUTE_TABLE,
         }
 
     def _refuse_foreign_route(self, prefix: str) -> None:
@@ -154,7 +151,7 @@ class Routes:
             if (
                 route["proto"] == ROUTE_PROTOCOL
                 and route.get_attr("RTA_PRIORITY") != GUARD_METRIC
-                and route.get_attr("RTA_TABLE") == _RT_TABLE_MAIN
+                and route.get_attr("RTA_TABLE") == ROUTE_TABLE
                 and _destination(route) == str(network)
             ):
                 return
@@ -162,9 +159,6 @@ class Routes:
             f"a route to {prefix} is there and is not ours",
             f"remove it (ip route delete {prefix}) or change `remote_subnets`",
         )
-
-
-_RT_TABLE_MAIN = 254
 
 
 def address_family(version: int) -> int:

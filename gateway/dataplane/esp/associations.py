@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.dataplane.base import EpochInstall
+from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
 from gateway.dataplane.xfrm import constants as c
 from gateway.dataplane.xfrm.messages import HEADER_SIZE, build
 from gateway.dataplane.xfrm.structs import (
@@ -173,6 +174,10 @@ def creations(
             }
         if if_id:
             attributes["XFRMA_IF_ID"] = if_id
+        if not inbound:
+            # Counts for the outer packet's own route, too (docs/adr/0210).
+            attributes["XFRMA_SET_MARK"] = OUTER_MARK
+            attributes["XFRMA_SET_MARK_MASK"] = OUTER_MASK
         direction = INBOUND_BIT if inbound else 0
         info = {
             "id": {

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pyroute2.netlink import NETLINK_XFRM
+
 from gateway.dataplane.base import EpochInstall
 from gateway.dataplane.esp.associations import (
     AEAD,
@@ -26,9 +28,9 @@ from gateway.dataplane.esp.policies import (
     read_policy,
 )
 from gateway.dataplane.esp.rules import REQID_BASE, PolicyKey, Rule
+from gateway.dataplane.netlink.connection import NetlinkConnection
 from gateway.dataplane.refusals import kernel_call
 from gateway.dataplane.xfrm import constants as c
-from gateway.dataplane.xfrm.connection import XfrmConnection
 from gateway.dataplane.xfrm.messages import build
 
 GONE = frozenset({2, 3})
@@ -75,7 +77,7 @@ class Database:
 
     def __init__(self) -> None:
         with kernel_call("open an XFRM socket", needs=NEEDS_ESP):
-            self._connection = XfrmConnection()
+            self._connection = NetlinkConnection(NETLINK_XFRM)
 
     def close(self) -> None:
         """Close the connection; leave SAs and policies as they are."""

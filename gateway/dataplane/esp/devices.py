@@ -42,6 +42,7 @@ class Devices:
     def settle(self, spec: TunnelSpec) -> None:
         """Make a tunnel's interface, addresses and routes, or bring them up to date."""
         mtu = spec.mtu or DEFAULT_MTU
+        self.links.lead_to_table()
         if self.has_xfrm:
             self.links.ensure_interface(
                 spec.interface, "xfrm", spec.name, mtu=mtu, xfrm_if_id=reqid_of(spec)

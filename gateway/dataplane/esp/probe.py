@@ -11,6 +11,7 @@ import socket
 from ipaddress import ip_interface, ip_network
 
 from gateway.dataplane.base import TunnelSpec
+from gateway.dataplane.marks import PROBE_MARK
 
 PROBE_PORT = 9
 """The discard service (RFC 863): whoever captures one sees what it is."""
@@ -62,6 +63,7 @@ class Prober:
         if version not in self._sockets:
             family = socket.AF_INET6 if version == 6 else socket.AF_INET  # noqa: PLR2004  # IP version
             opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, PROBE_MARK)
             if family == socket.AF_INET6:
                 opened.setsockopt(
                     socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HOP_LIMIT

@@ -8,6 +8,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket
 
 from gateway.dataplane.links import Links
+from gateway.dataplane.marks import OUTER_MARK
 from gateway.dataplane.refusals import explain_refusal, kernel_call
 from gateway.dataplane.wireguard.backend import (
     DEVICE_OWNER,
@@ -95,7 +96,11 @@ class KernelBackend:
                     ("WGDEVICE_A_FLAGS", DEVICE_F_REPLACE_PEERS),
                 )
                 private_key.wipe()
-            self._set(device, ("WGDEVICE_A_LISTEN_PORT", port))
+            self._set(
+                device,
+                ("WGDEVICE_A_FWMARK", OUTER_MARK),
+                ("WGDEVICE_A_LISTEN_PORT", port),
+            )
         except DataPlaneError as error:
             if is_new:
                 links.remove_interface(device, DEVICE_OWNER)

@@ -93,6 +93,7 @@ class WireGuardPlane:
             return
         tunnel = Tunnel(spec, tunnel_prefixes(spec), mtu=spec.mtu)
         self._refuse_shared_prefixes(tunnel)
+        self._links.lead_to_table()
         self._ensure_devices()
         routed = self._adoption.claim(tunnel, self._devices.names, self._clock())
         if tunnel.active is not None:

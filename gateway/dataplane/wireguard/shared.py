@@ -26,8 +26,9 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.rtnl import RTM_SETLINK
 
 from gateway.dataplane.links import ALIAS_PREFIX
+from gateway.dataplane.marks import ROUTE_PROTOCOL, ROUTE_TABLE
 from gateway.dataplane.refusals import kernel_call
-from gateway.dataplane.routes import ROUTE_PROTOCOL, address_family
+from gateway.dataplane.routes import address_family
 from gateway.errors import PlaneConflictError
 
 REFUSAL_METRIC = 0x7FFF0000
@@ -42,7 +43,6 @@ _IPV4_DEVCONF_RP_FILTER = 8
 _IFLA_INET_CONF = 1
 _IFA_F_NODAD = 0x02
 _IFA_F_NOPREFIXROUTE = 0x200
-_RT_TABLE_MAIN = 254
 
 
 class inet_link(nlmsg):  # type: ignore[misc]  # noqa: N801  # untyped; its style
@@ -192,7 +192,7 @@ class SharedLinks:
         found: dict[str, str] = {}
         with kernel_call("read routes"):
             names = {socket.if_nametoindex(device): device for device in devices}
-            for route in self._route.get_routes(table=_RT_TABLE_MAIN):
+            for route in self._route.get_routes(table=ROUTE_TABLE):
                 device = names.get(route.get_attr("RTA_OIF"))
                 if device is not None and route["proto"] == ROUTE_PROTOCOL:
                     default = "0.0.0.0" if route["family"] == socket.AF_INET else "::"  # noqa: S104  # a destination
@@ -206,7 +206,7 @@ class SharedLinks:
             "dst": str(network),
             "proto": ROUTE_PROTOCOL,
             "family": address_family(network.version),
-            "table": _RT_TABLE_MAIN,
+            "table": ROUTE_TABLE,
         }
 
     def _refusal(self, prefix: str) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def set_device(private_key: Secret) -> str:
     return f"set=1\nprivate_key={private_key.expose().hex()}\nreplace_peers=true\n"
 
 
+def set_mark(mark: int) -> str:
+    """Return a request that marks what a device sends outside."""
+    return f"set=1\nfwmark={mark}\n"
+
+
 def set_port(port: int) -> str:
     """Return a request that binds a device's UDP port."""
     return f"set=1\nlisten_port={port}\n"

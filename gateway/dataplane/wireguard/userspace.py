@@ -5,6 +5,7 @@ import socket
 import time
 
 from gateway.dataplane.links import Links
+from gateway.dataplane.marks import OUTER_MARK
 from gateway.dataplane.refusals import explain_refusal
 from gateway.dataplane.wireguard import uapi
 from gateway.dataplane.wireguard.backend import (
@@ -61,6 +62,8 @@ class UserspaceBackend:
             self._exchange(device, uapi.set_device(private_key))
         public_key = public_key_of(private_key)
         private_key.wipe()
+        if f"\nfwmark={OUTER_MARK}\n" not in answer:
+            self._exchange(device, uapi.set_mark(OUTER_MARK))
         if is_new or f"\nlisten_port={port}\n" not in answer:
             self._exchange(device, uapi.set_port(port))
         self._shared.bring_up(device)

@@ -7,5 +7,4 @@ of Linux 6.12; `tests/unit/dataplane/` holds them against bytes that iproute2 se
 * `structs`: the C structures that the messages are made of.
 * `attributes`: the XFRMA_ attributes.
 * `messages`: the messages.
-* `connection`: a small blocking socket that sends them.
 """

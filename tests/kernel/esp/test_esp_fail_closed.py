@@ -10,6 +10,7 @@ import pytest
 
 from gateway.dataplane.base import EpochInstall
 from gateway.dataplane.esp import exempt_socket
+from gateway.dataplane.marks import OUTER_MARK
 from gateway.errors import DataPlaneError
 from tests.kernel.esp.sites import MARKER, Pair, Site, Tap, Traffic, hosts_behind, ping
 from tests.kernel.esp.test_esp_contract import packet_arrives
@@ -194,6 +195,7 @@ def test_only_exempt_sockets_reach_a_peer_inside_its_own_prefix(pair: Pair) -> N
 
     def make(site: Site) -> socket.socket:
         one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, OUTER_MARK)
         one.bind((site.outer, 51810))
         one.settimeout(0.3)
         return one

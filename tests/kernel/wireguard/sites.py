@@ -73,6 +73,13 @@ class Site:
     def ip(self, *arguments: str) -> str:
         return run("ip", "-n", self.namespace, *arguments)
 
+    def routes(self) -> str:
+        """Return the routes in our own table, both families."""
+        listed = self.ip("route", "show", "table", "all")
+        listed += self.ip("-6", "route", "show", "table", "all")
+        ours = [line for line in listed.splitlines() if " table 5157 " in line]
+        return "\n".join(sorted(ours))
+
     def poll(self) -> PlaneState:
         return self.call(self.plane.poll, self.spec.name)
 

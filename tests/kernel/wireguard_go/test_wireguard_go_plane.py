@@ -57,7 +57,7 @@ class TestProcess:
         with make_pair(KIND) as pair:
             pair.rotate()
             near = pair.near
-            (device,) = re.findall(r"10\.2\.0\.0/24 dev (\S+)", near.ip("route"))
+            (device,) = re.findall(r"10\.2\.0\.0/24 dev (\S+)", near.routes())
             backend = near.plane._backend
             assert isinstance(backend, UserspaceBackend)
             os.kill(backend._processes._pids[device], signal.SIGKILL)

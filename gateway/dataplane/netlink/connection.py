@@ -1,4 +1,4 @@
-"""A small blocking socket for XFRM requests.
+"""A small blocking netlink socket.
 
 pyroute2's own sockets bring an event loop with them and decode every answer in
 full; a rotation sends a handful of requests and asks for a few counters, so this
@@ -15,7 +15,6 @@ import struct
 from collections.abc import Iterator, Sequence
 
 from pyroute2.netlink import (
-    NETLINK_XFRM,
     NLM_F_ACK,
     NLM_F_DUMP,
     NLMSG_DONE,
@@ -37,13 +36,15 @@ ANSWER_TIMEOUT = 5
 
 SOL_NETLINK = 270
 NETLINK_CAP_ACK = 10
+NETLINK_GET_STRICT_CHK = 12
+"""The kernel heeds what a dump asks for, such as a table, and dumps that alone."""
 HEADER = struct.Struct("=IHHII")
 ERROR = struct.Struct("=i")
 FLAGS_OFFSET = 6
 SEQUENCE_OFFSET = 8
 
 
-class XfrmError(OSError):
+class RequestError(OSError):
     """Raised when the kernel refuses a request; `errno` says why.
 
     Attributes:
@@ -55,12 +56,16 @@ class XfrmError(OSError):
         self.position = position
 
 
-class XfrmConnection:
-    """One NETLINK_XFRM socket. Belongs to one thread at a time."""
+class NetlinkConnection:
+    """One netlink socket. Belongs to one thread at a time.
 
-    def __init__(self) -> None:
+    Attributes:
+        port: Its port id, by which notifications name who asked for a change.
+    """
+
+    def __init__(self, protocol: int) -> None:
         self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_XFRM
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
         self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -68,7 +73,9 @@ class XfrmConnection:
         self._socket.setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_TIMEOUT, 0)
         )
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
         self._socket.bind((0, 0))
+        self.port: int = self._socket.getsockname()[0]
         self._sequence = 0
         self._buffer = bytearray(READ_SIZE)
 
@@ -76,7 +83,7 @@ class XfrmConnection:
         """Close the socket."""
         self._socket.close()
 
-    def send(self, requests: Sequence[bytearray]) -> list[XfrmError]:
+    def send(self, requests: Sequence[bytearray]) -> list[RequestError]:
         """Send requests in order and wait for the last to be done.
 
         The kernel carries each out in order and goes on after one it refuses.
@@ -85,14 +92,14 @@ class XfrmConnection:
         Returns:
             The refusals, in order; empty if all were carried out.
         """
-        errors: list[XfrmError] = []
+        errors: list[RequestError] = []
         for start in range(0, len(requests), MAX_BATCH):
             batch = requests[start : start + MAX_BATCH]
             first = self._transmit(batch)
             last = first + len(batch) - 1
             for _, sequence, number in self._answers(first, last, HEADER.size):
                 if number:
-                    errors.append(XfrmError(number, start + sequence - first))
+                    errors.append(RequestError(number, start + sequence - first))
                 if sequence == last:
                     break
         return errors
@@ -110,17 +117,17 @@ class XfrmConnection:
             there (ESRCH, ENOENT).
 
         Raises:
-            XfrmError: Any other refusal.
+            RequestError: Any other refusal.
         """
         found: list[bytes | None] = []
         for start in range(0, len(requests), MAX_BATCH):
             batch = requests[start : start + MAX_BATCH]
             first = self._transmit(batch, acknowledge=False)
             last = first + len(batch) - 1
-            failure: XfrmError | None = None
+            failure: RequestError | None = None
             for message, sequence, number in self._answers(first, last, size):
                 if number and number not in {errno.ESRCH, errno.ENOENT}:
-                    failure = XfrmError(number, start + sequence - first)
+                    failure = RequestError(number, start + sequence - first)
                 found.append(None if number else message)
                 if sequence == last:
                     break
@@ -134,7 +141,7 @@ class XfrmConnection:
         first = self._transmit([request], acknowledge=False)
         for message, _, number in self._answers(first, first, size):
             if number:
-                raise XfrmError(number, 0)
+                raise RequestError(number, 0)
             (message_type,) = struct.unpack_from("=H", message, 4)
             if message_type == NLMSG_DONE:
                 return
