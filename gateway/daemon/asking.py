@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gateway.daemon.eager import start_eagerly
-from gateway.daemon.resolver import SocketAddress
+from gateway.daemon.path import Path, SocketAddress
 from gateway.daemon.tunnel_plane import installation_of
 from gateway.daemon.tunnel_state import TunnelState
+from gateway.daemon.whereabouts import Whereabouts
 from gateway.errors import DataPlaneError, GatewayError, KeyStoreError
 from gateway.handshake.events import (
     EpochCommitted,
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+UNANSWERED: Final = frozenset({"timeout", "unconfirmed"})
+"""Ends of a handshake that may mean that the peer is elsewhere."""
+
 
 class Asking:
     """Carries out what the handshakes that this end starts ask for.
@@ -35,6 +39,9 @@ class Asking:
         self._state = state
         self._machine = state.context.machine
         self._holder = f"{state.name}/initiator"
+        self._whereabouts = Whereabouts(
+            state.context.resolver, state.config.endpoint, state.record.peer_address()
+        )
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._handshake: HandshakeID | None = None
@@ -71,12 +78,17 @@ class Asking:
         """
         if self._task is not None and not self._task.done():
             self._task.cancel()
-        address = self._heard_from()
+        self._whereabouts.reconfigure(self._state.config.endpoint)
+        address = self._whereabouts.known(self._heard_from())
         if address is None:
             self._task = self._loop.create_task(self._start(epoch, None))
         else:
             self._task = start_eagerly(self._start(epoch, address), self._loop)
         return self._task
+
+    def peer_silent(self) -> None:
+        """The peer no longer answers where it was heard."""
+        self._whereabouts.failed()
 
     async def provide_key(self, event: QKDKeyRequested) -> None:
         """Consume the key that the responder chose, and go on with it."""
@@ -118,6 +130,7 @@ class Asking:
         if prepared is None or prepared.epoch != event.epoch:
             raise GatewayError(f"epoch {event.epoch} was committed but not prepared")
         self._handshake = self._prepared = None
+        self._whereabouts.answered()
         try:
             await state.plane.grant(state.config.max_epoch_lifetime)
             await state.plane.activate(event.epoch)
@@ -133,6 +146,7 @@ class Asking:
         """Learn from a responder that said no."""
         state = self._state
         self._handshake = None
+        self._whereabouts.answered()
         state.peer_terms = event.terms
         await state.stock.retire(self._offered, event.used)
         await state.stock.release(self._holder)
@@ -150,20 +164,22 @@ class Asking:
         state = self._state
         self._handshake = None
         await state.stock.release(self._holder)
-        endpoint = state.config.endpoint
-        if endpoint is not None and event.reason == "timeout":
-            state.context.resolver.forget(endpoint)
+        if event.reason in UNANSWERED:
+            self._whereabouts.failed()
         state.failed(event.reason, event.detail, key_spent=self._key_spent)
 
     async def _start(self, epoch: int, address: SocketAddress | None) -> None:
         state = self._state
         try:
             if address is None:
-                address = await self._find_peer()
+                address = await self._whereabouts.find(self._heard_from())
             await self._start_handshake(epoch, address)
         except GatewayError as error:
             await state.stock.release(self._holder)
-            state.failed_because(_reason_of(error), error)
+            reason = _reason_of(error)
+            if reason == "endpoint":
+                self._whereabouts.failed()
+            state.failed_because(reason, error)
         except Exception:
             logger.exception(
                 "fault while starting epoch %d",
@@ -173,25 +189,9 @@ class Asking:
             state.failed("fault", "internal fault; see the log")
 
     def _heard_from(self) -> SocketAddress | None:
-        """Return where the peer was last heard, unless it no longer answers there."""
+        """Return where the peer was last heard, authentically."""
         known = self._machine.peer_address(self._state.name)
-        if not isinstance(known, tuple) or self._state.rotation.failures_in_row:
-            return None
-        return known[0], known[1]
-
-    async def _find_peer(self) -> SocketAddress:
-        """Return where the peer is configured to be, or where it was last heard."""
-        state = self._state
-        endpoint = state.config.endpoint
-        if endpoint is not None:
-            return await state.context.resolver.resolve(endpoint)
-        known = self._machine.peer_address(state.name)
-        if isinstance(known, tuple):
-            return known[0], known[1]
-        raise GatewayError(
-            "the peer's address is not known",
-            "set endpoint, or let the peer be the initiator",
-        )
+        return known.remote if isinstance(known, Path) else None
 
     async def _start_handshake(self, epoch: int, address: SocketAddress) -> None:
         state = self._state
@@ -213,6 +213,7 @@ class Asking:
         if state.is_down():
             await state.stock.release(self._holder)
             return
+        path = state.context.sockets.path_to(address, state.config.local_address)
         self._offer = offer
         self._offered = offered
         self._key_spent = False
@@ -221,7 +222,7 @@ class Asking:
             epoch=epoch,
             key_ids=offered,
             plane_offer=offer,
-            address=address,
+            address=path,
             now=state.now,
         )
 

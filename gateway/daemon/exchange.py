@@ -13,7 +13,8 @@ from typing import Final
 
 from gateway.config.model import Endpoint
 from gateway.crypto.identity import format_fingerprint
-from gateway.daemon.sockets import ControlSockets, SocketAddress
+from gateway.daemon.path import Path, remote_of
+from gateway.daemon.sockets import ControlSockets
 from gateway.daemon.strangers import Strangers
 from gateway.handshake.events import (
     DatagramDropped,
@@ -52,7 +53,7 @@ class Exchange:
             control_mtu: Largest datagram to send, bytes of UDP payload.
             deliver: Called with a tunnel's name and each event about it.
         """
-        self.machine = Machine(random=os.urandom, mtu=control_mtu)
+        self.machine = Machine(random=os.urandom, mtu=control_mtu, remote_of=remote_of)
         self.sockets = ControlSockets(listen, self._receive, self.flush)
         self.strangers = Strangers()
         self._deliver = deliver
@@ -62,15 +63,19 @@ class Exchange:
         self._timer_at: float | None = None
         self._loop: asyncio.AbstractEventLoop
 
-    def open(self, inherited: Iterable[int]) -> None:
+    def open(self, inherited: Iterable[int], let_go: Callable[[], None]) -> None:
         """Open the sockets, in the event loop that is to read them.
 
+        Args:
+            inherited: Descriptors that systemd kept for us.
+            let_go: Asks it to close its copies of them.
+
         Raises:
-            GatewayError: An address is taken, or not ours.
+            GatewayError: A port is taken.
         """
         # Asking for it again for each datagram costs a system call (CPython 3.11).
         self._loop = asyncio.get_running_loop()
-        self.sockets.open(inherited)
+        self.sockets.open(inherited, let_go=let_go)
 
     def start(self) -> None:
         """Begin to read, and send what is waiting."""
@@ -96,24 +101,24 @@ class Exchange:
                     self._dispatch(event)
             finally:
                 self._dispatching = False
-        for data, address in self.machine.datagrams_to_send():
-            if isinstance(address, tuple):
-                self.sockets.send(data, (str(address[0]), int(address[1])))
+        for data, path in self.machine.datagrams_to_send():
+            if isinstance(path, Path):
+                self.sockets.send(data, path)
         self._set_timer()
 
     def forget_strangers(self) -> None:
         """Log strangers again, after a while in which they may have been many."""
         self._logged = 0
 
-    def _receive(self, data: bytes, address: SocketAddress) -> None:
-        self.machine.receive_datagram(data, address, now=self._loop.time())
+    def _receive(self, data: bytes, path: Path) -> None:
+        self.machine.receive_datagram(data, path, now=self._loop.time())
 
     def _dispatch(self, event: Event) -> None:
         match event:
             case DatagramDropped(reason, address):
                 logger.debug(
                     "dropped a datagram from %s: %s",
-                    address,
+                    _host(address),
                     reason,
                     extra={"event": "dropped", "reason": reason},
                 )
@@ -160,4 +165,4 @@ class Exchange:
 
 
 def _host(address: object) -> object:
-    return address[0] if isinstance(address, tuple) else address
+    return address.host if isinstance(address, Path) else address

@@ -267,10 +267,7 @@ class Handlers:
             if alarm is not StockAlarm.OK
         ]
         found += service.links.simulated()
-        found += [
-            f"{count} datagrams could not be sent: {reason}"
-            for reason, count in sorted(service.exchange.sockets.unsent.items())
-        ]
+        found += service.exchange.sockets.warnings()
         return found
 
     async def _store_call(

@@ -9,6 +9,7 @@ from gateway.control.schema import (
     TunnelStatus,
 )
 from gateway.crypto.identity import format_fingerprint
+from gateway.daemon.path import Path
 from gateway.daemon.refusals import policy_name
 from gateway.daemon.tunnel_state import TunnelState
 from gateway.keystore.alarms import StockAlarm
@@ -120,9 +121,8 @@ def _qkd_key(epoch: Epoch | None) -> QKDKeyState | None:
 
 
 def _endpoint(state: TunnelState, address: object) -> str | None:
-    if isinstance(address, tuple):
-        host, port = address
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    if isinstance(address, Path):
+        return str(address)
     return str(state.config.endpoint) if state.config.endpoint else None
 
 

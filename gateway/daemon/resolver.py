@@ -11,14 +11,13 @@ import socket
 from typing import Final
 
 from gateway.config.model import Endpoint
+from gateway.daemon.path import SocketAddress
 from gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
 RESOLVE_TIMEOUT: Final = 5.0
 """Seconds; the resolver's own first retry."""
-
-SocketAddress = tuple[str, int]
 
 
 class Resolver:
@@ -28,13 +27,18 @@ class Resolver:
         self._families = families
         self._known: dict[Endpoint, list[SocketAddress]] = {}
 
-    def forget(self, endpoint: Endpoint) -> None:
-        """Try the next address of a name, or resolve it again after the last."""
+    def forget(self, endpoint: Endpoint, failed: SocketAddress) -> None:
+        """Try the next address of a name, or resolve it again after the last.
+
+        Tunnels that share a name share its addresses: only the one that failed is
+        skipped, so that several which fail together skip no other.
+        """
         addresses = self._known.get(endpoint)
-        if addresses and len(addresses) > 1:
-            addresses.pop(0)
-        else:
-            self._known.pop(endpoint, None)
+        if not addresses or addresses[0] != failed:
+            return
+        addresses.pop(0)
+        if not addresses:
+            del self._known[endpoint]
 
     async def resolve(self, endpoint: Endpoint) -> SocketAddress:
         """Return an address of an endpoint.

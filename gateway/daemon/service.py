@@ -177,7 +177,9 @@ class Service:
         state = StateDirectory(self.config.state_dir)
         await self.fencing.prepare(self.config)
         kept = receive_fds(os.environ)
-        self.exchange.open(kept.get(SOCKET_NAME, ()))
+        self.exchange.open(
+            kept.get(SOCKET_NAME, ()), lambda: self.notifier.remove_fds(SOCKET_NAME)
+        )
         sockets = self.exchange.sockets
         self._context = Context(
             machine=self.exchange.machine,
@@ -446,6 +448,7 @@ class Service:
             await asyncio.sleep(STATUS_INTERVAL)
             turns += 1
             self.exchange.forget_strangers()
+            self.exchange.sockets.look()
             self.notifier.status(self.summary())
             if turns * STATUS_INTERVAL % RETRY_TUNNEL == 0:
                 for name in tuple(self.failed):

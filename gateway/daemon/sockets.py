@@ -1,21 +1,30 @@
-"""The UDP sockets of the control plane, one for each address listened on."""
+"""The UDP sockets of the control plane: datagrams in and out, by their paths.
+
+An answer leaves from the address that was asked, since firewalls on the way know the
+pair. A socket bound to one address does so by itself; one that listens on all is told
+by the kernel which address each datagram reached (IP_PKTINFO), and tells it in turn.
+"""
 
 import asyncio
 import contextlib
-import ipaddress
-import logging
+import errno
 import os
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.config.model import Endpoint
+from gateway.daemon.listening import Listener, is_held, listen_on
+from gateway.daemon.path import (
+    ANCILLARY_SPACE,
+    Path,
+    SocketAddress,
+    family_of,
+    local_of,
+    pktinfo,
+)
+from gateway.daemon.unsent import Unsent
 from gateway.errors import GatewayError
-
-logger = logging.getLogger(__name__)
-
-SocketAddress = tuple[str, int]
 
 MAX_DATAGRAM: Final = 2048
 """Bytes read of a datagram; longer ones are dropped by size, seen or not."""
@@ -23,130 +32,152 @@ MAX_DATAGRAM: Final = 2048
 BATCH: Final = 64
 """Datagrams taken in one turn of the event loop, so that a flood cannot hold it."""
 
-UNSPECIFIED: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104  # compared with
-"""What the kernel calls the address of a socket that listens on all."""
-
-RECEIVE_BUFFER: Final = 4 * 1024 * 1024
-"""Bytes asked of the kernel: the M1s of a hub's branches all at once."""
+NOT_OURS: Final = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EINVAL})
+"""What the kernel says when it is to send from an address that is gone; a missing
+route says the first too."""
 
 
 class ControlSockets:
-    """Receives and sends datagrams; addresses are (IP, port) of either family."""
+    """Receives and sends datagrams of both families."""
 
     def __init__(
         self,
         listen: Iterable[Endpoint],
-        receive: Callable[[bytes, SocketAddress], None],
+        receive: Callable[[bytes, Path], None],
         drained: Callable[[], None],
     ) -> None:
         """Name the addresses; nothing is opened before `open`.
 
         Args:
             listen: Addresses and ports.
-            receive: Called with each datagram and where it came from.
+            receive: Called with each datagram and the path it came by.
             drained: Called after each batch of them.
         """
         self._listen = tuple(listen)
         self._receive = receive
         self._drained = drained
-        self._sockets: dict[int, socket.socket] = {}
-        self._bound: dict[int, SocketAddress] = {}
-        self.unsent: Counter[str] = Counter()
-        """Datagrams the kernel did not take, by reason."""
+        self._listeners: list[Listener] = []
+        self._by_local: dict[SocketAddress, Listener] = {}
+        self._wild: dict[tuple[int, int], Listener] = {}
+        self.unsent = Unsent()
 
     @property
     def families(self) -> set[int]:
         """Address families that can be reached."""
-        return set(self._sockets)
+        return {listener.family for listener in self._listeners}
 
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """The open sockets."""
-        return tuple(self._sockets.values())
+        return tuple(listener.sock for listener in self._listeners)
 
-    def port(self, family: int) -> int:
-        """Return our port for an address family."""
-        return self._bound[family][1]
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Addresses to listen on that are not on this host at present."""
+        return tuple(each.host for each in self._listeners if each.is_absent)
 
-    def open(self, inherited: Iterable[int] = ()) -> None:
+    def open(
+        self,
+        inherited: Iterable[int] = (),
+        *,
+        let_go: Callable[[], None] = lambda: None,
+    ) -> None:
         """Bind every address, or take over the sockets systemd kept for us.
 
+        Args:
+            inherited: Descriptors from systemd.
+            let_go: Asks systemd to close its copies of them.
+
         Raises:
-            GatewayError: An address is taken, or not ours.
+            GatewayError: A port is taken.
         """
-        kept = _adopt(inherited)
-        for endpoint in self._listen:
-            family = (
-                socket.AF_INET6
-                if ipaddress.ip_address(endpoint.host).version == 6  # noqa: PLR2004
-                else socket.AF_INET
-            )
-            if family in self._sockets:
-                raise GatewayError(
-                    f"cannot listen on {endpoint}: one address a family is supported",
-                    "leave one IPv4 and one IPv6 address in listen",
-                )
-            sock = kept.pop((family, endpoint.host, endpoint.port), None)
-            sock = self._sockets[family] = sock or _bind(family, endpoint)
-            self._bound[family] = _address(sock)
-        for unwanted in kept.values():
-            unwanted.close()
+        self._listeners = listen_on(self._listen, inherited, let_go)
+        for listener in self._listeners:
+            if listener.is_wild:
+                self._wild[listener.family, listener.port] = listener
+            else:
+                self._by_local[listener.host, listener.port] = listener
+        self.look()
 
     def start(self) -> None:
         """Read from the sockets in the running event loop."""
         loop = asyncio.get_running_loop()
-        for sock in self._sockets.values():
-            loop.add_reader(sock, self._read, sock)
+        for listener in self._listeners:
+            read = self._read_wild if listener.is_wild else self._read_bound
+            loop.add_reader(listener.sock, read, listener)
 
-    def send(self, data: bytes, address: SocketAddress) -> None:
+    def look(self) -> None:
+        """See which addresses are on this host; say what has changed."""
+        for listener in self._listeners:
+            self._note_absence(listener)
+
+    def warnings(self) -> list[str]:
+        """Return what an operator should know of, a line each."""
+        return [
+            f"{host}, which listen names, is not on this host" for host in self.absent
+        ] + self.unsent.recent()
+
+    def send(self, data: bytes, path: Path) -> None:
         """Send a datagram; what the kernel cannot take is lost, as on the network."""
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        sock = self._sockets.get(family)
-        if sock is None:
-            self.unsent["no socket of that family"] += 1
-            return
+        host, port, scope, local_host, local_port = path
+        listener = self._by_local.get((local_host, local_port))
+        if listener is None:
+            listener = self._wild.get((family_of(host), local_port))
+            if listener is None:
+                self.unsent.note("no socket for that path", host)
+                return
+        address = (host, port, 0, scope) if scope else (host, port)
         try:
-            sock.sendto(data, address)
+            if listener.is_wild and local_host:
+                self._send_from(listener, data, path, address)
+            else:
+                listener.sock.sendto(data, address)
         except OSError as error:
-            self.unsent[os.strerror(error.errno or 0)] += 1
+            self.unsent.note(self._reason(listener, error), host)
 
-    def source_for(self, address: SocketAddress) -> SocketAddress:
-        """Return our own address and port, as the peer at an address sees them.
+    def path_to(self, address: SocketAddress, local_host: str | None = None) -> Path:
+        """Return the path by which to call a peer.
+
+        Args:
+            address: The peer's.
+            local_host: Our own address, if the operator chose one.
+
+        Raises:
+            GatewayError: No socket can reach it.
+        """
+        host, zone, port = *address[0].partition("%")[::2], address[1]
+        scope = socket.if_nametoindex(zone) if zone else 0
+        listener = self._listener_for(address, local_host)
+        local = local_host or ("" if listener.is_wild else listener.host)
+        return Path(host, port, scope, local, listener.port)
+
+    def source_of(self, path: Path) -> SocketAddress:
+        """Return our own address and port, as the peer at a path sees them.
 
         Raises:
             GatewayError: There is no route to it.
         """
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        if family not in self._sockets:
-            raise GatewayError(
-                f"no socket can reach {address[0]}",
-                "add an address of that family to listen in gateway.toml",
-            )
-        bound, port = self._bound[family]
-        if bound not in UNSPECIFIED:
-            return bound, port
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(address)
-            except OSError as error:
-                raise GatewayError(
-                    f"no route to {address[0]}: {os.strerror(error.errno or 0)}",
-                    "check: ip route get " + address[0],
-                ) from error
-            return _address(probe)[0], port
+        if path.local_host:
+            return path.local
+        return _route_source(path.remote), path.local_port
 
     def close(self) -> None:
         """Stop reading and close."""
         with contextlib.suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-            for sock in self._sockets.values():
-                loop.remove_reader(sock)
-        for sock in self._sockets.values():
-            sock.close()
-        self._sockets.clear()
-        self._bound.clear()
+            for listener in self._listeners:
+                loop.remove_reader(listener.sock)
+        for listener in self._listeners:
+            listener.sock.close()
+        self._listeners.clear()
+        self._by_local.clear()
+        self._wild.clear()
 
-    def _read(self, sock: socket.socket) -> None:
+    # -- Inside
+
+    def _read_bound(self, listener: Listener) -> None:
+        sock, receive = listener.sock, self._receive
+        local_host, local_port = listener.host, listener.port
         for _ in range(BATCH):
             try:
                 data, address = sock.recvfrom(MAX_DATAGRAM)
@@ -154,40 +185,95 @@ class ControlSockets:
                 break
             except OSError:
                 continue  # an ICMP error that came back for something we sent
-            self._receive(data, (address[0], address[1]))
+            scope = _scope_of(address)
+            receive(data, Path(address[0], address[1], scope, local_host, local_port))
         self._drained()
 
+    def _read_wild(self, listener: Listener) -> None:
+        sock, receive = listener.sock, self._receive
+        family, local_port = listener.family, listener.port
+        for _ in range(BATCH):
+            try:
+                data, said, _, address = sock.recvmsg(MAX_DATAGRAM, ANCILLARY_SPACE)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                continue  # as above
+            local_host = local_of(family, said)
+            scope = _scope_of(address)
+            receive(data, Path(address[0], address[1], scope, local_host, local_port))
+        self._drained()
 
-def _address(sock: socket.socket) -> SocketAddress:
-    name = sock.getsockname()
-    return str(name[0]), int(name[1])
-
-
-def _bind(family: int, endpoint: Endpoint) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        sock.bind((endpoint.host, endpoint.port))
-    except OSError as error:
-        sock.close()
-        raise GatewayError(
-            f"cannot listen on {endpoint}: {os.strerror(error.errno or 0)}",
-            f"see who has it: ss -ulpn 'sport = :{endpoint.port}'",
-        ) from error
-    return sock
-
-
-def _adopt(descriptors: Iterable[int]) -> dict[tuple[int, str, int], socket.socket]:
-    found = {}
-    for descriptor in descriptors:
+    @staticmethod
+    def _send_from(
+        listener: Listener,
+        data: bytes,
+        path: Path,
+        address: tuple[str, int] | tuple[str, int, int, int],
+    ) -> None:
+        """Send from the path's own address, or from another once that is gone."""
         try:
-            sock = socket.socket(fileno=descriptor)
-            sock.setblocking(False)  # noqa: FBT003  # takes no keyword
-            name = sock.getsockname()
-        except OSError:
-            logger.warning("descriptor %d from systemd is no socket", descriptor)
-            continue
-        found[(int(sock.family), str(name[0]), int(name[1]))] = sock
-    return found
+            listener.sock.sendmsg((data,), (pktinfo(path),), 0, address)
+        except OSError as error:
+            if error.errno not in NOT_OURS:
+                raise
+            listener.sock.sendto(data, address)
+
+    def _listener_for(self, address: SocketAddress, local_host: str | None) -> Listener:
+        family = family_of(address[0])
+        usable = [each for each in self._listeners if each.family == family]
+        if not usable:
+            raise GatewayError(
+                f"no socket can reach {address[0]}",
+                "add an address of that family to listen in gateway.toml",
+            )
+        if local_host is not None:
+            for listener in usable:
+                if listener.host == local_host or listener.is_wild:
+                    return listener
+            raise GatewayError(
+                f"local_address {local_host} is not listened on",
+                "add it to listen in gateway.toml",
+            )
+        if len(usable) == 1:
+            return usable[0]
+        with contextlib.suppress(GatewayError):
+            preferred = _route_source(address)
+            for listener in usable:
+                if listener.host == preferred or listener.is_wild:
+                    return listener
+        return next((each for each in usable if is_held(each)), usable[0])
+
+    def _note_absence(self, listener: Listener) -> None:
+        was, listener.is_absent = listener.is_absent, not is_held(listener)
+        if listener.is_absent != was:
+            self.unsent.note_address(listener.host, is_absent=listener.is_absent)
+
+    def _reason(self, listener: Listener, error: OSError) -> str:
+        if error.errno in NOT_OURS:
+            self._note_absence(listener)
+            if listener.is_absent:
+                return f"{listener.host} is not on this host"
+        return os.strerror(error.errno or 0)
+
+
+def _scope_of(address: tuple[str, int] | tuple[str, int, int, int]) -> int:
+    """Return the interface of a link-local address; 0 for all others."""
+    return int(address[3]) if len(address) > 2 else 0  # noqa: PLR2004  # IPv4 has two
+
+
+def _route_source(address: SocketAddress) -> str:
+    """Return the address of ours that the routing table chooses.
+
+    Raises:
+        GatewayError: There is no route.
+    """
+    with socket.socket(family_of(address[0]), socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(address)
+        except OSError as error:
+            raise GatewayError(
+                f"no route to {address[0]}: {os.strerror(error.errno or 0)}",
+                "check: ip route get " + address[0],
+            ) from error
+        return str(probe.getsockname()[0])

@@ -15,9 +15,11 @@ import logging
 import math
 import os
 from dataclasses import asdict, dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from gateway.daemon.path import SocketAddress
 from gateway.errors import GatewayError
 from gateway.keystore.clock import load_boot_id
 
@@ -26,8 +28,8 @@ logger = logging.getLogger(__name__)
 _MAX_FILE: Final = 4096
 """Bytes read of a state file."""
 
-_SIZE: Final = 256
-"""Bytes of one, padded with spaces: the longest values make 239. Within one sector."""
+_SIZE: Final = 320
+"""Bytes of one, padded with spaces: the longest values make 298. Within one sector."""
 
 _DAMAGE: Final = (
     OSError,
@@ -56,6 +58,7 @@ class TunnelRecord:
         boot_id: The boot in which `expires_at` and `carried` mean something.
         carried: What epochs had counted that are gone from the kernel: packets and
             bytes received, packets and bytes sent.
+        peer: Where the peer was then, ``203.0.113.2:51810``, or empty.
     """
 
     index: int
@@ -63,6 +66,15 @@ class TunnelRecord:
     expires_at: float = 0.0
     boot_id: str = ""
     carried: tuple[int, int, int, int] = (0, 0, 0, 0)
+    peer: str = ""
+
+    def peer_address(self) -> SocketAddress | None:
+        """Return where the peer was last heard in the run before, or None."""
+        host, colon, port = self.peer.rpartition(":")
+        try:
+            return (str(ip_address(host.strip("[]"))), int(port)) if colon else None
+        except ValueError:
+            return None
 
 
 class StateDirectory:
@@ -95,10 +107,12 @@ class StateDirectory:
             self._write(tunnel, TunnelRecord(free))
         return self._records[tunnel]
 
-    def committed(self, tunnel: str, epoch: int, expires_at: float) -> None:
-        """Remember a tunnel's newest epoch."""
+    def committed(
+        self, tunnel: str, epoch: int, expires_at: float, peer: str = ""
+    ) -> None:
+        """Remember a tunnel's newest epoch, and where its peer was."""
         record = self.record(tunnel)
-        fresh = TunnelRecord(record.index, epoch, expires_at, self._boot_id)
+        fresh = TunnelRecord(record.index, epoch, expires_at, self._boot_id, peer=peer)
         self._write(tunnel, replace(fresh, carried=self.carried(tunnel)))
 
     def carried(self, tunnel: str) -> tuple[int, int, int, int]:
@@ -184,6 +198,7 @@ def _load(path: Path) -> TunnelRecord | None:
             float(value["expires_at"]),
             str(value["boot_id"]),
             _load_carried(value.get("carried", (0, 0, 0, 0))),
+            str(value.get("peer", "")),
         )
     except (
         OSError,

@@ -15,6 +15,7 @@ from gateway.daemon.answering import Answering
 from gateway.daemon.asking import Asking
 from gateway.daemon.context import Context
 from gateway.daemon.eager import start_eagerly
+from gateway.daemon.path import Path
 from gateway.daemon.tunnel_state import TunnelState
 from gateway.dataplane.base import DataPlane, PlaneState
 from gateway.errors import DataPlaneError, GatewayError
@@ -340,20 +341,20 @@ class TunnelDriver:
             )
         self._rotation.rotate(RotateReason.PLANE_LOST, now=self.state.now)
 
-    async def _follow(self, address: object) -> None:
-        if not isinstance(address, tuple):
+    async def _follow(self, path: object) -> None:
+        if not isinstance(path, Path):
             return
         logger.info(
-            "the peer moved to %s",
-            address[0],
+            "the peer is heard from %s now, at our address %s",
+            path,
+            path.local_host or "of the route",
             extra={"tunnel": self.name, "event": "peer-moved"},
         )
-        await self._plane.move_peer(address)
+        await self._plane.move_peer(path.remote)
         self._rotation.rotate(RotateReason.ADDRESS_CHANGED, now=self.state.now)
 
     def _peer_silent(self) -> None:
-        if self.state.config.endpoint is not None:
-            self._context.resolver.forget(self.state.config.endpoint)
+        self._asking.peer_silent()
         self._rotation.peer_silent(now=self.state.now)
 
     def _control(self, event: ControlReceived) -> None:

@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from gateway.config.model import TunnelConfig
 from gateway.daemon.context import Context
+from gateway.daemon.path import Path
 from gateway.daemon.traffic import Counts, Traffic
 from gateway.dataplane.base import (
     DataPlane,
@@ -207,8 +208,8 @@ def installation_of(
     Raises:
         GatewayError: There is no route to the peer.
     """
-    peer = event.address
-    if not isinstance(peer, tuple):
+    path = event.address
+    if not isinstance(path, Path):
         raise GatewayError("the peer's address is not known")
     keys = event.keys
     plane_keys = PlaneKeys(
@@ -216,15 +217,12 @@ def installation_of(
         esp_receive=keys.esp_r2i if initiator else keys.esp_i2r,
         wireguard_psk=keys.wireguard_psk,
     )
-    local = context.sockets.source_for(peer)
-    if config.local_address is not None:
-        local = (config.local_address, local[1])
     return EpochInstall(
         tunnel=config.name,
         epoch=event.epoch,
         initiator=initiator,
-        local_address=local,
-        peer_address=peer,
+        local_address=context.sockets.source_of(path),
+        peer_address=path.remote,
         local_offer=offer,
         peer_offer=event.plane_offer,
         keys=plane_keys,

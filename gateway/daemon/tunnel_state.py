@@ -111,7 +111,10 @@ class TunnelState:
             without_qkd=without_qkd,
         )
         self.context.state.committed(
-            self.name, epoch.epoch, now + self.config.max_epoch_lifetime
+            self.name,
+            epoch.epoch,
+            now + self.config.max_epoch_lifetime,
+            peer=str(epoch.address),
         )
         self.context.links.taken(self.config.link)
         if not was_up:

@@ -34,6 +34,7 @@ class InitiatorHandshake(Holder):
 
     __slots__ = (
         "address",
+        "answered",
         "bodies",
         "chain",
         "commit",
@@ -68,6 +69,7 @@ class InitiatorHandshake(Holder):
         self.epoch = epoch
         self.offered = offered
         self.address = address
+        self.answered: Address = None
         self.chain: Chain | None = tunnel.chains[0] if tunnel.chains else None
         self.state = InitiatorState.SENT
         self.bodies: list[bytes] = []

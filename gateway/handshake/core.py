@@ -1,7 +1,7 @@
 """What the two sides of the machine share: tunnels, timers, what goes out."""
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
 from gateway.crypto.identity import PrivateIdentity
@@ -44,9 +44,15 @@ class LocalIdentity:
 class Core:
     """Shared state of the machine; no logic of either role."""
 
-    def __init__(self, random: Callable[[int], bytes], mtu: int) -> None:
+    def __init__(
+        self,
+        random: Callable[[int], bytes],
+        mtu: int,
+        remote_of: Callable[[Address], Hashable],
+    ) -> None:
         self.random = random
         self.mtu = mtu
+        self.remote_of = remote_of
         self.identities: dict[bytes, LocalIdentity] = {}
         self.tunnels: dict[str, TunnelState] = {}
         self.holders: dict[HandshakeID, Holder] = {}
@@ -82,12 +88,25 @@ class Core:
         if len(self.events) < limits.MAX_PENDING_EVENTS:
             self.emit(event)
 
+    def answered(self, called: Address, address: Address) -> Address:
+        """Return where an initiator goes on sending.
+
+        As it called, unless somebody answered from elsewhere: which of its own
+        addresses it is seen at may change with its routes, and is no matter of keys.
+        """
+        if called == address or self.remote_of(called) != self.remote_of(address):
+            return address
+        return called
+
     def heard(self, tunnel: TunnelState, address: Address, *, now: float) -> None:
         """Note an authentic message that is the newest from this peer."""
-        if tunnel.address != address:
-            known = tunnel.address is not None
+        known = tunnel.address
+        if known != address:
             tunnel.address = address
-            if known:
+            initiator = tunnel.parameters.initiator
+            if known is not None and not (
+                initiator and self.remote_of(known) == self.remote_of(address)
+            ):
                 self.emit(PeerMoved(tunnel.name, address))
         self.alive(tunnel, now=now)
 

@@ -12,7 +12,8 @@ from gateway.wire.control import ControlMessage
 from gateway.wire.payloads import InitiationPayload, Status, Terms
 
 Address = Hashable
-"""An (IP address, port) pair; opaque to the machine."""
+"""A path to a peer: where it is, and which of our addresses it knows us by. Opaque to
+the machine, which sends an answer by the path that the question came by."""
 
 HandshakeID = bytes
 """8 bytes naming a handshake at this end."""

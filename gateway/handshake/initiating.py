@@ -199,7 +199,8 @@ class InitiatorSide:
         # Of a retransmitted M1 this is an upper bound, which a timer may safely use.
         tunnel.round_trip = now - handshake.sent_at
         handshake.read = read
-        handshake.address = address
+        handshake.address = core.answered(handshake.address, address)
+        handshake.answered = address
         self._judge(handshake, read, now=now)
 
     def receive_committed(
@@ -337,7 +338,7 @@ class InitiatorSide:
                 handshake.qkd_age,
                 payload.plane_offer,
                 payload.terms,
-                handshake.address,
+                handshake.answered,
             )
         )
 
@@ -350,7 +351,8 @@ class InitiatorSide:
         self._forget(handshake)
         tunnel.chains = (Chain(keys.chain_id, keys.chain, handshake.qkd_age),)
         core.install_session(tunnel, session, now=now)
-        core.heard(tunnel, address, now=now)
+        at = core.answered(handshake.address, address)
+        core.heard(tunnel, at, now=now)
         core.emit(
             EpochCommitted(
                 handshake.handshake_id, tunnel.name, handshake.epoch, address

@@ -6,7 +6,7 @@ sends what `datagrams_to_send` returns, acts on what `next_event` returns, and c
 dropped, counted by reason, and not answered.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -46,20 +46,26 @@ class Machine:
     """All tunnels of one gateway, over one UDP port."""
 
     def __init__(
-        self, *, random: Callable[[int], bytes], mtu: int = DEFAULT_MTU
+        self,
+        *,
+        random: Callable[[int], bytes],
+        mtu: int = DEFAULT_MTU,
+        remote_of: Callable[[Address], Hashable] = lambda address: address,
     ) -> None:
         """Make a machine without tunnels.
 
         Args:
             random: Source of randomness: takes a size, returns that many bytes.
             mtu: Largest datagram to send, bytes.
+            remote_of: Returns the part of an address that says where the peer is; the
+                rest, at an initiator, is ours to change.
 
         Raises:
             ValueError: `mtu` is below `MIN_MTU` or above `MAX_MTU`.
         """
         if not MIN_MTU <= mtu <= MAX_MTU:
             raise ValueError(f"mtu {mtu} is not within {MIN_MTU} to {MAX_MTU}")
-        self._core = Core(random, mtu)
+        self._core = Core(random, mtu, remote_of)
         self._initiator = InitiatorSide(self._core)
         self._responder = ResponderSide(self._core)
 
@@ -347,7 +353,10 @@ class Machine:
         message, newest = session.open(data)
         tunnel = self._core.tunnels[session.tunnel]
         if newest and session is tunnel.current:
-            self._core.heard(tunnel, address, now=now)
+            at = address
+            if tunnel.parameters.initiator:
+                at = self._core.answered(tunnel.address, address)
+            self._core.heard(tunnel, at, now=now)
             if not tunnel.parameters.initiator and len(tunnel.chains) > 1:
                 # The initiator speaks under the new keys: it has them, and with
                 # them the new chain secret. The old one is of no use any more.

@@ -17,6 +17,8 @@ from benches.hub import tunnel_name
 from gateway.config.model import Endpoint
 from gateway.crypto.identity import PublicIdentity, generate_identity
 from gateway.crypto.kem import ML_KEM_768
+from gateway.daemon.path import Path as PeerPath
+from gateway.daemon.path import remote_of
 from gateway.daemon.sockets import ControlSockets
 from gateway.handshake.machine import Machine
 
@@ -28,7 +30,7 @@ class HubServer:
     """Joins machine and sockets as the daemon does, with no disk and no kernel."""
 
     def __init__(self) -> None:
-        self.driver = Driver(Machine(random=os.urandom))
+        self.driver = Driver(Machine(random=os.urandom, remote_of=remote_of))
         self.sockets = ControlSockets(
             [Endpoint("127.0.0.1", 0)], self._receive, self._flush
         )
@@ -36,18 +38,18 @@ class HubServer:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
 
-    def _receive(self, data: bytes, address: tuple[str, int]) -> None:
+    def _receive(self, data: bytes, path: PeerPath) -> None:
         now = asyncio.get_running_loop().time()
-        self.driver.machine.receive_datagram(data, address, now=now)
+        self.driver.machine.receive_datagram(data, path, now=now)
 
     def _flush(self) -> None:
         machine, loop = self.driver.machine, asyncio.get_running_loop()
         self.driver.work(now=loop.time())
         self.commits += len(self.driver.committed)
         self.driver.committed.clear()
-        for data, address in machine.datagrams_to_send():
-            assert isinstance(address, tuple)  # noqa: S101  # as `_receive` gave it
-            self.sockets.send(data, (str(address[0]), int(address[1])))
+        for data, path in machine.datagrams_to_send():
+            assert isinstance(path, PeerPath)  # noqa: S101  # as `_receive` gave it
+            self.sockets.send(data, path)
         when = machine.get_timer()
         if when == self._timer_at:
             return

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.config.model import Endpoint
+from gateway.daemon.path import Path
 from gateway.daemon.sockets import BATCH, MAX_DATAGRAM, ControlSockets
 from gateway.errors import GatewayError
 from tests.unit.daemon.services import free_ports, until
 
-Received = list[tuple[bytes, tuple[str, int]]]
+Received = list[tuple[bytes, Path]]
 
 
 @pytest.fixture
@@ -35,24 +36,27 @@ def sockets(port: int, received: Received) -> Iterator[ControlSockets]:
 def make(port: int, received: Received) -> ControlSockets:
     return ControlSockets(
         [Endpoint("127.0.0.1", port), Endpoint("::1", port)],
-        lambda data, address: received.append((data, address)),
+        lambda data, path: received.append((data, path)),
         lambda: None,
     )
 
 
-async def test_both_families(sockets: ControlSockets, received: Received) -> None:
+async def test_both_families(
+    sockets: ControlSockets, received: Received, port: int
+) -> None:
     sockets.start()
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family, socket.SOCK_DGRAM) as peer:
             peer.bind((host, 0))
             peer.settimeout(2.0)
-            own = sockets.port(family)
-            peer.sendto(b"ping", (host, own))
+            peer.sendto(b"ping", (host, port))
             there = peer.getsockname()[:2]
-            await until(lambda at=there: (b"ping", at) in received, host)  # type: ignore[misc]
-            sockets.send(b"pong", there)
-            assert peer.recvfrom(100)[1][:2] == (host, own)
-            assert sockets.source_for(there) == (host, own)
+            path = Path(there[0], there[1], 0, host, port)
+            await until(lambda at=path: (b"ping", at) in received, host)  # type: ignore[misc]
+            sockets.send(b"pong", path)
+            assert peer.recvfrom(100)[1][:2] == (host, port)
+            assert sockets.path_to(there) == path
+            assert sockets.source_of(path) == (host, port)
 
 
 async def test_a_flood_is_read_in_turns(
@@ -84,7 +88,7 @@ async def test_icmp_errors_are_survived(
     sockets.start()
     nobody = free_ports(1)[0]
     for _ in range(3):
-        sockets.send(b"x", ("127.0.0.1", nobody))
+        sockets.send(b"x", sockets.path_to(("127.0.0.1", nobody)))
         await asyncio.sleep(0.02)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.sendto(b"still there", ("127.0.0.1", port))
@@ -103,16 +107,82 @@ def test_a_port_that_is_taken(port: int, received: Received) -> None:
     assert caught.value.hint == f"see who has it: ss -ulpn 'sport = :{port}'"
 
 
-def test_an_address_that_is_not_ours(port: int, received: Received) -> None:
-    with pytest.raises(GatewayError, match="Cannot assign requested address"):
-        ControlSockets([Endpoint("192.0.2.77", port)], print, print).open()
+def test_no_socket_is_left_where_one_cannot_be_bound(port: int) -> None:
+    free = free_ports(1)[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", port))
+        listen = [Endpoint("127.0.0.1", free), Endpoint("127.0.0.1", port)]
+        with pytest.raises(GatewayError, match="Address already in use"):
+            ControlSockets(listen, print, print).open()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(("127.0.0.1", free))
 
 
-def test_two_addresses_of_one_family(port: int) -> None:
-    listen = [Endpoint("127.0.0.1", port), Endpoint("127.0.0.2", port)]
+def test_an_address_that_is_not_here_yet(
+    port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    listen = [Endpoint("127.0.0.1", port), Endpoint("192.0.2.77", port)]
     sockets = ControlSockets(listen, print, print)
-    with pytest.raises(GatewayError, match="one address a family"):
+    sockets.open()
+    assert sockets.absent == ("192.0.2.77",)
+    assert "192.0.2.77, which listen names, is not on this host" in caplog.text
+    path = Path("127.0.0.1", 9, 0, "192.0.2.77", port)
+    for _ in range(3):
+        sockets.send(b"x", path)
+    assert sockets.unsent.counts == {"192.0.2.77 is not on this host": 3}
+    assert caplog.text.count("could not be sent") == 1
+    assert sockets.warnings() == [
+        "192.0.2.77, which listen names, is not on this host",
+        "3 datagrams could not be sent: 192.0.2.77 is not on this host",
+    ]
+    sockets.close()
+
+
+async def test_several_addresses_of_one_family(received: Received) -> None:
+    first, second = free_ports(2)
+    listen = [
+        Endpoint("127.0.0.2", first),
+        Endpoint("127.0.0.3", first),
+        Endpoint("127.0.0.3", second),
+    ]
+    sockets = ControlSockets(
+        listen, lambda data, path: received.append((data, path)), lambda: None
+    )
+    sockets.open()
+    sockets.start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+        peer.settimeout(2.0)
+        for endpoint in listen:
+            peer.sendto(b"ping", (endpoint.host, endpoint.port))
+            await until(lambda: received, str(endpoint))
+            _, path = received.pop()
+            assert path.local == (endpoint.host, endpoint.port)
+            sockets.send(b"pong", path)
+            assert peer.recvfrom(100)[1] == path.local
+    sockets.close()
+
+
+def test_which_socket_calls(port: int) -> None:
+    def opened(*hosts: str) -> ControlSockets:
+        sockets = ControlSockets([Endpoint(host, port) for host in hosts], print, print)
         sockets.open()
+        return sockets
+
+    def caller(sockets: ControlSockets, chosen: str | None = None) -> tuple[str, int]:
+        return sockets.path_to(("127.0.0.9", 9), chosen).local
+
+    sockets = opened("192.0.2.77", "127.0.0.2", "127.0.0.1")
+    assert caller(sockets) == ("127.0.0.1", port)  # which the routing table prefers
+    assert caller(sockets, "127.0.0.2") == ("127.0.0.2", port)
+    with pytest.raises(GatewayError, match=r"127\.0\.0\.4 is not listened on"):
+        caller(sockets, "127.0.0.4")
+    sockets.close()
+    sockets = opened("192.0.2.77", "127.0.0.2", "127.0.0.3")
+    assert caller(sockets) == ("127.0.0.2", port)  # the first that is on this host
+    sockets.close()
+    sockets = opened("192.0.2.77", "192.0.2.78")
+    assert caller(sockets) == ("192.0.2.77", port)
     sockets.close()
 
 
@@ -134,25 +204,31 @@ def test_descriptors_kept_by_systemd_are_used_again(
 def test_descriptors_nobody_wants_are_closed(port: int, received: Received) -> None:
     stray = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     stray.bind(("127.0.0.1", 0))
-    descriptor = stray.detach()
+    name = stray.getsockname()
+    asked: list[bool] = []
     sockets = make(port, received)
-    sockets.open([descriptor, 987_654])
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        socket.socket(fileno=descriptor)
+    sockets.open([stray.detach(), 987_654], let_go=lambda: asked.append(True))
+    assert asked == [True]  # systemd has a copy, which would hold the port
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+        again.bind(name)
     sockets.close()
 
 
 def test_no_socket_of_a_family(received: Received, port: int) -> None:
     sockets = ControlSockets([Endpoint("127.0.0.1", port)], print, print)
     sockets.open()
-    sockets.send(b"x", ("::1", 9))
-    assert dict(sockets.unsent) == {"no socket of that family": 1}
+    sockets.send(b"x", Path("::1", 9, 0, "::1", port))
+    assert dict(sockets.unsent.counts) == {"no socket for that path": 1}
     with pytest.raises(GatewayError, match="no socket can reach ::1"):
-        sockets.source_for(("::1", 9))
+        sockets.path_to(("::1", 9))
     sockets.close()
 
 
-def test_what_the_kernel_does_not_send_is_counted(sockets: ControlSockets) -> None:
-    sockets.send(b"x", ("255.255.255.255", 9))
-    sockets.send(b"x" * 70_000, ("127.0.0.1", 9))
-    assert sockets.unsent == {"Permission denied": 1, "Message too long": 1}
+def test_what_the_kernel_does_not_send_is_counted(
+    sockets: ControlSockets, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        sockets.send(b"x", sockets.path_to(("255.255.255.255", 9)))
+    sockets.send(b"x" * 70_000, sockets.path_to(("127.0.0.1", 9)))
+    assert sockets.unsent.counts == {"Permission denied": 2, "Message too long": 1}
+    assert caplog.text.count("could not be sent") == 2

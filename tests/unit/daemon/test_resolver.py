@@ -67,13 +67,22 @@ async def test_a_name_is_looked_up_once_and_again_after_silence(names: Names) ->
     for _ in range(3):
         assert await resolver.resolve(NAME) == ("192.0.2.1", 51810)
     assert names.asked == 1
-    resolver.forget(NAME)  # its address did not answer: the next one
+    resolver.forget(NAME, ("192.0.2.1", 51810))  # it did not answer: the next one
     assert await resolver.resolve(NAME) == ("192.0.2.2", 51810)
     assert names.asked == 1
     names.addresses = ["192.0.2.7"]
-    resolver.forget(NAME)
+    resolver.forget(NAME, ("192.0.2.2", 51810))
     assert await resolver.resolve(NAME) == ("192.0.2.7", 51810)
     assert names.asked == 2
+
+
+async def test_tunnels_that_share_a_name_skip_no_address(names: Names) -> None:
+    resolver = Resolver(V4)
+    called = await resolver.resolve(NAME)
+    for _ in range(3):  # three tunnels, all of which called the first address
+        resolver.forget(NAME, called)
+    assert await resolver.resolve(NAME) == ("192.0.2.2", 51810)
+    assert names.asked == 1
 
 
 async def test_families_without_a_socket_are_passed_over(names: Names) -> None:
@@ -116,7 +125,6 @@ async def test_a_slow_resolver_does_not_delay_a_block(
     first.tunnel_keys[TUNNEL]["endpoint"] = f"peer.example:{running[1].port}"
     first.write()
     await first.call("reload")
-    first.driver.state.rotation.failures_in_row = 1  # so that the name is asked for
     names.addresses = ["127.0.0.1"]
     names.gate = threading.Event()
     await first.call("tunnel.rotate", name=TUNNEL)

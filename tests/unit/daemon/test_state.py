@@ -146,19 +146,47 @@ def test_a_full_disk_is_survived_and_said(
 def test_records_of_all_lengths_overwrite_each_other(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     longest = (2**64 - 1, -1.2345678901234567e300)
+    far = f"[{':'.join(['ffff'] * 8)}]:65535"
     for epoch, expires_at in ((1, 1.0), longest, (2, 2.0)):
-        state.committed("paris", epoch, expires_at)
+        state.committed("paris", epoch, expires_at, far)
         state.count("paris", (2**64 - 1,) * 4)
         record = StateDirectory(tmp_path).record("paris")
         assert (record.epoch, record.expires_at) == (epoch, expires_at)
-        assert path(tmp_path).stat().st_size == 256
+        assert path(tmp_path).stat().st_size == 320
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        ("203.0.113.7:51810", ("203.0.113.7", 51810)),
+        ("[2001:db8::7]:4500", ("2001:db8::7", 4500)),
+        ("", None),
+        ("peer.example:51810", None),
+        ("203.0.113.7:x", None),
+        ("203.0.113.7", None),
+    ],
+)
+def test_where_a_peer_was(
+    tmp_path: Path, peer: str, expected: tuple[str, int] | None
+) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0, peer)
+    assert StateDirectory(tmp_path).record("paris").peer_address() == expected
+
+
+def test_a_record_of_an_earlier_release_knows_no_peer(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
+    path(tmp_path).write_text(
+        '{"index": 3, "epoch": 7, "expires_at": 1.0, "boot_id": ""}'
+    )
+    record = StateDirectory(tmp_path).record("paris")
+    assert (record.index, record.epoch, record.peer_address()) == (3, 7, None)
 
 
 def test_a_file_of_any_length_is_replaced_by_the_first_write(tmp_path: Path) -> None:
     StateDirectory(tmp_path).committed("paris", 7, 1.0)
     path(tmp_path).write_text(path(tmp_path).read_text() + 1000 * " ")
     StateDirectory(tmp_path).committed("paris", 8, 2.0)
-    assert path(tmp_path).stat().st_size == 256
+    assert path(tmp_path).stat().st_size == 320
     assert StateDirectory(tmp_path).record("paris").epoch == 8
 
 
@@ -189,7 +217,7 @@ def test_writing_again_takes_one_write(
     monkeypatch.setattr(os, "write", counting)
     monkeypatch.setattr(os, "replace", None)
     state.committed("paris", 8, 2.0)
-    assert [len(data) for data in written] == [256]
+    assert [len(data) for data in written] == [320]
 
 
 def test_a_crash_while_writing_leaves_the_old_one(tmp_path: Path) -> None:

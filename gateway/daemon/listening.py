@@ -1,0 +1,190 @@
+"""Sockets that listen: bound afresh, or taken over from systemd."""
+
+import errno
+import ipaddress
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.config.model import Endpoint
+from gateway.daemon.path import IP_PKTINFO, SocketAddress, family_of
+from gateway.errors import GatewayError
+
+logger = logging.getLogger(__name__)
+
+IP_FREEBIND: Final = 15
+"""linux/in.h"""
+
+IPV6_FREEBIND: Final = 78
+"""linux/in6.h"""
+
+SO_SNDBUFFORCE: Final = 32
+"""asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN."""
+
+SO_RCVBUFFORCE: Final = 33
+"""asm-generic/socket.h: beyond net.core.rmem_max, with CAP_NET_ADMIN."""
+
+RECEIVE_BUFFER: Final = 4 * 1024 * 1024
+"""Bytes asked of the kernel: the M1s of a hub's branches all at once."""
+
+SEND_BUFFER: Final = 4 * 1024 * 1024
+"""Bytes asked of the kernel: what waits for the neighbour of one peer counts against
+the socket, and the default of 208 KiB is full with 92 datagrams to a dead one."""
+
+LET_GO: Final = 1.0
+"""Seconds that systemd is given to close what it kept for us."""
+
+LET_GO_POLL: Final = 0.02
+"""Seconds between tries meanwhile."""
+
+
+@dataclass(slots=True)
+class Listener:
+    """One socket of the control plane.
+
+    Attributes:
+        sock: The socket, bound and not blocking.
+        family: AF_INET or AF_INET6.
+        host: The address it is bound to.
+        port: Its port.
+        is_wild: Whether it takes datagrams to any of our addresses.
+        is_absent: Whether its address is not on this host at present.
+    """
+
+    sock: socket.socket
+    family: int
+    host: str
+    port: int
+    is_wild: bool
+    is_absent: bool = False
+
+
+def listen_on(
+    endpoints: Iterable[Endpoint], kept: Iterable[int], let_go: Callable[[], None]
+) -> list[Listener]:
+    """Return a listener for each endpoint, in order.
+
+    Args:
+        endpoints: Addresses and ports; an address need not be on this host yet.
+        kept: Descriptors that systemd kept over a restart.
+        let_go: Asks systemd to close its copies: some of them are of no use any more,
+            and hold ports that may be needed.
+
+    Raises:
+        GatewayError: A port is taken; nothing is left open.
+    """
+    adopted = _adopt(kept)
+    wanted = [(_key(endpoint), endpoint) for endpoint in endpoints]
+    useless = set(adopted) - {key for key, _ in wanted}
+    if useless:
+        let_go()
+    for key in useless:
+        adopted.pop(key).close()
+    patience = LET_GO if useless else 0.0
+    found: list[Listener] = []
+    try:
+        for key, endpoint in wanted:
+            sock = adopted.pop(key, None) or _bind(key[0], endpoint, patience)
+            found.append(_prepare(sock, key[0]))
+    except GatewayError:
+        for sock in (*adopted.values(), *(listener.sock for listener in found)):
+            sock.close()
+        raise
+    return found
+
+
+def is_held(listener: Listener) -> bool:
+    """Whether a listener's address is on this host."""
+    if listener.is_wild:
+        return True
+    with socket.socket(listener.family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((listener.host, 0, *listener.sock.getsockname()[2:]))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
+def _key(endpoint: Endpoint) -> tuple[int, str, int]:
+    return family_of(endpoint.host), endpoint.host, endpoint.port
+
+
+def _prepare(sock: socket.socket, family: int) -> Listener:
+    """Set what a new socket and one of an earlier release need alike."""
+    host, port = _name(sock)
+    is_wild = ipaddress.ip_address(host).is_unspecified
+    if is_wild and family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif is_wild:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    _set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    _set_buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER)
+    return Listener(sock, family, host, port, is_wild)
+
+
+def _set_buffer(sock: socket.socket, force: int, ask: int, size: int) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, force, size)
+    except PermissionError:  # without CAP_NET_ADMIN: as much as the host allows
+        sock.setsockopt(socket.SOL_SOCKET, ask, size)
+
+
+def _bind(family: int, endpoint: Endpoint, patience: float) -> socket.socket:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return _try_to_bind(family, endpoint)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < until:
+                time.sleep(LET_GO_POLL)
+                continue
+            reason = (
+                error.strerror
+                if isinstance(error, socket.gaierror)
+                else os.strerror(error.errno or 0)
+            )
+            raise GatewayError(
+                f"cannot listen on {endpoint}: {reason}",
+                f"see who has it: ss -ulpn 'sport = :{endpoint.port}'",
+            ) from error
+
+
+def _try_to_bind(family: int, endpoint: Endpoint) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        sock.bind((endpoint.host, endpoint.port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _name(sock: socket.socket) -> SocketAddress:
+    name = sock.getsockname()
+    return str(name[0]), int(name[1])
+
+
+def _adopt(descriptors: Iterable[int]) -> dict[tuple[int, str, int], socket.socket]:
+    found: dict[tuple[int, str, int], socket.socket] = {}
+    for descriptor in descriptors:
+        try:
+            sock = socket.socket(fileno=descriptor)
+            sock.setblocking(False)  # noqa: FBT003  # takes no keyword
+            host, port = _name(sock)
+        except OSError:
+            logger.warning("descriptor %d from systemd is no socket", descriptor)
+            continue
+        key = (int(sock.family), host, port)
+        if key in found:
+            found.pop(key).close()  # the same one, kept twice
+        found[key] = sock
+    return found

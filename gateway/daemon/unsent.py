@@ -1,0 +1,63 @@
+"""Datagrams that the kernel did not take: counted by reason, and named once."""
+
+import logging
+import time
+from collections import Counter
+from typing import Final
+
+logger = logging.getLogger(__name__)
+
+RECENT: Final = 600.0
+"""Seconds for which a reason is worth a warning; after as long without it, it is
+logged anew."""
+
+
+class Unsent:
+    """What could not be sent.
+
+    Attributes:
+        counts: Datagrams by reason, since the start.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self._last: dict[str, float] = {}
+
+    def note(self, reason: str, host: str) -> None:
+        """Count a datagram to a host."""
+        now = time.monotonic()
+        is_new = now - self._last.get(reason, -RECENT) >= RECENT
+        self.counts[reason] += 1
+        self._last[reason] = now
+        if is_new:
+            logger.warning(
+                "a datagram to %s could not be sent: %s; more of them are counted",
+                host,
+                reason,
+                extra={"event": "unsent", "reason": reason},
+            )
+
+    @staticmethod
+    def note_address(host: str, *, is_absent: bool) -> None:
+        """Say that an address to listen on has gone, or come."""
+        if is_absent:
+            logger.warning(
+                "%s, which listen names, is not on this host; it is used once it comes",
+                host,
+                extra={"event": "address-absent"},
+            )
+        else:
+            logger.info(
+                "%s, which listen names, is on this host now",
+                host,
+                extra={"event": "address-present"},
+            )
+
+    def recent(self) -> list[str]:
+        """Return a line for each reason that is no longer ago than `RECENT`."""
+        now = time.monotonic()
+        return [
+            f"{self.counts[reason]} datagrams could not be sent: {reason}"
+            for reason, at in sorted(self._last.items())
+            if now - at < RECENT
+        ]
