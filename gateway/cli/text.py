@@ -11,6 +11,7 @@ _KILO = 1024
 _STATE_COLOURS = {
     "up": "green",
     "connecting": "yellow",
+    "unproven": "red",
     "blocked": "red",
     "ok": "green",
     "low": "yellow",

@@ -6,8 +6,10 @@ reader; identifiers are text. No field ever holds key bytes.
 
 from typing import Final, Literal, NotRequired, TypedDict
 
-TunnelState = Literal["down", "connecting", "up", "blocked"]
-"""``blocked`` is fail-closed: nothing leaves, in clear or under an old key."""
+TunnelState = Literal["down", "connecting", "unproven", "up", "blocked"]
+"""``up``: an epoch is in force at both ends. ``unproven``: keys are agreed on, and
+nothing shows that packets pass. ``blocked`` is fail-closed: nothing leaves, in clear or
+under an old key."""
 
 QKDKeyState = Literal["fresh", "chained", "none"]
 """``chained``: no key of the epoch's own; the chain carries an earlier one on."""

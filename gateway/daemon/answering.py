@@ -13,6 +13,7 @@ from gateway.handshake.events import (
     InitiationReceived,
     InitiationRefused,
 )
+from gateway.wire.control import Close, CloseReason
 from gateway.wire.payloads import Status
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ class Answering:
         state = self._state
         if state.is_down():
             self._machine.refuse_initiation(event.handshake, Status.NOT_READY)
+            # It may not have heard: then it would go on trying as if we were coming.
+            self._machine.send_control(state.name, Close(CloseReason.REMOVED))
             return
         request = event.request
         state.peer_terms = request.terms
@@ -74,7 +77,7 @@ class Answering:
             install = installation_of(
                 event, state.config, offer, state.context, initiator=False
             )
-            await state.plane.grant(state.config.max_epoch_lifetime)
+            await state.let_first_pass()
             await state.plane.install(install)
         except GatewayError as error:
             self._machine.abort(event.handshake, error.message)

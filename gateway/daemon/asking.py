@@ -132,7 +132,7 @@ class Asking:
         self._handshake = self._prepared = None
         self._whereabouts.answered()
         try:
-            await state.plane.grant(state.config.max_epoch_lifetime)
+            await state.let_first_pass()
             await state.plane.activate(event.epoch)
         except GatewayError as error:
             state.failed_because("plane", error)

@@ -12,6 +12,7 @@ from gateway.rotation.events import (
     RotationFailed,
     TunnelBlocked,
     TunnelEvent,
+    TunnelUnproven,
     TunnelUp,
 )
 
@@ -25,7 +26,7 @@ QUIET_AFTER = 3
 """Failures in a row that are logged one by one; then every power of two is."""
 
 
-def log_event(event: TunnelEvent) -> None:
+def log_event(event: TunnelEvent) -> None:  # noqa: C901  # a table
     """Write one line for an event, at a level that says whether to worry."""
     match event:
         case EpochCommittedHere(tunnel, epoch, sources, key_id, qkd_age):
@@ -50,6 +51,15 @@ def log_event(event: TunnelEvent) -> None:
                 epoch,
                 extra={"tunnel": tunnel, "event": "retired", "epoch": epoch},
             )
+        case RotationFailed(tunnel, "not-in-force", detail, attempts):
+            loud = not attempts & (attempts - 1)
+            logger.log(
+                logging.WARNING if loud else logging.DEBUG,
+                "the new epoch is not in force (%d in a row): %s",
+                attempts,
+                detail,
+                extra={"tunnel": tunnel, "event": "failed", "reason": "not-in-force"},
+            )
         case RotationFailed(tunnel, reason, detail, attempts):
             loud = attempts <= QUIET_AFTER or not attempts & (attempts - 1)
             logger.log(
@@ -64,6 +74,13 @@ def log_event(event: TunnelEvent) -> None:
                 "blocked, nothing is sent: %s",
                 reason,
                 extra={"tunnel": tunnel, "event": "blocked", "reason": reason},
+            )
+        case TunnelUnproven(tunnel, reason):
+            # What led to it has a warning of its own.
+            logger.info(
+                "unproven: %s",
+                reason,
+                extra={"tunnel": tunnel, "event": "unproven", "reason": reason},
             )
         case TunnelUp(tunnel, epoch):
             logger.info(

@@ -127,9 +127,7 @@ class Handlers:
 
     async def tunnel_up(self, params: Params) -> TunnelStatus:
         """Bring a tunnel up."""
-        driver = self._driver(params)
-        if driver.state.rotation.phase.value == "down":
-            await driver.bring_up()
+        await self._driver(params).bring_up()
         return await self.tunnel_show(params)
 
     async def tunnel_down(self, params: Params) -> TunnelStatus:

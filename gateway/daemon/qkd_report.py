@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.control.qkd_schema import KMEReport, QKDFinding, Supply
 from gateway.qkd.base import KMEStatus
 from gateway.qkd.keeper import SupplyStatus
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.phases import TunnelPhase
 from gateway.wire.payloads import Policy
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from gateway.daemon.tunnel_state import TunnelState
 from gateway.keystore.alarms import StockAlarm
 from gateway.keystore.base import StockStatus
 from gateway.rotation.epochs import Epoch
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.phases import TunnelPhase
 
 _HINTS = {
     "timeout": "check that the peer runs, its endpoint, and the fingerprints",

@@ -43,8 +43,13 @@ from gateway.handshake.events import Event
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.process.notify import Notifier, receive_fds
-from gateway.rotation.events import TunnelBlocked, TunnelEvent, TunnelUp
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.events import (
+    TunnelBlocked,
+    TunnelEvent,
+    TunnelUnproven,
+    TunnelUp,
+)
+from gateway.rotation.phases import TunnelPhase
 from gateway.wire.control import StockMessage
 from gateway.wire.network import NetworkMessage
 from gateway.wire.payloads import Policy
@@ -288,7 +293,7 @@ class Service:
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)
         for name in (*diff.removed, *diff.rebuilt):
-            await self._remove_tunnel(name)
+            await self._remove_tunnel(name, returning=name in new.tunnels)
         for name in (*diff.added, *diff.rebuilt):
             await self._add_tunnel(new.tunnels[name])
         for name in diff.updated:
@@ -339,14 +344,14 @@ class Service:
             return
         self.drivers[config.name] = driver
 
-    async def _remove_tunnel(self, name: str) -> None:
+    async def _remove_tunnel(self, name: str, *, returning: bool = False) -> None:
         self.failed.pop(name, None)
         self._claims.release(name)
         driver = self.drivers.pop(name, None)
         if driver is None:
             return
         try:
-            await driver.remove()
+            await driver.remove(returning=returning)
         except GatewayError as error:
             logger.warning(
                 "not all of it could be removed: %s",
@@ -366,7 +371,7 @@ class Service:
             await driver.update(config, parameters)
         except (GatewayError, ValueError):
             # The role follows from what changed: that takes a new start.
-            await self._remove_tunnel(config.name)
+            await self._remove_tunnel(config.name, returning=True)
             await self._add_tunnel(config)
 
     def _note_users(self) -> None:
@@ -421,10 +426,10 @@ class Service:
         """Return the line that ``systemctl status`` shows."""
         phases = [driver.state.rotation.phase for driver in self.drivers.values()]
         up = phases.count(TunnelPhase.UP)
-        blocked = phases.count(TunnelPhase.BLOCKED)
         text = f"{up} of {len(self.config.tunnels)} tunnels up"
-        if blocked:
-            text += f", {blocked} blocked"
+        for phase in (TunnelPhase.UNPROVEN, TunnelPhase.BLOCKED):
+            if count := phases.count(phase):
+                text += f", {count} {phase.value}"
         if self.failed:
             text += f", {len(self.failed)} cannot start"
         return text
@@ -473,7 +478,7 @@ def log_event_of(service: Service) -> Callable[[TunnelEvent], None]:
 
     def publish(event: TunnelEvent) -> None:
         log_event(event)
-        if isinstance(event, TunnelUp | TunnelBlocked):
+        if isinstance(event, TunnelUp | TunnelUnproven | TunnelBlocked):
             service.refresh_status()
 
     return publish

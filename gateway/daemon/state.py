@@ -22,6 +22,7 @@ from typing import Final
 from gateway.daemon.path import SocketAddress
 from gateway.errors import GatewayError
 from gateway.keystore.clock import load_boot_id
+from gateway.rotation.limits import MAX_EPOCH
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _MAX_FILE: Final = 4096
 """Bytes read of a state file."""
 
 _SIZE: Final = 320
-"""Bytes of one, padded with spaces: the longest values make 298. Within one sector."""
+"""Bytes of one, padded with spaces: the longest values make 317. Within one sector."""
 
 _DAMAGE: Final = (
     OSError,
@@ -41,7 +42,6 @@ _DAMAGE: Final = (
 )
 """All that reading a file of somebody else's making can raise."""
 
-_MAX_EPOCH: Final = 2**64 - 1
 _MAX_INDEX: Final = 65_535
 _MAX_COUNT: Final = 2**64 - 1
 """As the kernel's: bytes of 46 years at 100 Gb/s."""
@@ -54,7 +54,9 @@ class TunnelRecord:
     Attributes:
         index: Small number that planes derive identifiers from, 1 to 65535.
         epoch: Last epoch committed, 0 for none.
-        expires_at: When that epoch reaches its lifetime, monotonic seconds.
+        in_force: Last epoch that was in force, 0 for none.
+        expires_at: When that one reaches its lifetime, monotonic seconds; or the last
+            epoch committed, where none before it was in force.
         boot_id: The boot in which `expires_at` and `carried` mean something.
         carried: What epochs had counted that are gone from the kernel: packets and
             bytes received, packets and bytes sent.
@@ -63,6 +65,7 @@ class TunnelRecord:
 
     index: int
     epoch: int = 0
+    in_force: int = 0
     expires_at: float = 0.0
     boot_id: str = ""
     carried: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -112,8 +115,23 @@ class StateDirectory:
     ) -> None:
         """Remember a tunnel's newest epoch, and where its peer was."""
         record = self.record(tunnel)
-        fresh = TunnelRecord(record.index, epoch, expires_at, self._boot_id, peer=peer)
-        self._write(tunnel, replace(fresh, carried=self.carried(tunnel)))
+        self._write(
+            tunnel,
+            TunnelRecord(
+                record.index,
+                epoch,
+                record.in_force,
+                expires_at,
+                self._boot_id,
+                self.carried(tunnel),
+                peer,
+            ),
+        )
+
+    def came_into_force(self, tunnel: str, epoch: int, expires_at: float) -> None:
+        """Remember the newest epoch that was in force, and its end."""
+        record = self.record(tunnel)
+        self._write(tunnel, replace(record, in_force=epoch, expires_at=expires_at))
 
     def carried(self, tunnel: str) -> tuple[int, int, int, int]:
         """Return what a tunnel's epochs had counted in this boot that are gone."""
@@ -195,6 +213,7 @@ def _load(path: Path) -> TunnelRecord | None:
         record = TunnelRecord(
             int(value["index"]),
             int(value["epoch"]),
+            int(value.get("in_force", value["epoch"])),
             float(value["expires_at"]),
             str(value["boot_id"]),
             _load_carried(value.get("carried", (0, 0, 0, 0))),
@@ -212,13 +231,24 @@ def _load(path: Path) -> TunnelRecord | None:
         return None
     sane = (
         1 <= record.index <= _MAX_INDEX
-        and 0 <= record.epoch <= _MAX_EPOCH
+        and 0 <= record.in_force <= record.epoch
         and math.isfinite(record.expires_at)
         and all(0 <= count <= _MAX_COUNT for count in record.carried)
     )
     if not sane:
         logger.warning("state file %s makes no sense and is ignored", path)
-    return record if sane else None
+        return None
+    if record.epoch > MAX_EPOCH:
+        logger.warning(
+            "state file %s is ignored: its epoch %d is above %d, which no gateway "
+            "reaches; the peer will say which epoch comes next",
+            path,
+            record.epoch,
+            MAX_EPOCH,
+            extra={"tunnel": path.stem, "event": "state-refused"},
+        )
+        return None
+    return record
 
 
 def _load_carried(value: object) -> tuple[int, int, int, int]:

@@ -16,6 +16,8 @@ from gateway.daemon.asking import Asking
 from gateway.daemon.context import Context
 from gateway.daemon.eager import start_eagerly
 from gateway.daemon.path import Path
+from gateway.daemon.repeats import Repeats, times
+from gateway.daemon.state import TunnelRecord
 from gateway.daemon.tunnel_state import TunnelState
 from gateway.dataplane.base import DataPlane, PlaneState
 from gateway.errors import DataPlaneError, GatewayError
@@ -38,14 +40,15 @@ from gateway.rotation.actions import (
     Action,
     AskForRotation,
     BlockTunnel,
+    GrantPassing,
     PollPlane,
     ReadPlane,
     RetireEpoch,
+    RevokePassing,
     SendInForce,
     StartHandshake,
 )
 from gateway.rotation.epochs import EpochPhase
-from gateway.rotation.tunnel import TunnelPhase
 from gateway.wire.control import (
     Close,
     CloseReason,
@@ -61,6 +64,14 @@ logger = logging.getLogger(__name__)
 
 MIN_REQUESTED_SPACING: Final = 2.0
 """Seconds between rotations that a peer may ask for."""
+
+KEYS_LOST: Final = "the kernel no longer holds this tunnel's keys"
+
+_KNOWN_BITS: Final = 2**31 - 1
+
+GRANT_RETRY: Final = 1.0
+"""Seconds until the fence is asked again that refused to renew what may pass: nothing
+is lost meanwhile, since a grant outlives several rotations."""
 
 
 class TunnelDriver:
@@ -89,7 +100,8 @@ class TunnelDriver:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._lost_epoch: int | None = None
+        self._repeats = Repeats()
+        self._is_stopped = False
 
     @property
     def name(self) -> str:
@@ -118,8 +130,16 @@ class TunnelDriver:
             raise
 
     async def bring_up(self, *, adopt: bool = False) -> None:
-        """Start rotating; with `adopt`, keep what an earlier run left in the kernel."""
+        """Start rotating, at once; also one that waits for its peer.
+
+        Args:
+            adopt: Whether to keep what an earlier run left in the kernel.
+        """
         now, record = self.state.now, self.state.record
+        if not self.state.is_down():
+            self._rotation.up(now=now, ask=self.state.can_ask())
+            self._pump()
+            return
         found = await self._plane.read()
         active = next((one.epoch for one in found.epochs if one.active), None)
         current = self._context.state.is_current(record, now=now)
@@ -132,6 +152,7 @@ class TunnelDriver:
                 active=active,
                 expires_at=expires_at,
                 now=now,
+                proven=_was_in_force(active, record),
             )
             logger.info(
                 "adopted epoch %d from the kernel",
@@ -140,7 +161,7 @@ class TunnelDriver:
             )
         else:
             await self._plane.block()
-            self._rotation.up(now=now)
+            self._rotation.up(now=now, ask=self.state.can_ask())
         self._pump()
 
     def take_down(self) -> None:
@@ -170,20 +191,30 @@ class TunnelDriver:
     def is_settled(self) -> bool:
         """Whether no epoch is half-way: stopping now leaves both ends on one."""
         current = self._rotation.current
-        proving = current is not None and current.phase is EpochPhase.COMMITTED
+        proving = (
+            current is not None
+            and current.phase is EpochPhase.COMMITTED
+            and not current.overdue
+        )
         return not (proving or self._draining or self._asking.is_committing())
 
     async def stop(self) -> None:
         """Stop driving; what is in the kernel stays."""
+        self._is_stopped = True
         self._cancel_timer()
         await self._asking.stop()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def remove(self) -> None:
-        """Remove the tunnel altogether."""
-        self._context.machine.send_control(self.name, Close(CloseReason.REMOVED))
+    async def remove(self, *, returning: bool = False) -> None:
+        """Remove the tunnel altogether.
+
+        Args:
+            returning: Whether it is made anew at once: the peer is told to call again.
+        """
+        reason = CloseReason.STOPPED if returning else CloseReason.REMOVED
+        self._context.machine.send_control(self.name, Close(reason))
         await self.stop()
         self._context.machine.remove_tunnel(self.name)
         self._context.state.forget(self.name)
@@ -210,13 +241,9 @@ class TunnelDriver:
         try:
             await self._handle(item)
         except GatewayError as error:
-            logger.warning(
-                "%s: %s%s",
-                type(item).__name__,
-                error.message,
-                f"; {error.hint}" if error.hint else "",
-                extra={"tunnel": self.name, "event": "failed"},
-            )
+            hint = f"; {error.hint}" if error.hint else ""
+            self._warn(f"{type(item).__name__}: {error.message}{hint}", event="failed")
+            self._resume(item)
         except Exception:
             # A fault of ours in one tunnel must not take the others with it,
             # nor leave this one waiting for a handshake that nobody continues.
@@ -226,6 +253,30 @@ class TunnelDriver:
                 extra={"tunnel": self.name, "event": "fault"},
             )
             self._abandon(item)
+
+    def _warn(self, line: str, *, event: str) -> None:
+        """Log what went wrong, if it was not said just now."""
+        count = self._repeats.note(line, now=self.state.now)
+        if count:
+            logger.warning(
+                "%s%s", line, times(count), extra={"tunnel": self.name, "event": event}
+            )
+
+    def _resume(self, item: Event | Action) -> None:
+        """Plan again what the kernel refused and must not be forgotten for it."""
+        match item:
+            case PollPlane() | ReadPlane():
+                self._rotation.plane_failed(now=self.state.now)
+            case GrantPassing() | RevokePassing():
+                self._loop.call_later(GRANT_RETRY, self._again, item)
+            case _:
+                pass
+
+    def _again(self, item: GrantPassing | RevokePassing) -> None:
+        """Ask the fence again, unless something else is in force by now."""
+        until = item.until if isinstance(item, GrantPassing) else None
+        if until == self._rotation.expires_at and not self._is_stopped:
+            self.post(item)
 
     def _abandon(self, item: Event | Action) -> None:
         """End the attempt that an item belonged to; the next one may do better."""
@@ -240,6 +291,7 @@ class TunnelDriver:
     def _pump(self) -> None:
         """Pass on what rotation decided; set its timer."""
         while (event := self._rotation.next_event()) is not None:
+            self.state.note(event)
             self._context.publish(event)
         while (action := self._rotation.next_action()) is not None:
             self.post(action)
@@ -279,6 +331,12 @@ class TunnelDriver:
                 await self._plane.retire(epoch)
             case BlockTunnel():
                 await self._plane.block()
+            case GrantPassing(until):
+                if until == self._rotation.expires_at:
+                    await self._plane.grant(until - self.state.now)
+            case RevokePassing():
+                if self._rotation.expires_at is None:
+                    await self._plane.revoke()
             case SendInForce(epoch, echo):
                 self._context.machine.send_control(self.name, InForce(epoch, echo))
             case AskForRotation(reason):
@@ -321,25 +379,17 @@ class TunnelDriver:
         proven = frozenset(
             epoch.epoch for epoch in found.epochs if epoch.received and epoch.active
         )
-        self._rotation.plane_polled(proven, now=self.state.now)
+        active = next((one.epoch for one in found.epochs if one.active), None)
+        self._rotation.plane_polled(proven, now=self.state.now, carrier=active)
         current = self._rotation.current
-        if current is None or self._rotation.phase is not TunnelPhase.UP:
+        if current is None:
             return
         silenced = found.blocked or not any(one.active for one in found.epochs)
         is_gone = all(one.epoch != current.number for one in found.epochs)
         # A plane may send under the epoch only once it is proven (WireGuard).
         if silenced and (current.local_proof or is_gone):
-            self._plane_lost(current.number)
-
-    def _plane_lost(self, epoch: int) -> None:
-        """Somebody removed our keys from the kernel: make new ones."""
-        if self._lost_epoch != epoch:
-            self._lost_epoch = epoch
-            logger.warning(
-                "the kernel no longer holds this tunnel's keys",
-                extra={"tunnel": self.name, "event": "plane-lost"},
-            )
-        self._rotation.rotate(RotateReason.PLANE_LOST, now=self.state.now)
+            self._warn(KEYS_LOST, event="plane-lost")
+            self._rotation.plane_lost(KEYS_LOST, now=self.state.now)
 
     async def _follow(self, path: object) -> None:
         if not isinstance(path, Path):
@@ -360,6 +410,11 @@ class TunnelDriver:
     def _control(self, event: ControlReceived) -> None:
         now = self.state.now
         match event.message:
+            case RotateRequest() | InForce() if self.state.is_down():
+                # It has not heard that this end is down on purpose.
+                self._context.machine.send_control(
+                    self.name, Close(CloseReason.REMOVED)
+                )
             case InForce(epoch, echo):
                 self._rotation.peer_in_force(epoch, echo=echo, now=now)
             case RotateRequest(reason):
@@ -368,10 +423,12 @@ class TunnelDriver:
                 since = now - (current.committed_at or 0.0) if current else 0.0
                 if not recent or since >= MIN_REQUESTED_SPACING:
                     self._rotation.rotate(reason, now=now)
-            case Close():
+            case Close(reason):
                 # What is under way would wait for an answer that is not to come.
                 self._asking.abort("the peer took the tunnel down")
-                self._rotation.peer_closed()
+                self._rotation.peer_closed(
+                    now=now, returning=reason is CloseReason.STOPPED
+                )
             case StockAnnounce() | StockPage() | StockAnswer():
                 link = self.state.config.link
                 if link is not None:
@@ -380,3 +437,15 @@ class TunnelDriver:
                 self._context.relaying.receive(self.name, event.message)
             case _:
                 pass
+
+
+def _was_in_force(active: int, record: TunnelRecord) -> bool:
+    """Whether the epoch that sends after a restart is known to have been in force.
+
+    Planes know 31 bits of its number at most, or none: 0. Of WireGuard it is known to
+    carry one way at least, and is believed if ever an epoch was in force.
+    """
+    if record.in_force == record.epoch:
+        return True
+    newest = active & _KNOWN_BITS == record.epoch & _KNOWN_BITS
+    return bool(record.in_force) and not newest

@@ -10,6 +10,7 @@ from gateway.config.model import TunnelConfig
 from gateway.daemon.context import Context
 from gateway.daemon.path import Path
 from gateway.daemon.traffic import Counts, Traffic
+from gateway.daemon.unproven import Outside, outside_of
 from gateway.dataplane.base import (
     DataPlane,
     EpochInstall,
@@ -38,18 +39,22 @@ class TunnelPlane:
         fault: What it last objected to, empty once a call succeeds.
         state: The kernel's state as last read.
         traffic: What the tunnel carried, as of that reading.
+        outside: What its packets look like on the way, None before the first epoch.
     """
 
     def __init__(self, context: Context, plane: DataPlane, name: str) -> None:
         self._context = context
         self._name = name
+        self._encap = False
         self.plane = plane
         self.fault = ""
         self.state = PlaneState(blocked=True)
+        self.outside: Outside | None = None
         self.traffic = Traffic(Counts(*context.state.carried(name)))
 
     async def add(self, config: TunnelConfig, index: int) -> None:
         """Make the tunnel in the kernel, blocked, or adopt it."""
+        self._encap = config.encap
         await self._call(self.plane.add_tunnel, spec_of(config, index))
 
     async def remove(self) -> None:
@@ -63,6 +68,7 @@ class TunnelPlane:
 
     async def prepare(self, install: EpochInstall) -> None:
         """Make receiving under an epoch work."""
+        self._note_outside(install)
         await self._installing(install)(self.plane.prepare, install)
 
     async def activate(self, epoch: int) -> None:
@@ -71,6 +77,7 @@ class TunnelPlane:
 
     async def install(self, install: EpochInstall) -> None:
         """Prepare and activate in one turn: changing threads is not free."""
+        self._note_outside(install)
         await self._installing(install)(self._install, install)
 
     async def discard(self, epoch: int) -> None:
@@ -87,8 +94,14 @@ class TunnelPlane:
 
     async def grant(self, seconds: float) -> None:
         """Let the fence pass what goes by the plane, for so many seconds."""
+        if seconds <= 0:
+            return
         passage = await self._quick(self.plane.passage, self._name)
         await self._noting(self._context.fence.grant(self._name, passage, seconds))
+
+    async def revoke(self) -> None:
+        """Let the fence pass nothing; the keys stay."""
+        await self._noting(self._context.fence.revoke(self._name))
 
     async def retire(self, epoch: int) -> None:
         """Remove an epoch's keys; what they counted is read before."""
@@ -148,6 +161,10 @@ class TunnelPlane:
         self, install: EpochInstall
     ) -> Callable[[Callable[[EpochInstall], None], EpochInstall], Awaitable[None]]:
         return self._quick if self.plane.prepares_quickly(install) else self._call
+
+    def _note_outside(self, install: EpochInstall) -> None:
+        found = outside_of(install, self.plane.kind, encap=self._encap)
+        self.outside = found if self.outside is None else self.outside.joined_by(found)
 
     def _install(self, install: EpochInstall) -> None:
         self.plane.prepare(install)

@@ -7,12 +7,16 @@ from gateway.daemon.context import Context
 from gateway.daemon.refusals import explain_refusal, list_faults
 from gateway.daemon.stock import TunnelStock
 from gateway.daemon.tunnel_plane import TunnelPlane
+from gateway.daemon.unproven import describe_unproven
 from gateway.dataplane.base import DataPlane
 from gateway.errors import GatewayError
 from gateway.handshake.events import CommitReceived, EpochPrepared
 from gateway.handshake.tunnel import TunnelParameters
+from gateway.rotation.epochs import Epoch
+from gateway.rotation.events import EpochInForce, RotationFailed, TunnelEvent
+from gateway.rotation.phases import TunnelPhase
 from gateway.rotation.schedule import Schedule
-from gateway.rotation.tunnel import TunnelPhase, TunnelRotation
+from gateway.rotation.tunnel import NOT_IN_FORCE, TunnelRotation
 from gateway.wire.payloads import Policy, Status, Terms
 
 
@@ -60,6 +64,7 @@ class TunnelState:
             qkd_wanted=parameters.policy is not Policy.OFF,
             qkd_every=parameters.qkd_every,
             last_epoch=self.record.epoch,
+            explain=self.explain_unproven,
         )
         self.peer_terms: Terms | None = None
         self.failure: Failure | None = None
@@ -101,7 +106,7 @@ class TunnelState:
     ) -> None:
         """Note an epoch that is committed, here and on disk."""
         now = self.now
-        was_up = self.rotation.phase is TunnelPhase.UP
+        is_first = self.rotation.current is None
         self.rotation.committed(
             epoch.epoch,
             sources=epoch.sources,
@@ -113,13 +118,45 @@ class TunnelState:
         self.context.state.committed(
             self.name,
             epoch.epoch,
-            now + self.config.max_epoch_lifetime,
+            self.rotation.expires_at or now,
             peer=str(epoch.address),
         )
         self.context.links.taken(self.config.link)
-        if not was_up:
+        if is_first:
             self.context.links.connected(self.name)
             self.context.relaying.connected(self.name)
+
+    async def let_first_pass(self) -> None:
+        """Grant passing before a first epoch sends; those in force renew it.
+
+        Raises:
+            DataPlaneError: The kernel refused: nothing would pass.
+        """
+        if self.rotation.expires_at is None:
+            await self.plane.grant(self.config.max_epoch_lifetime)
+
+    def note(self, event: TunnelEvent) -> None:
+        """Remember what rotation says."""
+        match event:
+            case EpochInForce(tunnel, epoch):
+                until = self.rotation.expires_at
+                if until is not None:
+                    self.context.state.came_into_force(tunnel, epoch, until)
+            case RotationFailed(_, reason, detail) if reason == NOT_IN_FORCE:
+                self.failure = Failure(reason, detail, self.now)
+
+    def explain_unproven(self, epoch: Epoch) -> str:
+        """Say why an epoch is not in force, one line for the operator."""
+        return describe_unproven(
+            here=epoch.local_proof,
+            there=epoch.peer_proof,
+            outside=self.plane.outside,
+            fault=self.plane.fault,
+        )
+
+    def can_ask(self) -> bool:
+        """Whether a session is there over which the peer can be asked for an epoch."""
+        return self.context.machine.has_session(self.name)
 
     def failed(self, reason: str, detail: str, *, key_spent: bool = False) -> None:
         """Note an attempt that ended without an epoch."""

@@ -202,6 +202,11 @@ class Machine:
         """Return where a tunnel's peer was last heard authentically, or None."""
         return self._core.tunnels[name].address
 
+    def has_session(self, name: str) -> bool:
+        """Whether control messages can be sent to a tunnel's peer."""
+        tunnel = self._core.tunnels[name]
+        return tunnel.current is not None and tunnel.address is not None
+
     # -- Initiator
 
     def start_handshake(

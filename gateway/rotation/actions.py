@@ -35,6 +35,22 @@ class BlockTunnel:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantPassing:
+    """Let packets pass until then, whatever becomes of this process.
+
+    Attributes:
+        until: Monotonic seconds.
+    """
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class RevokePassing:
+    """Let nothing pass; the keys stay."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendInForce:
     """Tell the peer that the epoch is proven here."""
 
@@ -55,6 +71,8 @@ Action = (
     | ReadPlane
     | RetireEpoch
     | BlockTunnel
+    | GrantPassing
+    | RevokePassing
     | SendInForce
     | AskForRotation
 )

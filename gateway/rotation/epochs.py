@@ -11,6 +11,7 @@ r"""What an epoch lives through, as a table; nothing else changes its state.
 * RETIRED: its keys are gone from the kernel.
 """
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -47,10 +48,13 @@ class Epoch:
         qkd_age: Epochs since the last fresh QKD key that its keys depend on: 0 for one
             of its own, None for none.
         committed_at: Monotonic seconds, None before.
+        judge_at: When it must be in force, or its rotation has failed.
+        ends_at: When its own lifetime ends, whether or not it was ever in force.
         in_force_at: Monotonic seconds, None before.
         local_proof: Whether packets under its keys have arrived here.
         peer_proof: Whether the peer says the same of its end.
         peer_knows: Whether the peer has heard that it has our proof.
+        overdue: Whether it was not in force at `judge_at`.
         adopted: Whether it was found in the kernel at start: its sources are unknown.
     """
 
@@ -60,10 +64,13 @@ class Epoch:
     key_id: UUID | None = None
     qkd_age: int | None = None
     committed_at: float | None = None
+    judge_at: float = math.inf
+    ends_at: float = math.inf
     in_force_at: float | None = None
     local_proof: bool = False
     peer_proof: bool = False
     peer_knows: bool = False
+    overdue: bool = False
     adopted: bool = False
 
     def move(self, phase: EpochPhase) -> None:

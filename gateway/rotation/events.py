@@ -68,10 +68,18 @@ class TunnelBlocked:
 
 @dataclass(frozen=True, slots=True)
 class TunnelUp:
-    """The tunnel carries traffic after it did not."""
+    """The tunnel carries traffic after it did not: an epoch is in force."""
 
     tunnel: str
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelUnproven:
+    """Keys are agreed on, and nothing shows any more that packets pass."""
+
+    tunnel: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ TunnelEvent = (
     | RotationFailed
     | TunnelBlocked
     | TunnelUp
+    | TunnelUnproven
     | QKDMissing
     | QKDRestored
 )

@@ -22,7 +22,7 @@ FORCE_REPEAT: Final = 0.5
 """Between notices that an epoch is in force here, until the peer echoes one."""
 
 MAX_FORCE_NOTICES: Final = 20
-"""Notices sent for one epoch: after ten seconds the peer is deaf or gone."""
+"""Notices sent so often for one epoch: after ten seconds the peer is deaf or gone."""
 
 RETIRE_DELAY: Final = 3.0
 """The old epoch's receive side outlives the new one's proof by this: far longer
@@ -68,6 +68,41 @@ MAX_EPOCH: Final = 2**48
 """Highest epoch of a peer's that is believed: at the shortest interval it is reached
 in 17 million years, and the numbers on the wire (64 bits) never run out above it."""
 
-FORCE_PATIENCE: Final = 6.0
-"""The next epoch waits this long for the present one to be in force, if lifetime
-allows: WireGuard repeats a lost handshake after 5 s and a third."""
+PROOF_TIMEOUT: Final = 6.0
+"""From an epoch's commit until it must be in force, or its rotation has failed:
+WireGuard repeats a lost handshake after 5 s and a third. Until then its predecessor
+carries, and no next epoch overtakes it."""
+
+PROOF_SHARE: Final = 0.5
+"""Where the lifetime leaves less, the proof is given at least this share of the
+interval."""
+
+UNPROVEN_POLL: Final = 0.5
+"""Between polls of an epoch that missed `PROOF_TIMEOUT`, for as long as it takes: what
+filtered it may go at any time, and then traffic is to flow within a second. Half as
+often as before, since a hub may have thousands of them at once."""
+
+SLOW_REPEAT: Final = 5.0
+"""Between notices after the first `MAX_FORCE_NOTICES`: both ends may have proof, and
+only the path of the notices been cut meanwhile."""
+
+PAUSE_GROWTH: Final = 2.0
+"""Growth of pauses between what must not be done again and again."""
+
+FIRST_PAUSE: Final = 2.0
+"""Between two epochs made since the plane lost its keys, or the peer moved: the first
+is made at once. Somebody who fights over the plane would have us spend a QKD key on
+each blow."""
+
+LONGEST_PAUSE: Final = 600.0
+"""... growing up to this: what has not mended itself in nine tries waits for people."""
+
+FIRST_REPEAT: Final = 0.5
+"""After a responder's first request that nothing answers, growing to `LATE_REPEAT`."""
+
+FIRST_CLOSED: Final = 10.0
+"""Until an initiator calls a peer that took the tunnel down on purpose. The peer asks
+when it is up again; this is for when it has forgotten the session to ask over."""
+
+LONGEST_CLOSED: Final = 60.0
+"""... growing up to this: an attempt a minute costs neither end anything."""

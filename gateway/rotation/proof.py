@@ -58,6 +58,8 @@ class Proof:
         elif self.poll_at is None:
             # Even with our own proof: a plane may have to help the peer to its.
             self._wait = min(self._wait * limits.POLL_GROWTH, limits.MAX_POLL)
+            if epoch.overdue:
+                self._wait = limits.UNPROVEN_POLL
             self.poll_at = now + self._wait
 
     def proven(self, epoch: Epoch, *, now: float) -> SendInForce:
@@ -96,7 +98,7 @@ class Proof:
 
     def _notice(self, epoch: Epoch, *, now: float) -> SendInForce:
         self._notices += 1
-        if self._notices < limits.MAX_FORCE_NOTICES:
-            self.notice_at = now + limits.FORCE_REPEAT
+        often = self._notices < limits.MAX_FORCE_NOTICES
+        self.notice_at = now + (limits.FORCE_REPEAT if often else limits.SLOW_REPEAT)
         # Never as an echo: a notice is answered with one, and an echo with nothing.
         return SendInForce(epoch.number, echo=False)

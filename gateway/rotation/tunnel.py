@@ -4,15 +4,17 @@ A driver tells it what happened and what time it is, carries out what `next_acti
 returns, passes on what `next_event` returns, and calls `handle_timer` at
 `get_timer`. Invariants:
 
-* A tunnel that is up holds an epoch younger than `max_epoch_lifetime`; at that age
-  it is blocked, whatever else is going on.
+* Nothing passes longer than `max_epoch_lifetime` after the commit of the last epoch in
+  force, or of a first one that is not in force yet, whatever else is going on.
 * Epoch numbers proposed here only grow.
-* An old epoch is retired only once a newer one is in force at both ends, or blocked
-  with all others.
+* An epoch that was in force is retired only once a newer one is, or at its lifetime.
+* An epoch that does not come into force is a failed rotation. One more handshake
+  follows at once; then the epoch stays and is probed, and no handshake costs a key
+  before its lifetime ends or something tells that the next may succeed.
 """
 
 from collections import deque
-from enum import Enum
+from collections.abc import Callable
 from uuid import UUID
 
 from gateway.rotation import limits
@@ -20,8 +22,10 @@ from gateway.rotation.actions import (
     Action,
     AskForRotation,
     BlockTunnel,
+    GrantPassing,
     PollPlane,
     RetireEpoch,
+    RevokePassing,
     StartHandshake,
 )
 from gateway.rotation.epochs import Epoch, EpochPhase
@@ -34,27 +38,24 @@ from gateway.rotation.events import (
     RotationFailed,
     TunnelBlocked,
     TunnelEvent,
+    TunnelUnproven,
     TunnelUp,
 )
+from gateway.rotation.pace import Pace
+from gateway.rotation.phases import Change, TunnelPhase, after
 from gateway.rotation.proof import Proof
+from gateway.rotation.requests import Requests
+from gateway.rotation.retries import Retries
 from gateway.rotation.schedule import Schedule
 from gateway.wire.control import RotateReason
 
-_MANY = 10
-"""Failures after which a wait has long reached its bound."""
+NOT_IN_FORCE = "not-in-force"
+"""Reason of a rotation whose epoch both ends committed and packets did not prove."""
 
 
-class TunnelPhase(Enum):
-    """What an operator sees of a tunnel."""
-
-    DOWN = "down"
-    CONNECTING = "connecting"
-    UP = "up"
-    BLOCKED = "blocked"
-
-
-_URGENT = frozenset({RotateReason.PLANE_LOST, RotateReason.ADDRESS_CHANGED})
-"""What the present epoch will not recover from by waiting."""
+def describe_unproven(epoch: Epoch) -> str:
+    """Say that an epoch is not in force, as far as rotation alone can tell why."""
+    return f"no packet has proven epoch {epoch.number}"
 
 
 class TunnelRotation:
@@ -65,37 +66,41 @@ class TunnelRotation:
         phase: What an operator sees.
         reason: Why the tunnel is not up, one line, empty when it is.
         epochs: Epochs that have something in the kernel, by number.
-        current: The epoch that sends, or None.
+        current: The newest epoch committed, or None.
         rotations: Epochs committed since start.
-        failures: Attempts that failed since start.
-        failures_in_row: The same since the last success.
-        expires_at: When the tunnel will be blocked, None while it is not up.
+        expires_at: When the tunnel will be blocked, None while nothing may pass.
         next_attempt: When the initiator rotates next, None if it does not.
         without_qkd: Why epochs lack the QKD key that is wanted, None if they do not.
     """
 
     __slots__ = (
         "_actions",
-        "_asked_at",
         "_attempting",
-        "_due_by",
+        "_carrier",
+        "_closed",
+        "_closed_pace",
+        "_doubt_at",
         "_events",
+        "_explain",
         "_held",
         "_highest",
         "_initiator",
-        "_keys_spent",
         "_lifetime",
+        "_lost",
+        "_paces",
+        "_peer_left",
         "_proof",
         "_qkd_every",
         "_qkd_wanted",
+        "_requests",
         "_retire_at",
+        "_retries",
         "_schedule",
+        "_unproven",
         "_urgent",
         "current",
         "epochs",
         "expires_at",
-        "failures",
-        "failures_in_row",
         "name",
         "next_attempt",
         "phase",
@@ -104,7 +109,7 @@ class TunnelRotation:
         "without_qkd",
     )
 
-    def __init__(
+    def __init__(  # a tunnel's whole policy
         self,
         schedule: Schedule,
         *,
@@ -113,6 +118,7 @@ class TunnelRotation:
         qkd_wanted: bool,
         qkd_every: int = 1,
         last_epoch: int = 0,
+        explain: Callable[[Epoch], str] = describe_unproven,
     ) -> None:
         """Make a tunnel that is down.
 
@@ -123,6 +129,7 @@ class TunnelRotation:
             qkd_wanted: Whether an epoch without a QKD key is worth an event.
             qkd_every: How many epochs may share a fresh one, by the chain.
             last_epoch: The last epoch proposed or committed before a restart.
+            explain: Says why an epoch is not in force, one line for the operator.
         """
         self.name = schedule.name
         self._schedule = schedule
@@ -131,14 +138,25 @@ class TunnelRotation:
         self._qkd_wanted = qkd_wanted
         self._qkd_every = qkd_every
         self._highest = last_epoch
+        self._explain = explain
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
         self._attempting = False
-        self._keys_spent = 0
+        self._retries = Retries()
+        self._requests = Requests()
         self._proof = Proof()
+        self._paces = {
+            reason: Pace(limits.FIRST_PAUSE, limits.LONGEST_PAUSE)
+            for reason in (RotateReason.PLANE_LOST, RotateReason.ADDRESS_CHANGED)
+        }
+        self._closed_pace = Pace(limits.FIRST_CLOSED, limits.LONGEST_CLOSED)
+        self._closed = False
+        self._carrier: int | None = None
+        self._peer_left = False
+        self._lost = ""
+        self._doubt_at: float | None = None
+        self._unproven = 0
         self._retire_at: float | None = None
-        self._due_by: float | None = None
-        self._asked_at: float | None = None
         self._held = False
         self._urgent = False
         self.phase = TunnelPhase.DOWN
@@ -147,33 +165,63 @@ class TunnelRotation:
         self.current: Epoch | None = None
         self.without_qkd: str | None = None
         self.rotations = 0
-        self.failures = 0
-        self.failures_in_row = 0
         self.expires_at: float | None = None
         self.next_attempt: float | None = None
 
+    @property
+    def failures(self) -> int:
+        """Rotations that failed since start."""
+        return self._retries.total
+
+    @property
+    def failures_in_row(self) -> int:
+        """Handshakes that failed since the last one that did not."""
+        return self._retries.in_row
+
     # -- What the operator wants
 
-    def up(self, *, now: float) -> None:
-        """Bring the tunnel up: the initiator starts at once."""
-        if self.phase is not TunnelPhase.DOWN:
+    def up(self, *, now: float, ask: bool = False) -> None:
+        """Bring the tunnel up: the initiator starts at once, also one that waits.
+
+        Args:
+            now: Current time, monotonic seconds.
+            ask: Whether a responder can ask its initiator to start.
+        """
+        if self.phase is TunnelPhase.DOWN:
+            self._move(Change.START)
+            self.reason = "waiting for the first epoch"
+        elif self._is_proving() or self.phase is TunnelPhase.UP:
             return
-        self.phase = TunnelPhase.CONNECTING
-        self.reason = "waiting for the first epoch"
-        self.next_attempt = now if self._initiator else None
+        self._reopen()
+        if not self._initiator:
+            if ask:
+                self._actions.append(
+                    self._requests.insist(RotateReason.OPERATOR, now=now)
+                )
+        elif not self._attempting:
+            self.next_attempt = now
 
     def adopt(
-        self, numbers: tuple[int, ...], *, active: int, expires_at: float, now: float
+        self,
+        numbers: tuple[int, ...],
+        *,
+        active: int,
+        expires_at: float,
+        now: float,
+        proven: bool = True,
     ) -> None:
         """Take over what an earlier run left in the kernel, instead of `up`.
 
         Args:
             numbers: Epochs found there, 0 for one whose number cannot be told.
             active: The one that sends.
-            expires_at: When that epoch reaches its lifetime, monotonic seconds.
+            expires_at: When the last epoch in force reaches its lifetime, or a first
+                one that was not in force yet, monotonic seconds.
             now: Current time, monotonic seconds.
+            proven: Whether the one that sends was in force.
         """
-        self.up(now=now)
+        self._move(Change.START)
+        self.next_attempt = now if self._initiator else None
         for number in numbers:
             epoch = Epoch(number, EpochPhase.IN_FORCE, adopted=True)
             epoch.committed_at = epoch.in_force_at = now
@@ -181,19 +229,24 @@ class TunnelRotation:
             self.epochs[number] = epoch
         self._highest = max(self._highest, *numbers)
         self.current = self.epochs[active]
-        self.phase = TunnelPhase.UP
-        self.reason = ""
         self.expires_at = expires_at
+        if proven:
+            self._move(Change.ADOPT)
+            self.reason = ""
+        else:
+            self._move(Change.DOUBT)
+            self.reason = "the epoch found in the kernel was never in force"
         self._proof.rest(self._schedule.interval, now=now)
 
     def down(self) -> None:
         """Take the tunnel down; the driver removes its keys."""
         self._clear()
         self._actions.append(BlockTunnel())
-        self.phase = TunnelPhase.DOWN
+        self._move(Change.STOP)
         self.reason = "taken down"
         self.next_attempt = None
         self._attempting = False
+        self._reopen()
 
     def reconfigure(
         self,
@@ -213,19 +266,37 @@ class TunnelRotation:
         last = self.current.committed_at if self.current else None
         if changed and last is not None and self.next_attempt is not None:
             self.next_attempt = min(self.next_attempt, schedule.next_after(last))
-        if changed and last is not None and self._due_by is not None:
+        due_by = self._requests.due_by
+        if changed and last is not None and due_by is not None:
             late = last + limits.LATE_FACTOR * schedule.interval
-            self._due_by = min(self._due_by, late)
+            self._requests.due_by = min(due_by, late)
 
     def rotate(self, reason: RotateReason, *, now: float) -> None:
-        """Rotate now rather than on schedule; a responder asks its peer."""
+        """Rotate now rather than on schedule; a responder asks its peer.
+
+        A plane that lost its keys, and a peer that moved, are served at once, and then
+        at growing pauses.
+        """
         if self.phase is TunnelPhase.DOWN:
             return
+        if reason is RotateReason.LIFETIME and self._is_waiting():
+            return  # the responder cannot know that another epoch would not help
+        pace = self._paces.get(reason)
+        when = now if pace is None else pace.due(now)
         if not self._initiator:
-            self._actions.append(AskForRotation(reason))
-        elif not self._attempting:
-            self.next_attempt = now
-            self._urgent = reason in _URGENT
+            if when <= now:
+                self._actions.append(AskForRotation(reason))
+            elif not self._requests.put_off(reason, when=when):
+                return
+        elif self._attempting or (pace is not None and self._urgent):
+            return
+        else:
+            self._reopen()
+            planned = self.next_attempt
+            self.next_attempt = when if planned is None else min(when, planned)
+            self._urgent = pace is not None
+        if pace is not None:
+            pace.take(when)
 
     # -- What the handshake did
 
@@ -261,28 +332,40 @@ class TunnelRotation:
         epoch.key_id = key_id
         epoch.qkd_age = qkd_age
         epoch.committed_at = now
-        was_up = self.phase is TunnelPhase.UP
+        epoch.ends_at = now + self._lifetime
+        fresh = self._is_settled() or self.phase is TunnelPhase.BLOCKED
+        self._move(Change.COMMIT)
+        if self.phase is TunnelPhase.CONNECTING:
+            self.reason = f"waiting for a packet that proves epoch {number}"
+        if self.expires_at is None:
+            self.expires_at = epoch.ends_at
+        epoch.judge_at = now + self._patience(now)
+        if fresh:
+            self._doubt_at = epoch.judge_at
         self.current = epoch
-        self.phase = TunnelPhase.UP
-        self.reason = ""
-        self.rotations += 1
-        self.failures_in_row = 0
-        self._keys_spent = 0
-        self.expires_at = now + self._lifetime
-        self._attempting = False
-        self._asked_at = None
-        self._due_by = now + limits.LATE_FACTOR * self._schedule.interval
-        self._proof.begin(now=now)
+        self._lost = ""
         self._retire_at = None
+        self.rotations += 1
+        self._retries.succeeded()
+        self._reopen()
+        self._attempting = False
+        self._proof.begin(now=now)
         if self._initiator:
             self.next_attempt = self._schedule.next_after(now)
             self._actions.append(PollPlane())
+        else:
+            late = limits.LATE_FACTOR * self._schedule.interval
+            self._requests.begin(now + late)
         self._events.append(
             EpochCommittedHere(self.name, number, sources, key_id, qkd_age)
         )
-        if not was_up:
-            self._events.append(TunnelUp(self.name, number))
         self._note_qkd(epoch, without_qkd)
+
+    def _patience(self, now: float) -> float:
+        """Return how long an epoch may take to come into force, seconds."""
+        interval = self._schedule.interval
+        left = (self.expires_at or now) - now - interval
+        return min(limits.PROOF_TIMEOUT, max(limits.PROOF_SHARE * interval, left))
 
     def _note_qkd(self, epoch: Epoch, reason: str) -> None:
         """Say when epochs begin, and cease, to lack a fresh QKD key that is due."""
@@ -311,16 +394,17 @@ class TunnelRotation:
             key_spent: Whether the attempt cost a QKD key.
         """
         self._attempting = False
-        self._keys_spent += key_spent
-        self.failures += 1
-        self.failures_in_row += 1
+        self._retries.failed(key_spent=key_spent)
         self._events.append(
-            RotationFailed(self.name, reason, detail, self.failures_in_row)
+            RotationFailed(self.name, reason, detail, self._retries.in_row)
         )
-        if self.phase in (TunnelPhase.CONNECTING, TunnelPhase.BLOCKED):
+        waiting = self.phase in (TunnelPhase.CONNECTING, TunnelPhase.BLOCKED)
+        if waiting and self.current is None:
             self.reason = detail
         if self._initiator and self.phase is not TunnelPhase.DOWN:
-            self.next_attempt = now + self._retry_wait()
+            self.next_attempt = now + self._retries.wait(self._schedule.interval)
+            if self._closed:
+                self._call_closed(now=now)
 
     def learned(self, *, now: float) -> None:
         """Note that the failure taught us something: the next attempt is another one.
@@ -330,17 +414,6 @@ class TunnelRotation:
         """
         if self.next_attempt is not None:
             self.next_attempt = min(self.next_attempt, now + limits.FIRST_RETRY)
-
-    def _retry_wait(self) -> float:
-        """Return how long to wait after a failure, seconds."""
-        interval = self._schedule.interval
-        tries = min(self.failures_in_row - 1, _MANY)
-        wait = limits.FIRST_RETRY * limits.RETRY_GROWTH**tries
-        wait = min(wait, limits.MAX_RETRY, limits.RETRY_SHARE * interval)
-        spent = limits.FIRST_RETRY * limits.SPENT_GROWTH ** min(self._keys_spent, _MANY)
-        if self._keys_spent:
-            wait = max(wait, min(spent, limits.SPENT_SHARE * interval))
-        return wait
 
     def behind(self, peer_epoch: int, *, now: float) -> None:
         """Note that the peer has committed later epochs than we know of.
@@ -359,18 +432,51 @@ class TunnelRotation:
 
     def peer_silent(self, *, now: float) -> None:
         """Note that the peer does not answer: perhaps it lost the session."""
-        if self._initiator and not self._attempting and self.phase is TunnelPhase.UP:
+        if self._initiator and not self._attempting and self._has_peer():
+            self._reopen()
             self.next_attempt = now
 
-    def peer_closed(self) -> None:
-        """Note that the peer took the tunnel down on purpose: fail closed."""
-        if self.phase is TunnelPhase.UP:
-            self._block("the peer took the tunnel down")
+    def peer_closed(self, *, now: float, returning: bool = False) -> None:
+        """Note that the peer took the tunnel down on purpose: fail closed.
+
+        Args:
+            now: Current time, monotonic seconds.
+            returning: Whether it takes it down only to make it anew.
+        """
+        if self.phase is TunnelPhase.DOWN or self._closed:
+            return
+        self._closed = not returning
+        if self.phase is not TunnelPhase.BLOCKED or self.current is not None:
+            why = "makes the tunnel anew" if returning else "took the tunnel down"
+            self._block(f"the peer {why}", Change.CLOSE)
+        if self._initiator and not self._attempting:
+            self.next_attempt = now
+            if self._closed:
+                self._call_closed(now=now)
+
+    def _call_closed(self, *, now: float) -> None:
+        """Plan the next call of a peer that is down on purpose, and would ask."""
+        self._closed_pace.take(now)
+        self.next_attempt = self._closed_pace.due(now)
+
+    def _reopen(self) -> None:
+        """Forget that the peer took the tunnel down."""
+        self._closed = False
+        self._closed_pace.forget()
 
     # -- Proof
 
-    def plane_polled(self, proven: frozenset[int], *, now: float) -> None:
-        """Note which epochs the kernel has received something under."""
+    def plane_polled(
+        self, proven: frozenset[int], *, now: float, carrier: int | None = None
+    ) -> None:
+        """Note what the kernel says.
+
+        Args:
+            proven: Epochs that something was received under.
+            now: Current time, monotonic seconds.
+            carrier: The epoch that what is sent leaves under, or None.
+        """
+        self._carrier = carrier
         epoch = self.current
         if epoch is None:
             return
@@ -379,12 +485,28 @@ class TunnelRotation:
             self._actions.append(self._proof.proven(epoch, now=now))
             self._check_force(epoch, now=now)
         self._proof.plane_polled(epoch, self._schedule.interval, now=now)
+        self._review()
+
+    def plane_failed(self, *, now: float) -> None:
+        """Note that the kernel could not be asked: it is asked again."""
+        if self.current is not None:
+            self._proof.plane_polled(self.current, self._schedule.interval, now=now)
+
+    def plane_lost(self, detail: str, *, now: float) -> None:
+        """Note that somebody removed the keys from the kernel: make new ones."""
+        if self.current is None:
+            return
+        self._lost = detail
+        self._review()
+        self.rotate(RotateReason.PLANE_LOST, now=now)
 
     def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
         """Note that the peer has proof of an epoch."""
         epoch = self.epochs.get(number)
         if epoch is None or epoch is not self.current:
             return
+        if epoch.phase is EpochPhase.COMMITTED:
+            self._peer_left = True
         answer = self._proof.peer_said(epoch, echo=echo, now=now)
         if answer is not None:
             self._actions.append(answer)
@@ -397,15 +519,88 @@ class TunnelRotation:
             return
         epoch.move(EpochPhase.IN_FORCE)
         epoch.in_force_at = now
-        if self._held:
-            self._held = False
-            self.next_attempt = now
+        self.expires_at = epoch.ends_at
+        self._actions.append(GrantPassing(epoch.ends_at))
+        self._doubt_at = None
+        self._unproven = 0
+        self._peer_left = False
+        self._lost = ""
+        if self._initiator and not self._attempting:
+            if epoch.overdue and not self._urgent:
+                self.next_attempt = self._schedule.next_after(epoch.committed_at)
+            if self._held:
+                self.next_attempt = now
+        self._held = False
         self._proof.rest(self._schedule.interval, now=now)
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
-        share = limits.RETIRE_SHARE * self._schedule.interval
-        self._retire_at = now + min(limits.RETIRE_DELAY, share)
+        self._retire_at = now + self._retire_delay()
+        if self.phase is not TunnelPhase.UP:
+            self._events.append(TunnelUp(self.name, epoch.number))
+        self._move(Change.PROVE)
+        self.reason = ""
+
+    def _judge(self, epoch: Epoch, *, now: float) -> None:
+        """Give up on a rotation whose epoch is not in force in time; keep the epoch."""
+        epoch.overdue = True
+        self._held = False
+        self._unproven += 1
+        self._retries.total += 1
+        detail = self._explain(epoch)
+        self._events.append(
+            RotationFailed(self.name, NOT_IN_FORCE, detail, self._unproven)
+        )
+        if self._initiator and not self._attempting:
+            again = self._unproven == 1
+            self.next_attempt = now if again else epoch.ends_at
+
+    def _review(self) -> None:
+        """Call the tunnel unproven once nothing that is in force carries."""
+        epoch = self.current
+        if epoch is None or (self._is_settled() and not self._lost):
+            return
+        in_time = self._doubt_at is not None
+        if not self._lost and (in_time or self._is_carried()):
+            return
+        was_unproven = self.phase is TunnelPhase.UNPROVEN
+        self._move(Change.DOUBT)
+        if self.phase is not TunnelPhase.UNPROVEN:
+            return
+        self.reason = self._lost or self._explain(epoch)
+        if not was_unproven:
+            self._events.append(TunnelUnproven(self.name, self.reason))
+
+    def _is_settled(self) -> bool:
+        """Whether there is no epoch that waits for its proof."""
+        return self.current is None or self.current.phase is not EpochPhase.COMMITTED
+
+    def _is_proving(self) -> bool:
+        """Whether the newest epoch is younger than its proof may take."""
+        return not self._is_settled() and self._doubt_at is not None
+
+    def _is_waiting(self) -> bool:
+        """Whether nothing but proof of the present epoch is waited for."""
+        return (
+            self.current is not None
+            and not self._is_settled()
+            and self.current.overdue
+            and self._unproven > 1
+        )
+
+    def _is_carried(self) -> bool:
+        """Whether packets still leave, and come, under an epoch that is in force.
+
+        A plane that moves sending only after its own proof (WireGuard) goes on so. Once
+        the peer has left that epoch, what it sends proves nothing of the way there.
+        """
+        epoch = self.epochs.get(-1 if self._carrier is None else self._carrier)
+        in_force = epoch is not None and epoch.phase is EpochPhase.IN_FORCE
+        return in_force and not self._peer_left
+
+    def _has_peer(self) -> bool:
+        """Whether there is, or was, a session with the peer."""
+        return self.current is not None or self._closed
 
     # -- Time
 
@@ -419,7 +614,9 @@ class TunnelRotation:
                 self._proof.poll_at,
                 self._proof.notice_at,
                 self._retire_at,
-                self._late_at(),
+                self._doubt_at,
+                self._judge_at(),
+                self._requests.get_timer(),
             )
             if when is not None
         ]
@@ -427,18 +624,24 @@ class TunnelRotation:
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
+        judge_at = self._judge_at()
+        if self.current is not None and judge_at is not None and now >= judge_at:
+            if self.current.overdue:
+                self._lapse(now=now)
+            else:
+                self._judge(self.current, now=now)
+        if self._doubt_at is not None and now >= self._doubt_at:
+            self._doubt_at = None
+            self._review()
         if self.expires_at is not None and now >= self.expires_at:
-            self._block("no new epoch within max_epoch_lifetime")
+            self._lapse(now=now)
         if self.next_attempt is not None and now >= self.next_attempt:
             self._attempt(now=now)
         self._actions.extend(self._proof.due(self.current, now=now))
         if self._retire_at is not None and now >= self._retire_at:
             self._retire_at = None
             self._retire_old()
-        late = self._late_at()
-        if late is not None and now >= late:
-            self._asked_at = now
-            self._actions.append(AskForRotation(RotateReason.LIFETIME))
+        self._actions.extend(self._requests.due(now=now))
 
     def next_action(self) -> Action | None:
         """Return the oldest action not yet returned."""
@@ -469,22 +672,23 @@ class TunnelRotation:
         (WireGuard) would have to drop that to make room for a third.
         """
         epoch = self.current
-        if epoch is None or epoch.phase is not EpochPhase.COMMITTED or self._urgent:
+        if epoch is None or self._is_settled() or self._urgent or epoch.overdue:
             return None
-        if epoch.committed_at is None or self.expires_at is None:
-            return None
-        latest = self.expires_at - self._schedule.interval
-        return min(epoch.committed_at + limits.FORCE_PATIENCE, latest)
+        return epoch.judge_at
 
-    def _late_at(self) -> float | None:
-        """When a responder without a new epoch asks for one."""
-        if self._initiator or self.current is None:
+    def _judge_at(self) -> float | None:
+        """When an epoch that is not in force fails its rotation, and when it ends."""
+        epoch = self.current
+        if epoch is None or self._is_settled():
             return None
-        if self._asked_at is not None:
-            return self._asked_at + limits.LATE_REPEAT
-        return self._due_by
+        return epoch.ends_at if epoch.overdue else epoch.judge_at
+
+    def _retire_delay(self) -> float:
+        share = limits.RETIRE_SHARE * self._schedule.interval
+        return min(limits.RETIRE_DELAY, share)
 
     def _retire_old(self) -> None:
+        """Retire what the newest epoch replaces."""
         if self.current is None:
             return
         for number in sorted(self.epochs):
@@ -496,12 +700,36 @@ class TunnelRotation:
         self._actions.append(RetireEpoch(epoch.number))
         self._events.append(EpochRetired(self.name, epoch.number))
 
-    def _block(self, reason: str) -> None:
+    def _lapse(self, *, now: float) -> None:
+        """Fail closed at the lifetime of what was in force.
+
+        An epoch that is committed stays: it may be proven yet, and then carries without
+        another handshake.
+        """
+        epoch = self.current
+        if epoch is None or self._is_settled():
+            self._block("no new epoch within max_epoch_lifetime")
+            return
+        reason = f"no epoch in force within max_epoch_lifetime: {self._explain(epoch)}"
+        if now >= epoch.ends_at:
+            self._block(reason)
+            return
+        self.expires_at = None
+        self._actions.append(RevokePassing())
+        self._retire_old()
+        self._say_blocked(reason, Change.LAPSE)
+
+    def _block(self, reason: str, change: Change = Change.LAPSE) -> None:
         self._clear()
         self._actions.append(BlockTunnel())
-        self._events.append(TunnelBlocked(self.name, reason))
-        self.phase = TunnelPhase.BLOCKED
+        self._say_blocked(reason, change)
+
+    def _say_blocked(self, reason: str, change: Change) -> None:
+        was_blocked = self.phase is TunnelPhase.BLOCKED
+        self._move(change)
         self.reason = reason
+        if not was_blocked:
+            self._events.append(TunnelBlocked(self.name, reason))
 
     def _clear(self) -> None:
         for epoch in self.epochs.values():
@@ -510,7 +738,12 @@ class TunnelRotation:
         self.current = None
         self.expires_at = None
         self._proof.stop()
-        self._retire_at = None
-        self._due_by = None
-        self._asked_at = None
+        self._requests.stop()
+        self._retire_at = self._doubt_at = None
+        self._carrier = None
+        self._peer_left = False
+        self._lost = ""
         self._held = self._urgent = False
+
+    def _move(self, change: Change) -> None:
+        self.phase = after(self.phase, change)

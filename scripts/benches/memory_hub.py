@@ -25,7 +25,7 @@ from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.phases import TunnelPhase
 
 
 class MemoryPlanes(Planes):

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.errors import KeyStoreError
 from gateway.handshake import limits
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.phases import TunnelPhase
 from gateway.secret import Secret
 from tests.unit.daemon.conftest import start_both
 from tests.unit.daemon.services import TUNNEL, End, stays, until

@@ -10,7 +10,7 @@ from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import encode_public, generate_identity
 from gateway.daemon.main import _reload
 from gateway.errors import ConfigError, GatewayError
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.phases import TunnelPhase
 from tests.unit.daemon.conftest import start_both
 from tests.unit.daemon.services import LINK, TUNNEL, End, tunnel_keys, until
 from tests.unit.daemon.test_daemon_rotation import in_force, rotate

@@ -5,7 +5,7 @@ import functools
 
 import pytest
 
-from gateway.rotation.tunnel import TunnelPhase
+from gateway.rotation.phases import TunnelPhase
 from tests.unit.daemon.services import TUNNEL, End, stays, until
 
 Pair = tuple[End, End]

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.daemon.state import StateDirectory
 from gateway.errors import GatewayError
+from gateway.rotation.limits import MAX_EPOCH
 
 RECORD = '{"index": 1, "epoch": 1, "expires_at": 1, "boot_id": "", "carried": %s}'
 
@@ -57,6 +58,35 @@ def test_a_record_of_before_there_were_counts_is_read(tmp_path: Path) -> None:
     path(tmp_path).write_text(json.dumps(value))
     again = StateDirectory(tmp_path)
     assert (again.record("paris").epoch, again.carried("paris")) == (7, (0, 0, 0, 0))
+
+
+def test_the_end_of_what_was_in_force_is_remembered(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 100.0)
+    assert StateDirectory(tmp_path).record("paris").in_force == 0
+    state.came_into_force("paris", 7, 123.0)
+    state.committed("paris", 8, 123.0)
+    record = StateDirectory(tmp_path).record("paris")
+    assert (record.epoch, record.in_force, record.expires_at) == (8, 7, 123.0)
+
+
+def test_a_record_of_an_earlier_release_was_in_force(tmp_path: Path) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 100.0)
+    value = json.loads(path(tmp_path).read_text())
+    del value["in_force"]
+    path(tmp_path).write_text(json.dumps(value))
+    assert StateDirectory(tmp_path).record("paris").in_force == 7
+
+
+def test_an_epoch_that_no_gateway_reaches_is_refused_with_a_hint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    StateDirectory(tmp_path).committed("paris", MAX_EPOCH, 1.0)
+    assert StateDirectory(tmp_path).record("paris").epoch == MAX_EPOCH
+    StateDirectory(tmp_path).committed("paris", MAX_EPOCH + 1, 1.0)
+    assert StateDirectory(tmp_path).record("paris").epoch == 0
+    assert str(path(tmp_path)) in caplog.text
+    assert "the peer will say which epoch comes next" in caplog.text
 
 
 def test_indexes_are_unique_stable_and_used_again(tmp_path: Path) -> None:
@@ -145,11 +175,12 @@ def test_a_full_disk_is_survived_and_said(
 
 def test_records_of_all_lengths_overwrite_each_other(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
-    longest = (2**64 - 1, -1.2345678901234567e300)
+    longest = (MAX_EPOCH, -1.2345678901234567e300)
     far = f"[{':'.join(['ffff'] * 8)}]:65535"
     for epoch, expires_at in ((1, 1.0), longest, (2, 2.0)):
         state.committed("paris", epoch, expires_at, far)
         state.count("paris", (2**64 - 1,) * 4)
+        state.came_into_force("paris", epoch, expires_at)
         record = StateDirectory(tmp_path).record("paris")
         assert (record.epoch, record.expires_at) == (epoch, expires_at)
         assert path(tmp_path).stat().st_size == 320

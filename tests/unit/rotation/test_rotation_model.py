@@ -19,9 +19,15 @@ from gateway.rotation.actions import (
     StartHandshake,
 )
 from gateway.rotation.epochs import EpochPhase
-from gateway.rotation.events import EpochInForce
+from gateway.rotation.events import (
+    EpochCommittedHere,
+    EpochInForce,
+    RotationFailed,
+    TunnelBlocked,
+)
+from gateway.rotation.phases import TunnelPhase
 from gateway.rotation.schedule import Schedule
-from gateway.rotation.tunnel import TunnelPhase, TunnelRotation
+from gateway.rotation.tunnel import TunnelRotation
 from gateway.wire.control import RotateReason
 
 MAX_CALLS_AT_ONCE = 8
@@ -39,8 +45,13 @@ class RotationModel(RuleBasedStateMachine):
         self.proposed = 0
         self.attempt: int | None = None
         self.forced: set[int] = set()
-        self.newest_commit: float | None = None
-        self.is_blocked = False
+        self.commits: dict[int, float] = {}
+        self.passing: float | None = None
+        """When passing must end."""
+        self.unproven = 0
+        """Epochs in a row that missed their proof."""
+        self.told = False
+        """Whether anything said since the last commit that a handshake may help."""
 
     @initialize(
         initiator=st.booleans(),
@@ -62,28 +73,50 @@ class RotationModel(RuleBasedStateMachine):
         )
         if adopted:
             self.rotation.adopt((0,), active=0, expires_at=self.now + 7.0, now=self.now)
-            self.newest_commit = self.now + 7.0 - LIFETIME
+            self.passing = self.now + 7.0
         self.drain()
 
+    def listen(self) -> None:
+        """Take what it says."""
+        while (event := self.rotation.next_event()) is not None:
+            match event:
+                case EpochCommittedHere(_, epoch):
+                    self.commits[epoch] = self.now
+                    self.passing = self.passing or self.now + LIFETIME
+                case EpochInForce(_, epoch):
+                    self.forced.add(epoch)
+                    self.passing = self.commits[epoch] + LIFETIME
+                    self.unproven = 0
+                case RotationFailed(_, "not-in-force", _, attempts):
+                    self.unproven += 1
+                    assert attempts == self.unproven
+                case TunnelBlocked():
+                    self.passing = None
+                case _:
+                    pass
+        if self.rotation.expires_at is None:
+            self.passing = None
+
     def drain(self) -> None:
+        """Take what it says and asks for."""
         blocked = False
         actions: list[Action] = []
         while (action := self.rotation.next_action()) is not None:
             actions.append(action)
-        while (event := self.rotation.next_event()) is not None:
-            if isinstance(event, EpochInForce):
-                self.forced.add(event.epoch)
+        self.listen()
         for action in actions:
             match action:
                 case StartHandshake(epoch):
                     assert self.initiator
                     assert self.attempt is None
                     assert epoch > self.proposed
+                    assert self.told or not self._is_waiting()
                     assert self.rotation.phase is not TunnelPhase.DOWN
                     self.proposed = epoch
                     self.attempt = epoch
                 case RetireEpoch(epoch):
-                    assert any(newer > epoch for newer in self.forced)
+                    in_force = any(newer > epoch for newer in self.forced)
+                    assert in_force or self.rotation.phase is TunnelPhase.BLOCKED
                 case BlockTunnel():
                     blocked = True
                 case AskForRotation():
@@ -92,6 +125,16 @@ class RotationModel(RuleBasedStateMachine):
                     assert epoch in self.rotation.epochs or blocked
                 case _:
                     pass
+
+    def _is_waiting(self) -> bool:
+        """Whether the newest epoch is the second in a row to miss its proof."""
+        current = self.rotation.current
+        return (
+            self.unproven > 1
+            and current is not None
+            and current.phase is EpochPhase.COMMITTED
+            and self.now < self.commits[current.number] + LIFETIME
+        )
 
     @rule(seconds=st.sampled_from([0.0, 0.01, 0.3, 1.0, 2.0, 5.0, 9.0, 40.0]))
     def time_passes(self, seconds: float) -> None:
@@ -105,20 +148,23 @@ class RotationModel(RuleBasedStateMachine):
             self.drain()
         self.now = until
 
-    @rule()
-    def up(self) -> None:
-        self.rotation.up(now=self.now)
+    @rule(ask=st.booleans())
+    def up(self, ask: bool) -> None:
+        self.told = True
+        self.rotation.up(now=self.now, ask=ask)
         self.drain()
 
     @rule()
     def down(self) -> None:
         self.rotation.down()
         self.attempt = None
+        self.unproven = 0
         self.drain()
         assert self.rotation.get_timer() is None
 
     @rule(reason=st.sampled_from(RotateReason))
     def rotate(self, reason: RotateReason) -> None:
+        self.told = self.told or reason is not RotateReason.LIFETIME
         self.rotation.rotate(reason, now=self.now)
         self.drain()
 
@@ -139,6 +185,7 @@ class RotationModel(RuleBasedStateMachine):
         self._commit(self.proposed, age)
 
     def _commit(self, number: int, age: int | None) -> None:
+        before = self.rotation.phase
         self.rotation.prepared(number)
         self.rotation.committed(
             number,
@@ -150,15 +197,18 @@ class RotationModel(RuleBasedStateMachine):
         )
         lacks = self.every is not None and (age is None or age >= self.every)
         assert self.rotation.without_qkd == ("none" if lacks else None)
-        self.newest_commit = self.now
+        self.told = False
         self.drain()
-        assert self.rotation.phase is TunnelPhase.UP
+        # Agreeing on keys proves nothing.
+        blocked = before is TunnelPhase.BLOCKED
+        assert self.rotation.phase is (TunnelPhase.CONNECTING if blocked else before)
 
     @rule()
     def fail(self) -> None:
         if self.initiator and self.attempt is None:
             return
         self.attempt = None
+        self.told = True
         before = self.rotation.phase
         self.rotation.failed("timeout", "no answer", now=self.now)
         self.drain()
@@ -169,29 +219,57 @@ class RotationModel(RuleBasedStateMachine):
         if not self.initiator or self.attempt is None:
             return
         self.attempt = None
+        self.told = True
         self.rotation.behind(epoch, now=self.now)
         self.drain()
 
     @rule()
     def silent(self) -> None:
+        self.told = True
         self.rotation.peer_silent(now=self.now)
         self.drain()
 
-    @rule()
-    def closed(self) -> None:
-        self.rotation.peer_closed()
+    @rule(returning=st.booleans())
+    def closed(self, returning: bool) -> None:
+        self.told = True
+        self.rotation.peer_closed(now=self.now, returning=returning)
         self.drain()
-        assert self.rotation.phase is not TunnelPhase.UP
+        assert self.rotation.phase in (TunnelPhase.DOWN, TunnelPhase.BLOCKED)
+
+    @rule()
+    def plane_lost(self) -> None:
+        self.told = True
+        has_keys = self.rotation.current is not None
+        self.rotation.plane_lost("keys gone", now=self.now)
+        self.drain()
+        if has_keys:
+            assert self.rotation.phase in (TunnelPhase.UNPROVEN, TunnelPhase.BLOCKED)
+
+    @rule()
+    def plane_failed(self) -> None:
+        self.rotation.plane_failed(now=self.now)
+        self.drain()
 
     @rule(
-        pick=st.sampled_from([max, min]), wrong=st.booleans(), beside=st.integers(0, 9)
+        pick=st.sampled_from([max, min]),
+        carrier=st.sampled_from([max, min, None]),
+        wrong=st.booleans(),
+        beside=st.integers(0, 9),
     )
     def polled(
-        self, pick: Callable[[list[int]], int], wrong: bool, beside: int
+        self,
+        pick: Callable[[list[int]], int],
+        carrier: Callable[[list[int]], int] | None,
+        wrong: bool,
+        beside: int,
     ) -> None:
         known = list(self.rotation.epochs) or [0]
         proven = {beside if wrong else pick(known)}
-        self.rotation.plane_polled(frozenset(proven), now=self.now)
+        self.rotation.plane_polled(
+            frozenset(proven),
+            now=self.now,
+            carrier=carrier(known) if carrier is not None else None,
+        )
         self.drain()
 
     @rule(beside=st.integers(0, 9), right=st.booleans(), echo=st.booleans())
@@ -204,6 +282,7 @@ class RotationModel(RuleBasedStateMachine):
     @rule(interval=st.sampled_from([2.0, 10.0, 60.0]))
     def reconfigure(self, interval: float) -> None:
         before = self.rotation.expires_at
+        self.told = True
         self.rotation.reconfigure(
             Schedule("paris", interval),
             max_epoch_lifetime=LIFETIME,
@@ -214,21 +293,32 @@ class RotationModel(RuleBasedStateMachine):
         self.drain()
 
     @invariant()
-    def up_means_young(self) -> None:
+    def passing_ends_in_time(self) -> None:
+        """Nothing passes beyond the lifetime of the last epoch in force."""
+        if not hasattr(self, "rotation"):
+            return
+        until = self.rotation.expires_at
+        assert until == self.passing
+        assert until is None or self.now <= until
+        if self.rotation.phase in (TunnelPhase.DOWN, TunnelPhase.BLOCKED):
+            assert until is None
+
+    @invariant()
+    def up_is_measured(self) -> None:
         if not hasattr(self, "rotation"):
             return
         rotation = self.rotation
-        current = rotation.current
-        if rotation.phase is not TunnelPhase.UP:
-            assert current is None
-            assert rotation.epochs == {} or all(
-                epoch.phase is EpochPhase.PREPARED for epoch in rotation.epochs.values()
-            )
-            return
-        assert current is not None
-        assert self.newest_commit is not None
-        assert self.now <= self.newest_commit + LIFETIME
-        assert rotation.reason == ""
+        phases = [epoch.phase for epoch in rotation.epochs.values()]
+        if rotation.phase is TunnelPhase.UP:
+            assert EpochPhase.IN_FORCE in phases
+            assert rotation.expires_at is not None
+            assert rotation.reason == ""
+        else:
+            assert rotation.reason
+        if rotation.current is not None:
+            assert rotation.epochs[rotation.current.number] is rotation.current
+        else:
+            assert all(phase is EpochPhase.PREPARED for phase in phases)
 
     @invariant()
     def something_will_happen(self) -> None:

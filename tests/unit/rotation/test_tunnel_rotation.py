@@ -9,6 +9,7 @@ from gateway.rotation.actions import (
     Action,
     AskForRotation,
     BlockTunnel,
+    GrantPassing,
     PollPlane,
     ReadPlane,
     RetireEpoch,
@@ -25,8 +26,8 @@ from gateway.rotation.events import (
     TunnelBlocked,
     TunnelUp,
 )
+from gateway.rotation.phases import TunnelPhase
 from gateway.rotation.schedule import Schedule
-from gateway.rotation.tunnel import TunnelPhase
 from gateway.wire.control import RotateReason
 from tests.unit.rotation.rotations import INTERVAL, KEY_ID, LIFETIME, Stepped, started
 
@@ -46,16 +47,20 @@ def test_a_whole_life_of_an_epoch() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
-    assert phase(end) is TunnelPhase.UP
+    assert phase(end) is TunnelPhase.CONNECTING
     assert end.step(limits.FIRST_POLL) == [PollPlane()]
     assert _proof_here(end, 1) == [SendInForce(1, echo=False)]
     end.rotation.peer_in_force(1, echo=False, now=end.now)
-    assert end.collect() == [SendInForce(1, echo=True)]
+    assert end.collect() == [
+        SendInForce(1, echo=True),
+        GrantPassing(1000.0 + LIFETIME),
+    ]
     assert end.events == [
         EpochCommittedHere("paris", 1, ("x25519",), KEY_ID, 0),
-        TunnelUp("paris", 1),
         EpochInForce("paris", 1, end.now - 1000.0),
+        TunnelUp("paris", 1),
     ]
+    assert phase(end) is TunnelPhase.UP
     # The next epoch, on schedule; the old one goes only once it is in force.
     actions = end.step(1.5 * INTERVAL)
     assert started(actions) == [2]
@@ -173,6 +178,7 @@ def test_comes_back_from_blocked() -> None:
     end.fail()
     assert started(end.step(limits.MAX_RETRY)) == [3]
     end.commit(3)
+    end.prove(3)
     assert phase(end) is TunnelPhase.UP
     assert end.rotation.reason == ""
     assert end.events[-1] == TunnelUp("paris", 3)
@@ -236,6 +242,7 @@ def test_the_reason_is_shown_while_not_up_and_only_then() -> None:
     assert end.rotation.reason == "no answer"
     end.step(1.0)
     end.commit(2)
+    end.prove(2)
     end.fail()
     assert end.rotation.reason == ""
 
@@ -286,6 +293,8 @@ def test_up_twice_is_once() -> None:
     end.up()
     end.commit(1)
     assert end.up() == []
+    end.prove(1)
+    assert end.up() == []
     assert phase(end) is TunnelPhase.UP
 
 
@@ -309,7 +318,7 @@ def test_the_peer_took_it_down() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
-    end.rotation.peer_closed()
+    end.rotation.peer_closed(now=end.now)
     assert BlockTunnel() in end.collect()
     assert phase(end) is TunnelPhase.BLOCKED
     assert end.rotation.reason == "the peer took the tunnel down"
@@ -321,7 +330,7 @@ def test_an_epoch_not_yet_in_force_is_not_overtaken() -> None:
     end.up()
     end.commit(1)
     end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
-    assert started(end.step(limits.FORCE_PATIENCE - 0.1)) == []
+    assert started(end.step(limits.PROOF_TIMEOUT - 0.1)) == []
     end.prove(1)
     assert started(end.step(0.0)) == [2]  # no later than that
 
@@ -331,7 +340,7 @@ def test_an_epoch_that_never_is_in_force_is_overtaken_in_time() -> None:
     end.up()
     end.commit(1)
     end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
-    assert started(end.step(limits.FORCE_PATIENCE + 0.1)) == [2]
+    assert started(end.step(limits.PROOF_TIMEOUT + 0.1)) == [2]
 
 
 def test_waiting_leaves_an_interval_before_the_lifetime_ends() -> None:
@@ -459,11 +468,13 @@ def test_a_longer_schedule_begins_within_the_present_lifetime() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
+    end.prove(1)
     end.rotation.reconfigure(
         Schedule("paris", 60.0), max_epoch_lifetime=180.0, qkd_wanted=False
     )
     assert started(end.step(LIFETIME - 0.1)) == [2]
     end.commit(2)
+    end.prove(2)
     assert end.rotation.expires_at == end.now + 180.0
     assert end.rotation.next_attempt == Schedule("paris", 60.0).next_after(end.now)
 
@@ -566,7 +577,8 @@ def test_where_nothing_is_lost_one_notice_and_its_echo_are_enough() -> None:
     # The initiator has sent under it before its notice.
     second.rotation.peer_in_force(1, echo=False, now=second.now)
     assert second.collect() == [PollPlane()]
-    assert _proof_here(second, 1) == [SendInForce(1, echo=True)]
+    passing = GrantPassing(second.now + LIFETIME)
+    assert _proof_here(second, 1) == [SendInForce(1, echo=True), passing]
     first.rotation.peer_in_force(1, echo=True, now=first.now)
     assert _exchange(ends, 3.0) == []
     assert _in_force(first)
@@ -577,7 +589,11 @@ def test_an_echo_that_is_lost_is_asked_for_again() -> None:
     first, second = ends = _committed_pair()
     _proof_here(first, 1)
     second.rotation.peer_in_force(1, echo=False, now=second.now)
-    assert _proof_here(second, 1) == [PollPlane(), SendInForce(1, echo=True)]
+    assert _proof_here(second, 1) == [
+        PollPlane(),
+        SendInForce(1, echo=True),
+        GrantPassing(second.now + LIFETIME),
+    ]
     assert _exchange(ends, limits.FORCE_REPEAT + 0.1) == [
         SendInForce(1, echo=False),
         SendInForce(1, echo=True),

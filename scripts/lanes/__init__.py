@@ -1,1 +1,0 @@
-"""The lanes of the tests: what each runs, in which kernel, and how it ended."""

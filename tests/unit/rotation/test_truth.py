@@ -1,0 +1,331 @@
+"""What a tunnel is called, and what it costs, when packets do not pass."""
+
+import pytest
+
+from gateway.rotation import limits
+from gateway.rotation.actions import (
+    Action,
+    AskForRotation,
+    BlockTunnel,
+    GrantPassing,
+    PollPlane,
+    RetireEpoch,
+    RevokePassing,
+    SendInForce,
+)
+from gateway.rotation.events import (
+    RotationFailed,
+    TunnelBlocked,
+    TunnelUnproven,
+    TunnelUp,
+)
+from gateway.rotation.phases import TunnelPhase
+from gateway.rotation.schedule import Schedule
+from gateway.wire.control import RotateReason
+from tests.unit.rotation.rotations import LIFETIME, Stepped, started
+
+LONG = 120.0
+"""An interval at which nothing is scheduled in these tests."""
+
+
+def a_tunnel(*, initiator: bool = True, in_force: bool = True) -> Stepped:
+    """Return a tunnel of the default interval whose epoch 1 is committed."""
+    end = Stepped(initiator=initiator)
+    end.rotation.reconfigure(
+        Schedule("paris", LONG), max_epoch_lifetime=3 * LONG, qkd_wanted=True
+    )
+    end.up()
+    end.commit(1)
+    if in_force:
+        end.prove(1)
+    return end
+
+
+def phase(end: Stepped) -> TunnelPhase:
+    return end.rotation.phase
+
+
+def poll(end: Stepped, *proven: int, carrier: int | None = None) -> list[Action]:
+    """Answer a poll."""
+    end.rotation.plane_polled(frozenset(proven), now=end.now, carrier=carrier)
+    return end.collect()
+
+
+def live(end: Stepped, seconds: float, *, carrier: int | None = None) -> list[Action]:
+    """Let time pass while every poll finds nothing new; return what was asked for."""
+    until, asked = end.now + seconds, []
+    while end.now < until:
+        asked += end.step(min(0.25, until - end.now))
+        asked += poll(end, carrier=carrier)
+    return asked
+
+
+def not_in_force(end: Stepped) -> list[RotationFailed]:
+    return [
+        event
+        for event in end.events
+        if isinstance(event, RotationFailed) and event.reason == "not-in-force"
+    ]
+
+
+def test_a_first_epoch_that_nothing_proves_is_not_up() -> None:
+    end = a_tunnel(in_force=False)
+    assert phase(end) is TunnelPhase.CONNECTING
+    live(end, limits.PROOF_TIMEOUT - 0.1)
+    assert phase(end) is TunnelPhase.CONNECTING
+    assert not not_in_force(end)
+    live(end, 0.2)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    assert end.rotation.reason == "no packet has proven epoch 1"
+    assert not_in_force(end) == [
+        RotationFailed("paris", "not-in-force", "no packet has proven epoch 1", 1)
+    ]
+    assert end.rotation.failures == 1
+    assert not any(isinstance(event, TunnelUp) for event in end.events)
+
+
+def test_one_handshake_follows_at_once_and_no_other_for_a_lifetime() -> None:
+    end = a_tunnel(in_force=False)
+    begun = end.now
+    assert started(live(end, limits.PROOF_TIMEOUT + 0.1)) == [2]
+    end.commit(2)
+    second = end.now
+    assert started(live(end, begun + 3 * LONG - end.now - 1.0)) == []
+    assert len(not_in_force(end)) == 2
+    # The first epoch's lifetime ends the passing, the second's ends its keys.
+    assert phase(end) is TunnelPhase.UNPROVEN
+    actions = live(end, second + 3 * LONG - end.now - 1.0)
+    assert RevokePassing() in actions
+    assert BlockTunnel() not in actions
+    assert phase(end) is TunnelPhase.BLOCKED
+    actions = live(end, 2.0)
+    assert BlockTunnel() in actions
+    assert started(actions) == [3]
+
+
+def test_long_without_a_path_one_epoch_a_lifetime_is_all_it_costs() -> None:
+    end = a_tunnel(in_force=False)
+    asked = 0
+    for _ in range(10):
+        for number in started(live(end, 3 * LONG)):
+            asked += 1
+            end.commit(number)
+    assert asked <= 12
+
+
+def test_an_unproven_epoch_is_polled_and_comes_up_without_a_handshake() -> None:
+    end = a_tunnel(in_force=False)
+    live(end, limits.PROOF_TIMEOUT + 0.1)
+    end.commit(2)
+    live(end, 60.0)
+    polls = [action for action in live(end, 10.0) if isinstance(action, PollPlane)]
+    assert len(polls) == pytest.approx(10.0 / limits.UNPROVEN_POLL, abs=8)
+    end.prove(2)
+    assert phase(end) is TunnelPhase.UP
+    assert end.rotation.reason == ""
+    assert end.events[-1] == TunnelUp("paris", 2)
+    # Its lifetime counts from its commit, and so does the schedule.
+    current = end.rotation.current
+    assert current is not None
+    assert current.committed_at is not None
+    assert end.rotation.expires_at == current.committed_at + 3 * LONG
+    due = Schedule("paris", LONG).next_after(current.committed_at)
+    assert end.rotation.next_attempt == due
+
+
+def test_up_while_the_next_epoch_is_being_proven_and_no_longer() -> None:
+    end = a_tunnel()
+    end.step(LONG)
+    end.commit(2)
+    live(end, limits.PROOF_TIMEOUT - 0.1, carrier=2)
+    assert phase(end) is TunnelPhase.UP
+    live(end, 0.2, carrier=2)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    assert any(isinstance(event, TunnelUnproven) for event in end.events)
+    assert end.rotation.expires_at == 1000.0 + 3 * LONG
+
+
+def test_up_for_as_long_as_the_predecessor_carries() -> None:
+    """As on WireGuard, which moves sending after its own handshake only."""
+    end = a_tunnel()
+    end.step(LONG)
+    end.commit(2)
+    live(end, 100.0, carrier=1)
+    assert phase(end) is TunnelPhase.UP
+    assert len(not_in_force(end)) == 1
+    actions = live(end, 1000.0 + 3 * LONG - end.now, carrier=1)
+    assert phase(end) is TunnelPhase.BLOCKED
+    assert RevokePassing() in actions
+    assert RetireEpoch(1) in actions
+    assert BlockTunnel() not in actions
+    assert isinstance(end.events[-1], TunnelBlocked)
+    assert end.rotation.expires_at is None
+    # Proven after all: up, with no handshake between.
+    actions = end.prove(2)
+    assert phase(end) is TunnelPhase.UP
+    assert GrantPassing(1000.0 + LONG + 3 * LONG) in actions
+    assert started(actions) == []
+
+
+def test_what_carries_here_proves_nothing_once_the_peer_has_left_it() -> None:
+    end = a_tunnel()
+    end.step(LONG)
+    end.commit(2)
+    end.rotation.peer_in_force(2, echo=False, now=end.now)
+    live(end, limits.PROOF_TIMEOUT + 0.1, carrier=1)
+    assert phase(end) is TunnelPhase.UNPROVEN
+
+
+def test_doubt_is_not_ended_by_keys() -> None:
+    end = a_tunnel()
+    end.step(LONG)
+    end.commit(2)
+    live(end, limits.PROOF_TIMEOUT + 0.1, carrier=2)
+    end.commit(3)
+    live(end, 1.0, carrier=3)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    end.prove(3)
+    assert phase(end) is TunnelPhase.UP
+
+
+def test_epochs_that_overtake_each_other_do_not_hide_that_none_is_proven() -> None:
+    end = a_tunnel()
+    end.step(LONG)
+    for number in range(2, 6):
+        end.commit(number)
+        live(end, limits.PROOF_TIMEOUT / 3, carrier=number)
+    assert phase(end) is TunnelPhase.UNPROVEN
+
+
+def test_passing_is_granted_to_the_end_of_what_is_in_force() -> None:
+    end = a_tunnel(in_force=False)
+    assert GrantPassing(1000.0 + 3 * LONG) in end.prove(1)
+    end.step(LONG)
+    committed = end.now
+    assert not [one for one in end.commit(2) if isinstance(one, GrantPassing)]
+    end.step(1.0)
+    assert GrantPassing(committed + 3 * LONG) in end.prove(2)
+
+
+def test_keys_that_were_removed_are_replaced_at_once_then_at_growing_pauses() -> None:
+    end = a_tunnel()
+    times = []
+    number = 1
+    for _ in range(4 * 3600):
+        end.rotation.plane_lost("keys gone", now=end.now)
+        assert phase(end) is not TunnelPhase.UP
+        for begun in started(end.step(0.25)):
+            number = begun
+            times.append(end.now)
+            end.commit(number)
+            end.prove(number)
+    assert times[0] == 1000.25
+    assert len(times) <= 10 + 3600 / LONG
+    assert number == len(times) + 1
+
+
+def test_a_responder_asks_for_them_at_growing_pauses_too() -> None:
+    end = a_tunnel(initiator=False)
+    end.collect()
+    asked = []
+    for _ in range(100):
+        end.rotation.plane_lost("keys gone", now=end.now)
+        asked += [one for one in end.collect() if isinstance(one, AskForRotation)]
+        asked += [one for one in end.step(1.0) if isinstance(one, AskForRotation)]
+    assert 5 <= len(asked) <= 7
+    assert set(asked) == {AskForRotation(RotateReason.PLANE_LOST)}
+
+
+def test_a_peer_that_moves_now_and_then_is_followed_at_once() -> None:
+    end = a_tunnel()
+    for _ in range(20):
+        end.rotation.rotate(RotateReason.ADDRESS_CHANGED, now=end.now)
+        (number,) = started(end.step(0.0))
+        end.commit(number)
+        end.prove(number)
+        end.step(20.0)
+
+
+def test_a_request_for_lifetimes_sake_does_not_burn_keys_on_a_broken_path() -> None:
+    end = a_tunnel(in_force=False)
+    live(end, limits.PROOF_TIMEOUT + 0.1)
+    end.commit(2)
+    live(end, limits.PROOF_TIMEOUT + 0.1)
+    for _ in range(10):
+        end.rotation.rotate(RotateReason.LIFETIME, now=end.now)
+        assert started(live(end, 5.0)) == []
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert started(end.step(0.0)) == [3]
+
+
+def test_a_kernel_that_cannot_be_asked_is_asked_again() -> None:
+    end = a_tunnel(in_force=False)
+    for _ in range(40):
+        end.step(0.5)
+        end.rotation.plane_failed(now=end.now)
+    assert PollPlane() in end.step(1.0)
+    assert phase(end) is TunnelPhase.UNPROVEN
+
+
+def test_notices_go_on_slowly_until_the_peer_answers() -> None:
+    end = a_tunnel(in_force=False)
+    poll(end, 1)
+    end.step(60.0)
+    slow = [one for one in end.step(60.0) if isinstance(one, SendInForce)]
+    assert 11 <= len(slow) <= 13
+
+
+def test_up_at_a_responder_asks_until_an_epoch_comes() -> None:
+    end = a_tunnel(initiator=False)
+    end.rotation.down()
+    end.collect()
+    end.rotation.up(now=end.now, ask=True)
+    assert end.collect() == [AskForRotation(RotateReason.OPERATOR)]
+    asked = [one for one in end.step(20.0) if isinstance(one, AskForRotation)]
+    assert 5 <= len(asked) <= 7
+    end.commit(2)
+    assert not [one for one in end.step(20.0) if isinstance(one, AskForRotation)]
+
+
+def test_up_at_an_initiator_that_waits_calls_at_once() -> None:
+    end = a_tunnel()
+    end.rotation.peer_closed(now=end.now)
+    assert started(end.step(1.0)) == []
+    assert started(end.up()) == [2]
+
+
+def test_a_peer_that_is_down_on_purpose_is_called_rarely_and_answered_at_once() -> None:
+    end = a_tunnel()
+    end.rotation.peer_closed(now=end.now)
+    calls = 0
+    for _ in range(6000):
+        for _ in started(end.step(0.1)):
+            calls += 1
+            end.fail()
+            end.rotation.peer_closed(now=end.now)  # it says so each time
+    assert 10 <= calls <= 600 / limits.LONGEST_CLOSED + 4
+    assert end.rotation.reason == "no answer"
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert len(started(end.step(0.0))) == 1
+
+
+def test_a_peer_that_makes_its_tunnel_anew_is_called_at_once() -> None:
+    end = a_tunnel()
+    end.rotation.peer_closed(now=end.now, returning=True)
+    assert phase(end) is TunnelPhase.BLOCKED
+    assert started(end.step(0.0)) == [2]
+    end.fail()
+    assert started(end.step(limits.FIRST_RETRY)) == [3]
+
+
+def test_adopted_keys_that_were_never_in_force_are_not_up() -> None:
+    end = Stepped(initiator=True, last_epoch=9)
+    end.rotation.adopt(
+        (9,), active=9, expires_at=end.now + 12.0, now=end.now, proven=False
+    )
+    assert phase(end) is TunnelPhase.UNPROVEN
+    assert started(end.step(0.0)) == [10]
+    end.commit(10)
+    end.prove(10)
+    assert phase(end) is TunnelPhase.UP
+    assert end.rotation.expires_at == end.now + LIFETIME
