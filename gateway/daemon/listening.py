@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.config.model import Endpoint
 from gateway.daemon.path import IP_PKTINFO, SocketAddress, family_of
+from gateway.dataplane.marks import OUTER_MARK
 from gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,22 @@ def is_held(listener: Listener) -> bool:
     return True
 
 
+def mark(sock: socket.socket) -> bool:
+    """Have a socket's datagrams routed outside all tunnels.
+
+    Without it, a peer inside a remote prefix would be called through the tunnel that
+    is not up before it has answered.
+
+    Returns:
+        Whether this process may (CAP_NET_ADMIN).
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, OUTER_MARK)
+    except PermissionError:
+        return False
+    return True
+
+
 def _key(endpoint: Endpoint) -> tuple[int, str, int]:
     return family_of(endpoint.host), endpoint.host, endpoint.port
 
@@ -121,6 +138,14 @@ def _prepare(sock: socket.socket, family: int) -> Listener:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     elif is_wild:
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    if not mark(sock):
+        logger.warning(
+            "datagrams from %s:%d cannot be marked without CAP_NET_ADMIN: a peer whose "
+            "address is inside a remote prefix cannot be reached",
+            host,
+            port,
+            extra={"event": "unmarked"},
+        )
     _set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER)
     _set_buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER)
     return Listener(sock, family, host, port, is_wild)

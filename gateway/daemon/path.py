@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 IP_PKTINFO: Final = 8
@@ -20,6 +21,10 @@ header's destination, which follows it, may be a broadcast address."""
 
 _ANY_INDEX: Final = bytes(_INDEX_SIZE)
 """The interface is for the routing table to choose."""
+
+MAX_OWN: Final = 256
+"""Addresses of ours whose two ways of writing are remembered: conversions would cost
+as much as the rest of what a datagram costs here."""
 
 SocketAddress = tuple[str, int]
 
@@ -71,17 +76,28 @@ def local_of(family: int, ancillary: list[tuple[int, int, bytes]]) -> str:
     """Return which of our addresses a datagram reached; empty if it is not said."""
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
-            return socket.inet_ntop(family, data[_IPV4_LOCAL])
+            return _text(family, data[_IPV4_LOCAL])
         if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
-            return socket.inet_ntop(family, data[:_IPV6_SIZE])
+            return _text(family, data[:_IPV6_SIZE])
     return ""
 
 
-def pktinfo(path: Path) -> tuple[int, int, bytes]:
-    """Return the control message that sends from a path's own address."""
-    if ":" in path.local_host:
-        packed = socket.inet_pton(socket.AF_INET6, path.local_host)
-        index = path.scope.to_bytes(_INDEX_SIZE, sys.byteorder)
+@lru_cache(maxsize=MAX_OWN)
+def pktinfo(local_host: str, scope: int) -> tuple[int, int, bytes]:
+    """Return the control message that sends from an address of ours.
+
+    Args:
+        local_host: The address.
+        scope: The interface to send by, for a link-local peer; else 0.
+    """
+    if ":" in local_host:
+        packed = socket.inet_pton(socket.AF_INET6, local_host)
+        index = scope.to_bytes(_INDEX_SIZE, sys.byteorder)
         return socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, packed + index
-    packed = socket.inet_pton(socket.AF_INET, path.local_host)
+    packed = socket.inet_pton(socket.AF_INET, local_host)
     return socket.IPPROTO_IP, IP_PKTINFO, _ANY_INDEX + packed + bytes(_IPV4_SIZE)
+
+
+@lru_cache(maxsize=MAX_OWN)
+def _text(family: int, packed: bytes) -> str:
+    return socket.inet_ntop(family, packed)

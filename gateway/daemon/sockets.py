@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.config.model import Endpoint
-from gateway.daemon.listening import Listener, is_held, listen_on
+from gateway.daemon.listening import Listener, is_held, listen_on, mark
 from gateway.daemon.path import (
     ANCILLARY_SPACE,
     Path,
@@ -24,6 +24,7 @@ from gateway.daemon.path import (
     pktinfo,
 )
 from gateway.daemon.unsent import Unsent
+from gateway.dataplane.marks import OUTER_MARK
 from gateway.errors import GatewayError
 
 MAX_DATAGRAM: Final = 2048
@@ -213,7 +214,8 @@ class ControlSockets:
     ) -> None:
         """Send from the path's own address, or from another once that is gone."""
         try:
-            listener.sock.sendmsg((data,), (pktinfo(path),), 0, address)
+            own = pktinfo(path.local_host, path.scope)
+            listener.sock.sendmsg((data,), (own,), 0, address)
         except OSError as error:
             if error.errno not in NOT_OURS:
                 raise
@@ -263,17 +265,18 @@ def _scope_of(address: tuple[str, int] | tuple[str, int, int, int]) -> int:
 
 
 def _route_source(address: SocketAddress) -> str:
-    """Return the address of ours that the routing table chooses.
+    """Return the address of ours that the kernel chooses outside all tunnels.
 
     Raises:
         GatewayError: There is no route.
     """
     with socket.socket(family_of(address[0]), socket.SOCK_DGRAM) as probe:
+        mark(probe)
         try:
             probe.connect(address)
         except OSError as error:
             raise GatewayError(
                 f"no route to {address[0]}: {os.strerror(error.errno or 0)}",
-                "check: ip route get " + address[0],
+                f"check: ip route get {address[0]} mark {OUTER_MARK:#x}",
             ) from error
         return str(probe.getsockname()[0])

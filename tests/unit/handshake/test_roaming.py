@@ -3,13 +3,20 @@
 import pytest
 
 from gateway.handshake import limits
-from gateway.handshake.events import ControlReceived, PeerMoved, PeerSilent
+from gateway.handshake.events import (
+    Address,
+    ControlReceived,
+    EpochPrepared,
+    PeerMoved,
+    PeerSilent,
+)
 from gateway.wire.control import (
     Close,
     CloseReason,
     ControlMessage,
     InForce,
     Ping,
+    Pong,
     RotateReason,
     RotateRequest,
 )
@@ -19,6 +26,7 @@ from tests.unit.handshake.pair import (
     RESPONDER_ADDRESS,
     STRANGER,
     TUNNEL,
+    End,
     Pair,
     kind_of,
 )
@@ -41,6 +49,68 @@ def test_addresses_are_those_of_the_handshake() -> None:
     assert pair.b.machine.peer_address(TUNNEL) == INITIATOR_ADDRESS
     assert not pair.a.events(PeerMoved)
     assert not pair.b.events(PeerMoved)
+
+
+def sent_to(end: End, now: float) -> set[Address]:
+    """Return where an end sends to."""
+    end.drive(now)
+    return {address for _, address in end.machine.datagrams_to_send()}
+
+
+def test_an_initiator_goes_on_as_it_called() -> None:
+    # Which of its own addresses it is seen at is for its routes to choose each time.
+    pair = Pair()
+    seen_at = (*RESPONDER_ADDRESS, "192.0.2.1")
+    pair.start()
+    pair.deliver(pair.b, pair.sent(pair.a))
+    pair.deliver(pair.a, pair.sent(pair.b), seen_at)
+    (prepared,) = pair.a.events(EpochPrepared)
+    assert isinstance(prepared, EpochPrepared)
+    assert prepared.address == seen_at  # what the data plane installs
+    pair.deliver(pair.b, pair.sent(pair.a))
+    pair.deliver(pair.a, pair.sent(pair.b), (*RESPONDER_ADDRESS, "192.0.2.7"))
+    assert pair.a.machine.peer_address(TUNNEL) == RESPONDER_ADDRESS
+    assert pair.b.machine.send_control(TUNNEL, Pong(1))
+    pair.deliver(pair.a, pair.sent(pair.b), seen_at)
+    assert pair.a.machine.peer_address(TUNNEL) == RESPONDER_ADDRESS
+    assert pair.a.machine.send_control(TUNNEL, Ping(1))
+    assert sent_to(pair.a, pair.now) == {RESPONDER_ADDRESS}
+    assert not pair.a.events(PeerMoved)
+
+
+def test_an_initiator_follows_a_peer_that_answers_from_elsewhere() -> None:
+    pair = Pair()
+    pair.handshake()
+    elsewhere = (*ELSEWHERE, "192.0.2.1")
+    assert pair.b.machine.send_control(TUNNEL, Pong(1))
+    pair.deliver(pair.a, pair.sent(pair.b), elsewhere)
+    assert pair.a.machine.peer_address(TUNNEL) == elsewhere
+    assert pair.a.events(PeerMoved) == [PeerMoved(TUNNEL, elsewhere)]
+    # It is called there from whichever address the routes prefer: that is no move.
+    pair.start(address=ELSEWHERE)
+    pair.deliver(pair.b, pair.sent(pair.a))
+    pair.deliver(pair.a, pair.sent(pair.b), elsewhere)
+    pair.deliver(pair.b, pair.sent(pair.a))
+    pair.deliver(pair.a, pair.sent(pair.b), elsewhere)
+    assert pair.a.machine.peer_address(TUNNEL) == ELSEWHERE
+    assert len(pair.a.events(PeerMoved)) == 1
+
+
+def test_a_responder_answers_from_the_address_that_was_asked() -> None:
+    pair = Pair()
+    first, second = ((*INITIATOR_ADDRESS, f"192.0.2.{host}") for host in (2, 3))
+    pair.start()
+    pair.deliver(pair.b, pair.sent(pair.a), first)
+    pair.b.drive(pair.now)
+    answers = pair.b.machine.datagrams_to_send()
+    assert {address for _, address in answers} == {first}
+    pair.deliver(pair.a, [data for data, _ in answers])
+    pair.deliver(pair.b, pair.sent(pair.a), first)
+    pair.deliver(pair.a, pair.sent(pair.b))
+    assert pair.b.machine.peer_address(TUNNEL) == first
+    pair.deliver(pair.b, [ping(pair)], second)
+    assert sent_to(pair.b, pair.now) == {second}
+    assert pair.b.events(PeerMoved) == [PeerMoved(TUNNEL, second)]
 
 
 def test_newest_message_moves_the_peer_and_an_older_one_does_not() -> None:

@@ -1,15 +1,17 @@
 """A lane forgives no skip, and its table counts what pytest says."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from lanes import __main__ as closing
+from lanes import catalogue, kernels, running
+from lanes.count import count
+from lanes.lane import CannotRunError, Lane, Result
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,17 +38,6 @@ def test_known():
 """
 
 
-@pytest.fixture
-def lanes() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("lanes", ROOT / "scripts/lanes.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["lanes"] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
-    return module
-
-
 def run_pytest(folder: Path, test: str, *, strict: bool) -> str:
     (folder / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
     (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
@@ -66,22 +57,20 @@ def run_pytest(folder: Path, test: str, *, strict: bool) -> str:
     return done.stdout
 
 
-def test_skips_fail_under_strict(tmp_path: Path, lanes: ModuleType) -> None:
+def test_skips_fail_under_strict(tmp_path: Path) -> None:
     output = run_pytest(tmp_path, SKIPPING, strict=True)
-    assert lanes.count(output) == (2, 2, 1)
+    assert count(output) == (2, 2, 1)
     assert "skipped where every test must run: Skipped: no such kernel" in output
 
 
-def test_skips_are_told_otherwise(tmp_path: Path, lanes: ModuleType) -> None:
+def test_skips_are_told_otherwise(tmp_path: Path) -> None:
     output = run_pytest(tmp_path, SKIPPING, strict=False)
-    assert lanes.count(output) == (2, 0, 3)
+    assert count(output) == (2, 0, 3)
 
 
-def test_a_file_that_skips_itself_fails_under_strict(
-    tmp_path: Path, lanes: ModuleType
-) -> None:
+def test_a_file_that_skips_itself_fails_under_strict(tmp_path: Path) -> None:
     whole = 'import pytest\npytest.importorskip("no_such_module_at_all")\n'
-    passed, failed, _ = lanes.count(run_pytest(tmp_path, whole, strict=True))
+    passed, failed, _ = count(run_pytest(tmp_path, whole, strict=True))
     assert (passed, failed) == (0, 1)
 
 
@@ -98,29 +87,30 @@ def test_a_file_that_skips_itself_fails_under_strict(
         ("===== no tests ran in 0.01s =====", (0, 0, 0)),
     ],
 )
-def test_count(lanes: ModuleType, line: str, counts: tuple[int, int, int]) -> None:
-    assert lanes.count(f"noise\n{line}\nnoise") == counts
+def test_count(line: str, counts: tuple[int, int, int]) -> None:
+    assert count(f"noise\n{line}\nnoise") == counts
 
 
-def lane_of(lanes: ModuleType, *commands: tuple[str, ...]) -> object:
-    return lanes.Lane("try", "", "tests", lambda: list(commands), 1)
+def lane_of(*commands: tuple[str, ...]) -> Lane:
+    return Lane("try", "", "tests", lambda: list(commands), 1)
 
 
 @pytest.fixture
-def logs(lanes: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "LOGS", tmp_path)
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "LOGS", tmp_path)
+    monkeypatch.setattr(closing, "LOGS", tmp_path)
 
 
 @pytest.mark.usefixtures("logs")
-def test_a_lane_without_a_test_fails(lanes: ModuleType) -> None:
-    result = lanes.run(lane_of(lanes, ("true",)), strict=False)
+def test_a_lane_without_a_test_fails() -> None:
+    result = running.run(lane_of(("true",)), strict=False)
     assert (result.state, result.why) == ("failed", "no test ran")
 
 
 @pytest.mark.usefixtures("logs")
-def test_a_lane_whose_command_fails_fails(lanes: ModuleType) -> None:
+def test_a_lane_whose_command_fails_fails() -> None:
     said = ("echo", "== 3 passed in 0.1s ==")
-    result = lanes.run(lane_of(lanes, said, ("false",)), strict=False)
+    result = running.run(lane_of(said, ("false",)), strict=False)
     assert (result.state, result.passed, result.why) == (
         "failed",
         3,
@@ -130,33 +120,31 @@ def test_a_lane_whose_command_fails_fails(lanes: ModuleType) -> None:
 
 @pytest.mark.usefixtures("logs")
 def test_a_lane_that_hangs_is_ended_with_its_children(
-    lanes: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(lanes, "LANE_SECONDS", 1)
+    monkeypatch.setattr(running, "LANE_SECONDS", 1)
     alive = tmp_path / "alive"
     script = f"(sleep 3; touch {alive}) & wait"
-    result = lanes.run(lane_of(lanes, ("sh", "-c", script)), strict=False)
+    result = running.run(lane_of(("sh", "-c", script)), strict=False)
     assert result.why == "sh was still running after 1 s"
     time.sleep(3)
     assert not alive.exists()
 
 
 @pytest.mark.usefixtures("logs")
-def test_too_little_covered_is_not_enough(lanes: ModuleType, tmp_path: Path) -> None:
-    assert lanes.is_covered()  # lanes that measure nothing have nothing to show
+def test_too_little_covered_is_not_enough(tmp_path: Path) -> None:
+    assert closing.is_covered()  # lanes that measure nothing have nothing to show
     subprocess.run(  # noqa: S603  # our own interpreter
         [sys.executable, "-m", "coverage", "run",
          f"--data-file={tmp_path / '.coverage.try'}", "-m", "gateway.errors"],
-        cwd=lanes.ROOT,
+        cwd=ROOT,
         check=True,
         timeout=60,
     )  # fmt: skip
-    assert not lanes.is_covered()
+    assert not closing.is_covered()
 
 
-def test_lanes_share_the_processors_there_are(
-    lanes: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lanes_share_the_processors_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     shares = {"a": 1.6, "b": 2.0, "c": 0.4, "d": 3.0, "e": 0.5}
     busy: list[float] = []
     most: list[float] = []
@@ -169,21 +157,68 @@ def test_lanes_share_the_processors_there_are(
         aside.append(len(busy))
         time.sleep(0.05)
         busy.remove(lane.processors)
-        return lanes.Result(lane, "ran", 0.1)
+        return Result(lane, "ran", 0.1)
 
-    monkeypatch.setattr(lanes, "run", run)
-    monkeypatch.setattr(lanes, "PROCESSORS", 2.0)
-    chosen = [
-        lanes.Lane(name, "", "tests", list, share) for name, share in shares.items()
-    ]
-    results = lanes.run_all(chosen, strict=False)
+    monkeypatch.setattr(running, "run", run)
+    monkeypatch.setattr(running, "PROCESSORS", 2.0)
+    chosen = [Lane(name, "", "tests", list, share) for name, share in shares.items()]
+    results = running.run_all(chosen, strict=False)
     assert [result.lane.name for result in results] == list(shares)
     assert sorted(most)[-1] == 3.0  # the one that wants more than there is, alone
     assert sorted(most)[-2] <= 2.01
     assert max(aside) == 2
 
 
-def test_every_lane_is_named_once(lanes: ModuleType) -> None:
-    names = [lane.name for lane in lanes.LANES]
+def test_every_lane_is_named_once() -> None:
+    names = [lane.name for lane in catalogue.LANES]
     assert len(set(names)) == len(names)
     assert {"lint", "unit", "netns", "wireguard-go", "esp", "wireguard"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("here", "refusal", "begins", "aside"),
+    [
+        (True, "", "python", ""),
+        (False, "", "in-uml", ""),
+        (False, "in-uml: it died", "in-vm", "it died"),
+    ],
+)
+def test_esp_goes_to_the_virtual_machine_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, here: bool, refusal: str, begins: str, aside: str
+) -> None:
+    monkeypatch.setattr(catalogue, "need_root", lambda: None)
+    monkeypatch.setattr(catalogue, "kernel_has_esp", lambda: here)
+    monkeypatch.setattr(catalogue, "uml_refusal", lambda: refusal)
+    commands = catalogue.esp()
+    assert {Path(command[0]).name for command in commands} == {begins}
+    files = {word for line in commands for word in line if word.endswith(".py")}
+    folder = ROOT / "tests/kernel/esp"
+    assert files == {f"tests/kernel/esp/{p.name}" for p in folder.glob("test_*.py")}
+    (lane,) = (lane for lane in catalogue.LANES if lane.name == "esp")
+    said = lane.aside()
+    assert said.endswith(aside)
+    assert bool(said) == bool(aside)
+
+
+@pytest.mark.usefixtures("logs")
+def test_what_is_said_aside_stands_in_the_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = ("echo", "== 3 passed in 0.1s ==")
+    lane = Lane("try", "", "tests", lambda: [said], 1, aside=lambda: "elsewhere")
+    result = running.run(lane, strict=False)
+    closing.table([result], 1.0)
+    assert result.state == "ran"
+    assert "elsewhere" in capsys.readouterr().out
+
+
+def test_what_runs_in_user_mode_linux_alone_says_why_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    kernels.uml_refusal.cache_clear()
+    try:
+        with pytest.raises(CannotRunError, match="bash"):
+            kernels.in_uml()
+    finally:
+        kernels.uml_refusal.cache_clear()

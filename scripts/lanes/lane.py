@@ -1,0 +1,49 @@
+"""A lane of tests, and how it ended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+BIN = ROOT / ".venv" / "bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One lane.
+
+    Attributes:
+        name: What the operator calls it.
+        needs: What it is for, and what it needs.
+        path: What must exist for it to run.
+        commands: The commands to run, in order; a function when the kernel decides.
+        together: Whether they run side by side instead, each in a kernel of its own.
+        processors: How many it keeps busy, on average; see `PROCESSORS`.
+        aside: What the table says of it besides; nothing where all is as it should be.
+    """
+
+    name: str
+    needs: str
+    path: str
+    commands: Callable[[], list[tuple[str, ...]]]
+    processors: float
+    together: bool = False
+    aside: Callable[[], str] = str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a lane ended."""
+
+    lane: Lane
+    state: str
+    seconds: float
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    why: str = ""
+
+
+class CannotRunError(Exception):
+    """Raised when this machine lacks what a lane needs; says what."""
