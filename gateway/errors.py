@@ -25,8 +25,10 @@ An error says what went wrong (`message`) and what to do about it (`hint`).
 Neither ever carries key bytes.
 """
 
+import errno
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class GatewayError(Exception):
@@ -35,12 +37,29 @@ class GatewayError(Exception):
     Attributes:
         message: What went wrong, one line, no trailing full stop.
         hint: What the operator can do about it; empty when there is nothing to say.
+        retryable: Whether trying again later, unchanged, can succeed. Nobody knows of
+            most errors that it cannot.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, retryable: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.retryable = retryable
+
+
+OPERATORS_ERRNO: Final = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
+        *(errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+    }
+)
+"""Answers of the system about a path or an address that time does not change."""
+
+
+def passes(error: OSError) -> bool:
+    """Say whether a refusal of the system may pass by itself."""
+    return error.errno not in OPERATORS_ERRNO
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,7 @@ class ConfigError(GatewayError):
         super().__init__(
             f"{count} problem{'s' if count != 1 else ''} in the configuration",
             "correct them and run: qgw config check",
+            retryable=False,
         )
         self.problems = problems
 
@@ -81,9 +101,15 @@ class ConfigError(GatewayError):
 class IdentityError(GatewayError):
     """Raised when an identity file is malformed, truncated, unsafe or would be lost."""
 
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, retryable=False)
+
 
 class CryptoError(GatewayError):
     """Raised when a primitive refuses its input: wrong size, bad point, failed tag."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message, hint, retryable=False)
 
 
 class ProtocolError(GatewayError):
@@ -99,17 +125,12 @@ class ProtocolError(GatewayError):
 
 
 class KeyStoreError(GatewayError):
-    """Raised when the key store cannot do what was asked.
-
-    Attributes:
-        retryable: Whether trying again later, unchanged, can succeed.
-    """
+    """Raised when the key store cannot do what was asked."""
 
     def __init__(
         self, message: str, hint: str = "", *, retryable: bool = False
     ) -> None:
-        super().__init__(message, hint)
-        self.retryable = retryable
+        super().__init__(message, hint, retryable=retryable)
 
 
 class KeyUnavailableError(KeyStoreError):
@@ -272,17 +293,12 @@ class OrbitError(GatewayError):
 
 
 class DataPlaneError(GatewayError):
-    """Raised when the kernel refuses what a data plane asked.
-
-    Attributes:
-        retryable: Whether trying again later, unchanged, can succeed.
-    """
+    """Raised when the kernel refuses what a data plane asked."""
 
     def __init__(
         self, message: str, hint: str = "", *, retryable: bool = False
     ) -> None:
-        super().__init__(message, hint)
-        self.retryable = retryable
+        super().__init__(message, hint, retryable=retryable)
 
 
 class PlaneUnsupportedError(DataPlaneError):
@@ -312,7 +328,8 @@ class ControlError(GatewayError):
         *,
         code: str = "failed",
         details: tuple[str, ...] = (),
+        retryable: bool = True,
     ) -> None:
-        super().__init__(message, hint)
+        super().__init__(message, hint, retryable=retryable)
         self.code = code
         self.details = details

@@ -2,6 +2,7 @@
 
 import click
 
+from gateway.cli.exit_codes import FAILED
 from gateway.cli.session import Session, expect, json_option, pass_session, print_json
 from gateway.cli.text import clean
 from gateway.control.schema import Method, ReloadResult
@@ -26,13 +27,25 @@ def reload(session: Session, *, as_json: bool) -> None:
         ("changed", result["changed"]),
     ):
         if names:
-            click.echo(f"{title}: {clean(', '.join(names))}")
+            click.echo(f"{title}: {clean(', '.join(_describe(names, result)))}")
     if not (result["added"] or result["removed"] or result["changed"]):
         click.echo("nothing changed")
+    for warning in result["warnings"]:
+        click.echo(f"warning: {clean(warning)}", err=True)
     if result["restart_needed"]:
-        keys = clean(", ".join(result["restart_needed"]))
+        keys = clean(", ".join(_describe(result["restart_needed"], result)))
         click.echo(
             f"not applied before a restart: {keys}\n  hint: systemctl restart qgwd "
             "(traffic goes on meanwhile)",
             err=True,
         )
+    for name, reason in result["failed"].items():
+        click.echo(f"qgw: {clean(name)} stays as it was: {clean(reason)}", err=True)
+    if result["failed"]:
+        click.get_current_context().exit(FAILED)
+
+
+def _describe(names: list[str], result: ReloadResult) -> list[str]:
+    """Add to each name what changed of it."""
+    details = result["details"]
+    return [f"{name} ({details[name]})" if name in details else name for name in names]

@@ -1,45 +1,73 @@
 """What a reload has to touch: two configurations compared. Pure.
 
-Only what the operator wrote is compared. A file that keeps its name and changes its
-contents, such as a PSK, is read anew at the next handshake and is no difference here.
+What the operator wrote is compared here, and which named files hold something else is
+told (`gateway.acceptance`).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Final
 
 from gateway.config.model import GatewayConfig, LinkConfig, TunnelConfig
 
-TUNNEL_IN_PLACE: Final = frozenset(
+TUNNEL_AT_ONCE: Final = frozenset(
     {
+        "addresses",
         "enabled",
-        "endpoint",
         "link",
+        "local_subnets",
         "max_epoch_lifetime",
+        "mtu",
+        "peer_identity",
         "psk_file",
         "qkd",
         "qkd_every",
+        "remote_subnets",
         "rotation_interval",
     }
 )
-"""Keys of a tunnel that take effect at once or with its next epoch, while traffic
-flows. All others shape the interface, the SAs or who the peer is: rebuilt."""
+"""Keys of a tunnel that take effect while traffic flows under the keys that it has.
 
-TUNNEL_IGNORED: Final = frozenset({"source_file"})
+`peer_identity` and `psk_file` are names of files: what these hold is compared apart."""
+
+TUNNEL_BY_EPOCH: Final = frozenset({"encap", "endpoint", "local_address"})
+"""Keys that its next epoch brings into effect, which is made at once; the present one
+carries traffic until the new one is in force."""
+
+TUNNEL_ADOPTED: Final = frozenset({"role"})
+"""Keys for which the tunnel is begun anew over the epoch that the kernel has, as when
+the daemon restarts."""
+
+TUNNEL_REBUILT: Final = frozenset({"interface", "plane"})
+"""Keys that make it another tunnel to the kernel, or the peer another one: the old is
+removed, and the fence holds its prefixes until the new one is in force."""
+
+TUNNEL_IGNORED: Final = frozenset({"name", "source_file"})
 """A tunnel that moved to another file is still the same tunnel."""
+
+PEER: Final = "peer"
+"""File of a tunnel whose content says who the peer is."""
+
+PSK: Final = "psk"
+"""File of a tunnel whose content is mixed into the next epoch."""
 
 GATEWAY_IN_PLACE: Final = frozenset({"log_level", "relay"})
 """Keys of the gateway that a running daemon takes over; the rest needs a restart."""
 
 TOML_KEYS: Final = {
     "keystore": "keystore.path",
-    "master_key": "keystore.master_key",
     "log_format": "log.format",
     "log_level": "log.level",
+    "master_key": "keystore.master_key",
     "relay": "relay",
 }
 """How the operator spells a field; the others are keys of ``[gateway]``."""
 
-_COMPARED_APART: Final = frozenset({"links", "tunnels", "files"})
+_TUNNEL_KEYS: Final = {"peer_identity": PEER, "psk_file": PSK}
+_COMPARED_APART: Final = frozenset({"files", "links", "tunnels"})
+
+Contents = Collection[tuple[str, ...]]
+"""Keys that name files whose content is another one now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +78,15 @@ class ConfigDiff:
         added: Tunnels that are new.
         removed: Tunnels that are gone.
         rebuilt: Tunnels to take down and set up again.
+        adopted: Tunnels to begin anew over what the kernel has.
+        renewed: Tunnels to change while their traffic flows, and to rotate then.
         updated: Tunnels to change while their traffic flows.
         unchanged: Tunnels not to touch.
         links_added: Links that are new.
         links_removed: Links that are gone.
         links_changed: Links whose keys come from elsewhere or at another rate.
+        keys: By changed tunnel and link the keys that differ, as the operator spells
+            them.
         applied: Dotted keys of the gateway that take effect now: ``log.level``.
         restart: Dotted keys of the gateway that take effect with a restart.
     """
@@ -62,36 +94,88 @@ class ConfigDiff:
     added: tuple[str, ...]
     removed: tuple[str, ...]
     rebuilt: tuple[str, ...]
+    adopted: tuple[str, ...]
+    renewed: tuple[str, ...]
     updated: tuple[str, ...]
     unchanged: tuple[str, ...]
     links_added: tuple[str, ...]
     links_removed: tuple[str, ...]
     links_changed: tuple[str, ...]
+    keys: dict[tuple[str, str], tuple[str, ...]]
     applied: tuple[str, ...]
     restart: tuple[str, ...]
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Tunnels that stay and are different."""
+        return (*self.rebuilt, *self.adopted, *self.renewed, *self.updated)
 
-def compare_configs(old: GatewayConfig, new: GatewayConfig) -> ConfigDiff:
-    """Compare the configuration in force with the one to come."""
+
+def compare_configs(
+    old: GatewayConfig,
+    new: GatewayConfig,
+    *,
+    contents: Contents = (),
+    started: GatewayConfig | None = None,
+) -> ConfigDiff:
+    """Compare the configuration in force with the one to come.
+
+    Args:
+        old: The one in force.
+        new: The one to come.
+        contents: Keys that name files which hold something else now.
+        started: What the daemon started with, which keys that need a restart are
+            compared with; None for the one in force.
+    """
     kept = sorted(old.tunnels.keys() & new.tunnels.keys())
-    changed = {
+    fields_of = {
         name: changed_keys(old.tunnels[name], new.tunnels[name]) - TUNNEL_IGNORED
         for name in kept
     }
-    kept_links = sorted(old.links.keys() & new.links.keys())
-    gateway = changed_keys(old, new) - _COMPARED_APART
+    files_of = {name: _files(contents, "tunnels", name) for name in kept}
+    kinds = {name: _kind(fields_of[name], files_of[name]) for name in kept}
+    links = sorted(old.links.keys() & new.links.keys())
+    link_keys = {
+        name: changed_keys(old.links[name], new.links[name])
+        | _files(contents, "links", name)
+        for name in links
+    }
+    now = changed_keys(old, new) & GATEWAY_IN_PLACE
+    later = changed_keys(started or old, new) - GATEWAY_IN_PLACE - _COMPARED_APART
+    own = {".".join(key) for key in contents if key[0] not in ("links", "tunnels")}
+
+    def of(kind: str) -> tuple[str, ...]:
+        return tuple(name for name in kept if kinds[name] == kind)
+
+    keys = {
+        ("tunnels", name): _spelled(fields_of[name] | files_of[name]) for name in kept
+    } | {("links", name): tuple(sorted(link_keys[name])) for name in links}
     return ConfigDiff(
         added=tuple(sorted(new.tunnels.keys() - old.tunnels.keys())),
         removed=tuple(sorted(old.tunnels.keys() - new.tunnels.keys())),
-        rebuilt=tuple(n for n in kept if changed[n] - TUNNEL_IN_PLACE),
-        updated=tuple(n for n in kept if changed[n] and changed[n] <= TUNNEL_IN_PLACE),
-        unchanged=tuple(n for n in kept if not changed[n]),
+        rebuilt=of("rebuilt"),
+        adopted=of("adopted"),
+        renewed=of("renewed"),
+        updated=of("updated"),
+        unchanged=of("unchanged"),
         links_added=tuple(sorted(new.links.keys() - old.links.keys())),
         links_removed=tuple(sorted(old.links.keys() - new.links.keys())),
-        links_changed=tuple(n for n in kept_links if old.links[n] != new.links[n]),
-        applied=_as_written(gateway & GATEWAY_IN_PLACE),
-        restart=_as_written(gateway - GATEWAY_IN_PLACE),
+        links_changed=tuple(name for name in links if link_keys[name]),
+        keys={place: found for place, found in keys.items() if found},
+        applied=_as_written(now),
+        restart=tuple(sorted({*_as_written(later), *own})),
     )
+
+
+def _kind(changed: frozenset[str], files: frozenset[str]) -> str:
+    """Say what becomes of a tunnel: the most that any of its changes takes."""
+    if changed & TUNNEL_REBUILT or PEER in files:
+        return "rebuilt"
+    if changed & TUNNEL_ADOPTED:
+        return "adopted"
+    if changed & TUNNEL_BY_EPOCH or PSK in files:
+        return "renewed"
+    return "updated" if changed else "unchanged"
 
 
 Configured = GatewayConfig | LinkConfig | TunnelConfig
@@ -104,6 +188,14 @@ def changed_keys(old: Configured, new: Configured) -> frozenset[str]:
         for field in fields(old)
         if getattr(old, field.name) != getattr(new, field.name)
     )
+
+
+def _files(contents: Contents, kind: str, name: str) -> frozenset[str]:
+    return frozenset(key[2] for key in contents if key[:2] == (kind, name))
+
+
+def _spelled(keys: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted({_TUNNEL_KEYS.get(key, key) for key in keys}))
 
 
 def _as_written(keys: frozenset[str]) -> tuple[str, ...]:

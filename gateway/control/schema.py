@@ -178,6 +178,9 @@ class ReloadResult(TypedDict):
     """Answer of ``reload``: names of tunnels and links, and what was not applied.
 
     `restart_needed` are dotted TOML keys that only a restart of the daemon applies.
+    `details` says by name what changed; a peer with both fingerprints. `warnings` are
+    problems that stood before and do not concern what changed. `failed` are tunnels
+    that the kernel would not change, and why: they stay as they were.
     """
 
     added: list[str]
@@ -185,6 +188,9 @@ class ReloadResult(TypedDict):
     changed: list[str]
     unchanged: list[str]
     restart_needed: list[str]
+    details: dict[str, str]
+    warnings: list[str]
+    failed: dict[str, str]
 
 
 class RefusedKey(TypedDict):

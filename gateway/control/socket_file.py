@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 
 from gateway.control.schema import ErrorCode
-from gateway.errors import ControlError
+from gateway.errors import ControlError, passes
 
 ROOT_ONLY_MODE = 0o600
 GROUP_MODE = 0o660
@@ -46,6 +46,7 @@ class SocketFile:
             raise ControlError(
                 f"{path}: path of the control socket is longer than {MAX_PATH} bytes",
                 "choose a shorter control socket path in the configuration",
+                retryable=False,
             )
         try:
             self._lock = _take_lock(path)
@@ -102,6 +103,7 @@ def _remove_stale(path: Path) -> None:
         raise ControlError(
             f"{path} is there and is not a socket",
             "move it away, or choose another control socket path",
+            retryable=False,
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_PROBE_TIMEOUT)
@@ -150,4 +152,5 @@ def _cannot_make(path: Path, error: OSError) -> ControlError:
     return ControlError(
         f"cannot make the control socket {path}: {error.strerror}",
         hints.get(error.errno or 0, "see docs/control.md"),
+        retryable=passes(error),
     )

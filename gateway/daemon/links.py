@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from gateway.qkd.seed import load_seed
 from gateway.qkd.sharing import SharedKME
 from gateway.qkd.simulated import SimulatedLink
 from gateway.qkd.simulated_client import SimulatedClient
+from gateway.secret import Secret
 from gateway.wire.control import StockMessage
 from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
 from gateway.wire.network import PAD_PREFIX_SIZE, PadDirection, PadStock
@@ -97,24 +99,31 @@ class Links:
         self._stopping: list[StockKeeper] = []
         self._starting: list[StockKeeper] = []
         self.configs: dict[str, LinkConfig] = {}
+        self.faults: dict[str, str] = {}
         self.sources: dict[str, KeySource] = {}
         self.keepers: dict[str, StockKeeper] = {}
         self.alarms: dict[str, StockAlarm] = {}
         self.statuses: dict[str, StockStatus] = {}
 
-    def configure(self, configs: dict[str, LinkConfig]) -> None:
+    def configure(
+        self, configs: dict[str, LinkConfig], *, reread: Collection[Path | None] = ()
+    ) -> None:
         """Use these links from now on; unchanged ones keep their sources.
 
-        `settle` starts and stops what that takes.
+        A link whose seed cannot be read gives no keys, and says why. `settle` starts
+        and stops what that takes.
 
-        Raises:
-            KeyStoreError: A simulated link's seed cannot be read.
+        Args:
+            configs: Every link, by name.
+            reread: Seed files that hold something else now.
         """
         sources: dict[str, KeySource] = {}
+        self.faults.clear()
         for name, config in configs.items():
-            if config == self.configs.get(name) and name in self.sources:
+            known = config == self.configs.get(name) and config.seed_file not in reread
+            if known and name in self.sources:
                 sources[name] = self.sources[name]
-            elif (source := _make_source(config)) is not None:
+            elif (source := self._make_source(config)) is not None:
                 sources[name] = source
                 logger.warning(
                     "link %s: %s",
@@ -126,11 +135,14 @@ class Links:
             name: self._make_keeper(config)
             for name, config in configs.items()
             if not _fills_itself(config)
-            and (name not in self.keepers or self.keepers[name].config != config)
+            and (
+                name not in self.keepers
+                or self.keepers[name].config != config
+                or (config.seed_file is not None and config.seed_file in reread)
+            )
         }
-        # Nothing was changed so far, and nothing raises from here on.
-        for name, keeper in tuple(self.keepers.items()):
-            if configs.get(name) != keeper.config:
+        for name in tuple(self.keepers):
+            if name in made or name not in configs or _fills_itself(configs[name]):
                 self._stopping.append(self.keepers.pop(name))
         self.keepers |= made
         self._starting += made.values()
@@ -218,7 +230,9 @@ class Links:
         return await keeper.fetch_now(offered) if keeper is not None else 0
 
     def trouble(self, name: str) -> str:
-        """Say what keeps a link's KME from giving keys; empty if nothing does."""
+        """Say what keeps a link from giving keys; empty if nothing does."""
+        if name in self.faults:
+            return self.faults[name]
         keeper = self.keepers.get(name)
         return keeper.status().error if keeper is not None else ""
 
@@ -269,7 +283,7 @@ class Links:
         if config.route is not None:
             client = self._relayed(config)
         elif config.source is LinkSource.SIMULATED:
-            client = _make_simulated_client(config, self._clock)
+            client = self._make_simulated_client(config)
         elif config.kme is not None:
             # Imported here: loading an HTTP library for nothing takes time at start.
             from gateway.qkd.clients import make_client  # noqa: PLC0415
@@ -288,6 +302,46 @@ class Links:
             else None,
             unlisted=partial(self._disowned, config.name) if config.route else None,
         )
+
+    def _make_simulated_client(self, config: LinkConfig) -> KeyClient | None:
+        seed = self._load_seed(config)
+        if seed is None:
+            return None
+        return SimulatedClient(
+            config.name,
+            seed,
+            rate=config.rate,
+            most=config.capacity,
+            clock=self._clock,
+        )
+
+    def _make_source(self, config: LinkConfig) -> KeySource | None:
+        seed = self._load_seed(config) if _fills_itself(config) else None
+        if seed is None:
+            return None
+        return SimulatedLink(
+            config.name,
+            seed,
+            rate=config.rate,
+            capacity=config.capacity,
+            low_water=config.low_water,
+            lifetime=config.key_lifetime,
+        )
+
+    def _load_seed(self, config: LinkConfig) -> Secret | None:
+        if config.seed_file is None:
+            return None
+        try:
+            return load_seed(config.seed_file)
+        except KeyStoreError as error:
+            self.faults[config.name] = error.message
+            logger.error(  # noqa: TRY400  # what an operator can act on
+                "link %s gives no keys: %s",
+                config.name,
+                error.message,
+                extra={"link": config.name, "event": "link-failed"},
+            )
+            return None
 
     async def _run(self) -> None:
         turns = 0
@@ -337,30 +391,3 @@ def _fills_itself(config: LinkConfig) -> bool:
     used that the other end is not known to hold.
     """
     return config.source is LinkSource.SIMULATED and config.checked
-
-
-def _make_simulated_client(
-    config: LinkConfig, clock: Callable[[], float]
-) -> KeyClient | None:
-    if config.seed_file is None:
-        return None
-    return SimulatedClient(
-        config.name,
-        load_seed(config.seed_file),
-        rate=config.rate,
-        most=config.capacity,
-        clock=clock,
-    )
-
-
-def _make_source(config: LinkConfig) -> KeySource | None:
-    if not _fills_itself(config) or config.seed_file is None:
-        return None
-    return SimulatedLink(
-        config.name,
-        load_seed(config.seed_file),
-        rate=config.rate,
-        capacity=config.capacity,
-        low_water=config.low_water,
-        lifetime=config.key_lifetime,
-    )

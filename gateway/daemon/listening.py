@@ -13,7 +13,7 @@ from typing import Final
 from gateway.config.model import Endpoint
 from gateway.daemon.path import IP_PKTINFO, SocketAddress, family_of
 from gateway.dataplane.marks import OUTER_MARK
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, passes
 
 logger = logging.getLogger(__name__)
 
@@ -175,6 +175,7 @@ def _bind(family: int, endpoint: Endpoint, patience: float) -> socket.socket:
             raise GatewayError(
                 f"cannot listen on {endpoint}: {reason}",
                 f"see who has it: ss -ulpn 'sport = :{endpoint.port}'",
+                retryable=passes(error),
             ) from error
 
 

@@ -10,19 +10,22 @@ from pathlib import Path
 import click
 
 from gateway import __version__
+from gateway.acceptance.accept import Candidate, judge_files
 from gateway.config.load import DEFAULT_PATH, load_config
-from gateway.config.model import GatewayConfig, LogFormat
+from gateway.config.model import LogFormat
 from gateway.daemon.logging import configure_logging
 from gateway.daemon.memory import protect_memory
 from gateway.daemon.service import Service
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError, DataPlaneError, GatewayError
 
 logger = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
+"""What may pass by itself: systemd starts us again."""
+
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: systemd's RestartPreventExitStatus knows it, for a restart
-cannot mend what the operator wrote."""
+cannot mend what only the operator can."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,31 +41,36 @@ cannot mend what the operator wrote."""
 @click.option("--console", is_flag=True, help="Log to the console, whatever is set.")
 def command(config_path: Path, *, console: bool) -> None:
     """Keep quantum-safe tunnels up. Runs in the foreground, under systemd."""
+    os.umask(0o077)
     try:
         config = load_config(config_path)
+        log_format = LogFormat.CONSOLE if console else config.log_format
+        configure_logging(log_format, config.log_level)
+        protect_memory()
+        candidate = judge_files(config)
+        for warning in candidate.warnings:
+            logger.warning("%s", warning, extra={"event": "config"})
+        candidate.refuse_general()
+        asyncio.run(_serve(candidate, config_path, log_format))
     except ConfigError as error:
         for problem in error.problems:
             click.echo(f"qgwd: {problem}", err=True)
         click.echo(f"hint: {error.hint}", err=True)
         sys.exit(EXIT_CONFIG)
-    log_format = LogFormat.CONSOLE if console else config.log_format
-    configure_logging(log_format, config.log_level)
-    os.umask(0o077)
-    protect_memory()
-    try:
-        asyncio.run(_serve(config, config_path, log_format))
     except GatewayError as error:
         logger.critical("%s", error.message, extra={"event": "cannot-start"})
         click.echo(f"qgwd: {error.message}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
-        sys.exit(EXIT_FAILED)
+        # What the kernel refuses it may grant the next time.
+        may_pass = error.retryable or isinstance(error, DataPlaneError)
+        sys.exit(EXIT_FAILED if may_pass else EXIT_CONFIG)
 
 
 async def _serve(
-    config: GatewayConfig, config_path: Path, log_format: LogFormat
+    candidate: Candidate, config_path: Path, log_format: LogFormat
 ) -> None:
-    service = Service(config, config_path, os.environ, log_format=log_format)
+    service = Service(candidate, config_path, os.environ, log_format=log_format)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop)

@@ -1,6 +1,6 @@
-"""Turns a tunnel's configuration and the files it names into parameters."""
+"""Parameters of a tunnel, from its configuration and what its files hold."""
 
-from gateway.config.identity_files import load_psk, load_public_identity
+from gateway.acceptance.files import TunnelFiles, judge_peer
 from gateway.config.model import QKDPolicy, Role, TunnelConfig
 from gateway.crypto.identity import PrivateIdentity
 from gateway.daemon.planes import KINDS
@@ -16,28 +16,17 @@ _POLICIES = {
 }
 
 
-def load_parameters(
-    config: TunnelConfig, local: PrivateIdentity, plane: DataPlane
+def make_parameters(
+    config: TunnelConfig, files: TunnelFiles, local: PrivateIdentity, plane: DataPlane
 ) -> TunnelParameters:
-    """Read the peer's identity and the PSK; decide who initiates.
+    """Say what the handshake must know; decide who initiates.
 
     Raises:
-        IdentityError: A file is missing, unsafe or damaged; the peer's identity is
-            of another suite, or our own; this end would have to initiate and has no
-            endpoint to call.
+        IdentityError: The peer's identity is of another suite, or our own; this end
+            would have to initiate and has no endpoint to call.
     """
-    peer = load_public_identity(config.peer_identity)
-    if peer.suite_id != local.suite.id:
-        raise IdentityError(
-            f"{config.peer_identity}: an identity of suite {peer.suite_id}, and ours "
-            f"is of suite {local.suite.id}",
-            "both ends need identities of one suite: qgw identity new --suite",
-        )
-    if peer.fingerprint == local.public.fingerprint:
-        raise IdentityError(
-            f"{config.peer_identity}: this is our own identity",
-            "put the peer's public identity file there",
-        )
+    peer = files.peer
+    judge_peer(config, local.public, peer)
     initiator = config.role is Role.INITIATOR or (
         config.role is Role.AUTO and local.public.fingerprint < peer.fingerprint
     )
@@ -55,7 +44,7 @@ def load_parameters(
         policy=_POLICIES[config.qkd],
         plane=KINDS[plane.kind],
         encap=config.encap and plane.kind == "esp",
-        psk=load_psk(config.psk_file) if config.psk_file else None,
+        psk=files.psk,
         interval=config.rotation_interval,
         qkd_every=config.qkd_every,
     )

@@ -2,11 +2,16 @@
 
 import logging
 
+from gateway.acceptance.host import Options, look_for_planes
 from gateway.config.model import PlaneName
 from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
-from gateway.dataplane.choose import PlaneOption, available_planes, make_plane
-from gateway.errors import PlaneUnsupportedError
+from gateway.dataplane.choose import (
+    PlaneOption,
+    available_planes,
+    best_plane,
+    make_plane,
+)
 from gateway.wire.payloads import PlaneKind
 
 logger = logging.getLogger(__name__)
@@ -22,12 +27,24 @@ class Planes:
         self._ports = wireguard_ports
         self._open: dict[str, DataPlane] = {}
         self._options: tuple[PlaneOption, ...] = ()
+        self._best = ""
 
     async def options(self) -> tuple[PlaneOption, ...]:
         """Return what this kernel can do; found out when first asked."""
         if not self._options:
             self._options = await self._worker.run(available_planes)
         return self._options
+
+    async def look(self, wanted: frozenset[PlaneName]) -> Options:
+        """Find out anew whether this host can run planes; those that are open can."""
+        auto = PlaneName.AUTO
+        found = {
+            plane: PlaneOption(self._best if plane is auto else plane.value)
+            for plane in wanted
+            if (self._best if plane is auto else plane.value in self._open)
+        }
+        new = wanted - found.keys()
+        return found | await self._worker.run(look_for_planes, new) if new else found
 
     async def get(self, wanted: PlaneName) -> DataPlane:
         """Return an open plane; ``auto`` takes the best this kernel can do.
@@ -38,23 +55,14 @@ class Planes:
         """
         name = wanted.value
         if wanted is PlaneName.AUTO:
-            name = await self._best()
+            # Once and for all: a better one must not move tunnels under way.
+            self._best = name = self._best or await self._worker.run(best_plane)
         if name not in self._open:
             plane = make_plane(name, self._ports)
             await self._worker.run(plane.open)
             logger.info("data plane %s is open", name)
             self._open[name] = plane
         return self._open[name]
-
-    async def _best(self) -> str:
-        options = await self.options()
-        for option in options:
-            if option.works:
-                return option.name
-        raise PlaneUnsupportedError(
-            "this host can run no data plane",
-            "; ".join(f"{one.name}: {one.reason} ({one.hint})" for one in options),
-        )
 
     async def close(self) -> None:
         """Let go of every plane; tunnels stay in the kernel."""

@@ -9,17 +9,21 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from gateway.acceptance.accept import Candidate, accept, judge_host
+from gateway.acceptance.contents import Content, Key, changed_contents, is_own
+from gateway.acceptance.files import contents_of_tunnel, load_tunnel_files
+from gateway.acceptance.host import wanted_planes
 from gateway.config.diff import ConfigDiff, compare_configs
-from gateway.config.identity_files import load_private_identity
-from gateway.config.load import load_config
-from gateway.config.model import GatewayConfig, LogFormat, TunnelConfig
+from gateway.config.model import LogFormat, TunnelConfig
 from gateway.control.schema import ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
 from gateway.crypto.suite import choose_provider
+from gateway.daemon.changes import describe_changes
 from gateway.daemon.claims import PeerClaims
 from gateway.daemon.context import Context
 from gateway.daemon.eventlog import log_event
@@ -28,7 +32,7 @@ from gateway.daemon.fencing import Fencing
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
-from gateway.daemon.peers import load_parameters
+from gateway.daemon.peers import make_parameters
 from gateway.daemon.planes import Planes
 from gateway.daemon.relay_stocks import all_links
 from gateway.daemon.relaying import Relaying
@@ -36,10 +40,12 @@ from gateway.daemon.resolver import Resolver
 from gateway.daemon.state import StateDirectory
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.daemon.workers import Worker
+from gateway.dataplane.base import DataPlane
 from gateway.dataplane.fence.base import Fence
 from gateway.dataplane.fence.open import open_fence
 from gateway.errors import GatewayError
 from gateway.handshake.events import Event
+from gateway.handshake.tunnel import TunnelParameters
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.process.notify import Notifier, receive_fds
@@ -50,7 +56,7 @@ from gateway.rotation.events import (
     TunnelUp,
 )
 from gateway.rotation.phases import TunnelPhase
-from gateway.wire.control import StockMessage
+from gateway.wire.control import RotateReason, StockMessage
 from gateway.wire.network import NetworkMessage
 from gateway.wire.payloads import Policy
 
@@ -98,32 +104,38 @@ class Service:
 
     def __init__(
         self,
-        config: GatewayConfig,
+        candidate: Candidate,
         config_path: Path,
         environ: Mapping[str, str],
         *,
         log_format: LogFormat,
         fence_opener: Callable[[], Fence] = open_fence,
     ) -> None:
-        """Open what needs no event loop: identity and key store.
+        """Open what needs no event loop: the key store.
 
         Args:
-            config: What the operator wrote.
+            candidate: What the operator wrote, and what the files hold.
             config_path: Where, to read it again.
             environ: What systemd says.
             log_format: Where log lines go, whatever a reload says.
             fence_opener: Opens the fence of the kernel, or one in memory.
 
         Raises:
-            GatewayError: Identity, master key or key store cannot be used.
+            ConfigError: Something is wrong that keeps all of it from working.
+            GatewayError: Master key or key store cannot be used.
         """
-        self.config = config
+        candidate.refuse_general()
+        assert candidate.identity is not None  # noqa: S101  # else there is a finding
+        self._candidate = candidate
+        self._standing = candidate.findings
+        self._files = dict(candidate.tunnels)
+        self._contents = dict(candidate.contents)
+        self.config = self._started_with = config = candidate.config
         self._config_path = config_path
+        self._environ = environ
         self._log_format = log_format
         self.provider = choose_provider(config.kem_provider.value)
-        self.identity = load_private_identity(
-            config.identity, self.provider, environ=environ
-        )
+        self.identity = candidate.identity
         logger.info(
             "identity %s, suite %d, ML-KEM from %s",
             format_fingerprint(self.identity.public.fingerprint),
@@ -159,6 +171,7 @@ class Service:
         self._plane_worker = plane_worker
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
+        self._unapplied: dict[str, GatewayError] = {}
         self.notifier = Notifier(environ)
         self._status_timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -211,6 +224,7 @@ class Service:
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
         await self.fencing.settle(self.config)
+        self._standing = (await self._judge(self._candidate)).findings
         self._note_users()
         self._prepare_sockets()
         self.exchange.start()
@@ -272,36 +286,44 @@ class Service:
             GatewayError: It has problems; nothing was changed.
         """
         async with self._reloading:
-            new = await asyncio.to_thread(load_config, self._config_path)
+            candidate = await asyncio.to_thread(
+                accept, self._config_path, environ=self._environ
+            )
+            candidate = await self._judge(candidate)
+            candidate.refuse_any(self._standing)
+            diff = await asyncio.to_thread(self._compare, candidate)
             self.notifier.reloading()
             try:
-                return await self._apply(new, compare_configs(self.config, new))
+                return await self._apply(candidate, diff)
             finally:
                 self.notifier.ready(self.summary())
 
-    async def _apply(self, new: GatewayConfig, diff: ConfigDiff) -> ReloadResult:
+    async def _judge(self, candidate: Candidate) -> Candidate:
+        options = await self.planes.look(wanted_planes(candidate.config))
+        return await asyncio.to_thread(judge_host, candidate, options, self.config)
+
+    def _compare(self, candidate: Candidate) -> ConfigDiff:
+        return compare_configs(
+            self.config,
+            candidate.config,
+            contents=changed_contents(self._contents, candidate.contents),
+            started=self._started_with,
+        )
+
+    async def _apply(self, candidate: Candidate, diff: ConfigDiff) -> ReloadResult:
+        new = candidate.config
         await self.fencing.prepare(new)
         network_changed = new.relay != self.config.relay
         self.relaying.configure(new, self.links)
-        try:
-            self.links.configure(all_links(new))
-        except GatewayError:
-            self.relaying.configure(self.config, self.links)
-            await self.fencing.settle(self.config)
-            raise
-        self.config = new
+        seeds = {new.links[name].seed_file for name in diff.links_changed}
+        self.links.configure(all_links(new), reread=seeds)
+        before = self._contents
+        details = describe_changes(diff, before, candidate.contents)
+        self._take_over(candidate)
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)
-        for name in (*diff.removed, *diff.rebuilt):
-            await self._remove_tunnel(name, returning=name in new.tunnels)
-        for name in (*diff.added, *diff.rebuilt):
-            await self._add_tunnel(new.tunnels[name])
-        for name in diff.updated:
-            await self._update_tunnel(new.tunnels[name])
-        for name in diff.unchanged:
-            if name in self.failed:
-                await self._add_tunnel(new.tunnels[name])
-        await self.fencing.settle(new)
+        await self._change_tunnels(diff, before)
+        await self.fencing.settle(self.config)
         self._note_users()
         if network_changed:
             await self.relaying.settle()
@@ -312,37 +334,94 @@ class Service:
             "reloaded: %d added, %d removed, %d changed, %d unchanged",
             len(diff.added),
             len(diff.removed),
-            len(diff.rebuilt) + len(diff.updated),
+            len(diff.changed),
             len(diff.unchanged),
         )
         return ReloadResult(
             added=[*diff.added, *diff.links_added],
             removed=[*diff.removed, *diff.links_removed],
-            changed=[*diff.rebuilt, *diff.updated, *diff.links_changed],
+            changed=[*diff.changed, *diff.links_changed],
             unchanged=list(diff.unchanged),
             restart_needed=list(diff.restart),
+            details=details,
+            warnings=[str(finding.problem) for finding in candidate.findings],
+            failed={name: error.message for name, error in self._unapplied.items()},
         )
+
+    async def _change_tunnels(
+        self, diff: ConfigDiff, before: Mapping[Key, Content]
+    ) -> None:
+        """Make every tunnel what the configuration says now.
+
+        Args:
+            diff: What that is.
+            before: What files held, for tunnels that stay as they were.
+        """
+        tunnels = self.config.tunnels
+        for name in diff.removed:
+            await self._remove_tunnel(name)
+        for name in diff.rebuilt:
+            await self._remove_tunnel(name, returning=True)
+        for name in (*diff.added, *diff.rebuilt):
+            await self._add_tunnel(tunnels[name])
+        for name in diff.adopted:
+            await self._begin_anew(tunnels[name])
+        for name in (*diff.renewed, *diff.updated):
+            rotate = name in diff.renewed
+            if not await self._update_tunnel(tunnels[name], rotate=rotate):
+                # The next reload finds the difference again.
+                self._contents |= {
+                    key: before[key] for key in before if key[:2] == ("tunnels", name)
+                }
+        for name in diff.unchanged:
+            if name in self.failed:
+                await self._add_tunnel(tunnels[name])
+
+    def _take_over(self, candidate: Candidate) -> None:
+        """Let a configuration be the one in force."""
+        self.config = candidate.config
+        self._standing = candidate.findings
+        self._files = dict(candidate.tunnels)
+        # What needs a restart is compared with what the daemon started with.
+        own = {key: self._contents[key] for key in self._contents if is_own(key)}
+        self._contents = {**candidate.contents, **own}
+        self._unapplied.clear()
 
     async def _add_tunnel(self, config: TunnelConfig) -> None:
         """Start one tunnel; what keeps it from starting is logged and shown."""
         self.failed.pop(config.name, None)
         try:
             plane = await self.planes.get(config.plane)
-            parameters = load_parameters(config, self.identity, plane)
+            parameters = await self._parameters(config, plane)
             self._claims.claim(config, plane, parameters.peer.fingerprint)
             driver = TunnelDriver(self._context, config, parameters, plane)
             await driver.start()
         except GatewayError as error:
             self._claims.release(config.name)
             self.failed[config.name] = error
-            logger.error(  # noqa: TRY400  # what an operator can act on has no traceback
-                "cannot start: %s%s",
-                error.message,
-                f"; {error.hint}" if error.hint else "",
-                extra={"tunnel": config.name, "event": "start-failed"},
-            )
+            _log_error("cannot start", config.name, "start-failed", error)
             return
         self.drivers[config.name] = driver
+
+    async def _parameters(
+        self, config: TunnelConfig, plane: DataPlane
+    ) -> TunnelParameters:
+        """Return a tunnel's parameters; files that could not be used are read again.
+
+        Raises:
+            IdentityError: They still cannot.
+        """
+        name = config.name
+        if name not in self._files:
+            files = await asyncio.to_thread(
+                load_tunnel_files,
+                config,
+                self.identity.public,
+                environ=self._environ,
+            )
+            self._files[name] = files
+            self._contents |= contents_of_tunnel(name, files)
+        return make_parameters(config, self._files[name], self.identity, plane)
 
     async def _remove_tunnel(self, name: str, *, returning: bool = False) -> None:
         self.failed.pop(name, None)
@@ -359,20 +438,35 @@ class Service:
                 extra={"tunnel": name, "event": "remove-failed"},
             )
 
-    async def _update_tunnel(self, config: TunnelConfig) -> None:
-        driver = self.drivers.get(config.name)
+    async def _begin_anew(self, config: TunnelConfig) -> None:
+        """Drive a tunnel by its new role, over the epoch that the kernel has."""
+        driver = self.drivers.pop(config.name, None)
+        if driver is not None:
+            await driver.hand_over()
+        await self._add_tunnel(config)
+
+    async def _update_tunnel(self, config: TunnelConfig, *, rotate: bool) -> bool:
+        """Change a tunnel while its traffic flows; refused, it stays as it was."""
+        name = config.name
+        driver = self.drivers.get(name)
         if driver is None:
             await self._add_tunnel(config)
-            return
+            return True
+        old, plane = driver.state.config, driver.state.plane.plane
         try:
-            plane = driver.state.plane.plane
-            parameters = load_parameters(config, self.identity, plane)
+            parameters = await self._parameters(config, plane)
             self._claims.claim(config, plane, parameters.peer.fingerprint)
             await driver.update(config, parameters)
-        except (GatewayError, ValueError):
-            # The role follows from what changed: that takes a new start.
-            await self._remove_tunnel(config.name, returning=True)
-            await self._add_tunnel(config)
+        except GatewayError as error:
+            self._claims.claim(old, plane, driver.state.parameters.peer.fingerprint)
+            tunnels = {**self.config.tunnels, name: old}
+            self.config = replace(self.config, tunnels=tunnels)
+            self._unapplied[name] = error
+            _log_error("not changed", name, "update-failed", error)
+            return False
+        if rotate:
+            driver.rotate(RotateReason.OPERATOR)
+        return True
 
     def _note_users(self) -> None:
         """Tell each link which tunnels draw on it."""
@@ -467,6 +561,13 @@ class Service:
         while interval is not None:
             self.notifier.watchdog()
             await asyncio.sleep(interval)
+
+
+def _log_error(what: str, tunnel: str, event: str, error: GatewayError) -> None:
+    """Log what an operator can act on: no traceback."""
+    hint = f"; {error.hint}" if error.hint else ""
+    extra = {"tunnel": tunnel, "event": event}
+    logger.error("%s: %s%s", what, error.message, hint, extra=extra)
 
 
 def _loop_time() -> float:

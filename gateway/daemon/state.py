@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.daemon.path import SocketAddress
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, passes
 from gateway.keystore.clock import load_boot_id
 from gateway.rotation.limits import MAX_EPOCH
 
@@ -97,6 +97,7 @@ class StateDirectory:
                 f"state_dir cannot be used: {self._directory}: "
                 f"{os.strerror(error.errno or 0)}",
                 "make it a folder that the daemon's user may write",
+                retryable=passes(error),
             ) from error
         self._boot_id = load_boot_id()
         self._written: set[str] = set()

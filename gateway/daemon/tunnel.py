@@ -179,8 +179,13 @@ class TunnelDriver:
         self._pump()
 
     async def update(self, config: TunnelConfig, parameters: TunnelParameters) -> None:
-        """Take over what can change while traffic flows."""
+        """Take over what can change while traffic flows.
+
+        Raises:
+            DataPlaneError: The kernel refused; nothing was taken over.
+        """
         was_enabled = self.state.config.enabled
+        await self._plane.update(self.state.config, config, self.state.record.index)
         self.state.reconfigure(config, parameters)
         if was_enabled and not config.enabled:
             self.take_down()
@@ -207,17 +212,23 @@ class TunnelDriver:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def hand_over(self) -> None:
+        """Stop driving, and let another driver begin over what is in the kernel."""
+        await self.stop()
+        self._context.machine.remove_tunnel(self.name)
+
     async def remove(self, *, returning: bool = False) -> None:
         """Remove the tunnel altogether.
 
         Args:
-            returning: Whether it is made anew at once: the peer is told to call again.
+            returning: Whether it is made anew at once: the peer is told to call again,
+                and the record stays, for it has the tunnel's index.
         """
         reason = CloseReason.STOPPED if returning else CloseReason.REMOVED
         self._context.machine.send_control(self.name, Close(reason))
-        await self.stop()
-        self._context.machine.remove_tunnel(self.name)
-        self._context.state.forget(self.name)
+        await self.hand_over()
+        if not returning:
+            self._context.state.forget(self.name)
         await self._plane.remove()
 
     def post(self, item: Event | Action) -> None:

@@ -57,6 +57,12 @@ class TunnelPlane:
         self._encap = config.encap
         await self._call(self.plane.add_tunnel, spec_of(config, index))
 
+    async def update(self, old: TunnelConfig, new: TunnelConfig, index: int) -> None:
+        """Change what the kernel has of it, and no keys; or nothing of it."""
+        spec = spec_of(new, index)
+        if spec != spec_of(old, index):
+            await self._call(self.plane.update_tunnel, spec)
+
     async def remove(self) -> None:
         """Close the fence, then remove all that was made for it."""
         await self._noting(self._context.fence.revoke(self._name))

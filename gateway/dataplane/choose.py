@@ -43,7 +43,7 @@ def available_planes() -> tuple[PlaneOption, ...]:
 
     Takes some 20 ms; needs CAP_NET_ADMIN to find any.
     """
-    return tuple(_try(name) for name in PREFERENCE)
+    return tuple(try_plane(name) for name in PREFERENCE)
 
 
 def best_plane() -> str:
@@ -54,7 +54,7 @@ def best_plane() -> str:
     """
     failed = []
     for name in PREFERENCE:
-        option = _try(name)
+        option = try_plane(name)
         if option.works:
             return name
         failed.append(f"{name}: {option.reason} ({option.hint})")
@@ -87,7 +87,8 @@ def make_plane(name: str, wireguard_ports: tuple[int, int]) -> "DataPlane":
     )
 
 
-def _try(name: str) -> PlaneOption:
+def try_plane(name: str) -> PlaneOption:
+    """Try one plane, and leave nothing behind."""
     try:
         _PROBES[name]()
     except DataPlaneError as error:

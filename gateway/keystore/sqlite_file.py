@@ -6,7 +6,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from gateway.errors import KeyStoreError
+from gateway.errors import KeyStoreError, passes
 from gateway.keystore.sqlite_errors import translated
 
 BUSY_TIMEOUT_MS = 2_000
@@ -83,6 +83,7 @@ class _os_errors:  # noqa: N801 -- a context manager, read like a function
                 f"{self._path}: {os.strerror(error.errno or 0)}",
                 "its directory must be writable by the user of qgwd, mode 0700,"
                 " and have room",
+                retryable=passes(error),
             ) from error
 
 

@@ -17,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 
-from gateway.config.load import load_config
+from gateway.acceptance.accept import accept
 from gateway.config.model import LogFormat, PlaneName
 from gateway.daemon.planes import Planes
 from gateway.daemon.service import Service
@@ -55,7 +55,7 @@ class MemoryHub:
 
     def __init__(self, path: Path) -> None:
         self._service = Service(
-            load_config(path),
+            accept(path, environ={}),
             path,
             {},
             log_format=LogFormat.CONSOLE,

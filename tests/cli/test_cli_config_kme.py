@@ -13,7 +13,7 @@ from tests.unit.qkd_clients.certificates import Authority, Files
 CONFIG = """\
 [gateway]
 identity = "own.key"
-
+control_group = "root"
 [links.fibre]
 source = "etsi014"
 kme = "https://kme.example.org"
@@ -68,7 +68,9 @@ def place(site: Site, line: int, key: str) -> str:
 def test_right_files_are_said_to_be(site: Site) -> None:
     result = site.check()
     assert (result.code, result.err) == (0, "")
-    assert result.out == f"{site.toml}: 0 tunnels in 1 file: no problems\n"
+    assert result.out == (
+        f"{site.toml}: 0 tunnels in 1 file: no problems (checked as root)\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,9 @@ def test_a_certificate_that_ends_soon_is_a_warning(site: Site) -> None:
     site.authority.client("site-a", end=left)
     result = site.check()
     assert result.code == 0
-    assert result.out == f"{site.toml}: 0 tunnels in 1 file: no problems\n"
+    assert result.out == (
+        f"{site.toml}: 0 tunnels in 1 file: no problems (checked as root)\n"
+    )
     warning = (
         "a certificate valid for 30 days more, found one that ends on "
         f"{date(datetime.now(UTC) + left)} "
@@ -193,7 +197,7 @@ def test_a_certificate_that_ends_soon_is_a_warning(site: Site) -> None:
 
 
 def test_every_link_is_tried(site: Site) -> None:
-    second = CONFIG.partition("\n\n")[2].replace("links.fibre", "links.sat")
+    second = CONFIG[CONFIG.index("[links") :].replace("links.fibre", "links.sat")
     site.write(CONFIG + second.replace("site-a.pem", "absent.pem"))
     assert f"{site.toml}:18: links.sat.certificate: " in site.only_problem()
 
@@ -201,6 +205,7 @@ def test_every_link_is_tried(site: Site) -> None:
 PSK = """\
 [gateway]
 identity = "own.key"
+control_group = "root"
 [links.fibre]
 source = "skip"
 kme = "https://kme.example.org"
@@ -217,7 +222,7 @@ def test_a_psk_file(site: Site) -> None:
     path.write_text("secret\n")
     problem = site.only_problem()
     assert problem.startswith(
-        f"{place(site, 8, 'psk_file')}a TLS-PSK file, found {path} holds no TLS-PSK ("
+        f"{place(site, 9, 'psk_file')}a TLS-PSK file, found {path} holds no TLS-PSK ("
     )
     assert "secret" not in problem
     path.write_text("ab" * 32)
@@ -234,6 +239,6 @@ def test_a_psk_needs_a_python_that_has_them(site: Site) -> None:
         assert site.check().code == 0
     else:
         assert site.only_problem().startswith(
-            f"{place(site, 8, 'psk_file')}what TLS can use, found this Python has no "
+            f"{place(site, 9, 'psk_file')}what TLS can use, found this Python has no "
             "TLS-PSK ("
         )

@@ -129,18 +129,39 @@ def test_reload_says_what_changed(start_daemon: StartDaemon) -> None:
         "changed": ["paris", "lyon"],
         "unchanged": ["oslo"],
         "restart_needed": ["gateway.listen"],
+        "details": {"paris": "mtu, peer OLD -> NEW"},
+        "warnings": ["gateway.toml:1: links.x.ca: expected this, found that"],
+        "failed": {},
     }
     result = start_daemon({"reload": answer}).qgw("reload")
     assert result.code == 0
-    assert result.out == "added: rome\nchanged: paris, lyon\n"
+    assert result.out == ("added: rome\nchanged: paris (mtu, peer OLD -> NEW), lyon\n")
     assert result.err == (
+        "warning: gateway.toml:1: links.x.ca: expected this, found that\n"
         "not applied before a restart: gateway.listen\n"
         "  hint: systemctl restart qgwd (traffic goes on meanwhile)\n"
     )
     shown = start_daemon({"reload": answer}).qgw("reload", "--json")
     assert json.loads(shown.out) == answer
-    nothing: dict[str, list[str]] = {key: [] for key in answer}
+    nothing: dict[str, object] = {key: [] for key in answer}
+    nothing |= {"details": {}, "failed": {}}
     assert start_daemon({"reload": nothing}).qgw("reload").out == "nothing changed\n"
+
+
+def test_reload_fails_where_a_tunnel_stays_as_it_was(
+    start_daemon: StartDaemon,
+) -> None:
+    answer: dict[str, object] = {
+        **{key: [] for key in ("added", "removed", "unchanged", "restart_needed")},
+        "changed": ["paris"],
+        "details": {"paris": "mtu"},
+        "warnings": [],
+        "failed": {"paris": "the kernel refused"},
+    }
+    result = start_daemon({"reload": answer}).qgw("reload")
+    assert result.code == 1
+    assert result.out == "changed: paris (mtu)\n"
+    assert result.err == "qgw: paris stays as it was: the kernel refused\n"
 
 
 def test_a_fault_of_qgw_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

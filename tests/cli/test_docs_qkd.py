@@ -126,6 +126,6 @@ def test_the_request_for_a_certificate_is_one(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.touch(mode=0o600)
     link, _, _ = toml().partition("[tunnels")
-    path.write_text('[gateway]\nidentity = "i"\n' + link)
+    path.write_text('[gateway]\nidentity = "i"\ncontrol_group = "root"\n' + link)
     result = qgw("config", "check", "--config", str(path))
     assert (result.code, result.err) == (0, "")

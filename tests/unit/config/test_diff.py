@@ -8,8 +8,11 @@ import pytest
 
 from gateway.config.diff import (
     GATEWAY_IN_PLACE,
+    TUNNEL_ADOPTED,
+    TUNNEL_AT_ONCE,
+    TUNNEL_BY_EPOCH,
     TUNNEL_IGNORED,
-    TUNNEL_IN_PLACE,
+    TUNNEL_REBUILT,
     compare_configs,
 )
 from gateway.config.load import load_config
@@ -63,15 +66,23 @@ def test_each_tunnel_key(config: GatewayConfig, key: str) -> None:
     diff = compare_configs(config, with_tunnel(config, **{key: object()}))
     if key in TUNNEL_IGNORED:
         assert diff.unchanged == ("paris", "rome")
-    else:
-        assert diff.unchanged == ("rome",)
-        assert diff.updated == (("paris",) if key in TUNNEL_IN_PLACE else ())
-        assert diff.rebuilt == (() if key in TUNNEL_IN_PLACE else ("paris",))
+        return
+    assert diff.unchanged == ("rome",)
+    found = {
+        kind: getattr(diff, kind)
+        for kind in ("updated", "renewed", "adopted", "rebuilt")
+    }
+    assert found == {
+        "updated": ("paris",) if key in TUNNEL_AT_ONCE else (),
+        "renewed": ("paris",) if key in TUNNEL_BY_EPOCH else (),
+        "adopted": ("paris",) if key in TUNNEL_ADOPTED else (),
+        "rebuilt": ("paris",) if key in TUNNEL_REBUILT else (),
+    }
 
 
 def test_one_key_that_rebuilds_is_enough(config: GatewayConfig) -> None:
     subnets = (ip_network("10.77.0.0/16"),)
-    new = with_tunnel(config, rotation_interval=9.0, remote_subnets=subnets)
+    new = with_tunnel(config, remote_subnets=subnets, interface="qgw7")
     diff = compare_configs(config, new)
     assert (diff.rebuilt, diff.updated) == (("paris",), ())
 
@@ -101,5 +112,36 @@ def test_gateway_keys_as_the_operator_writes_them(config: GatewayConfig) -> None
 def test_the_sets_name_fields_that_exist() -> None:
     tunnel = {field.name for field in fields(TunnelConfig)}
     gateway = {field.name for field in fields(GatewayConfig)}
-    assert tunnel >= TUNNEL_IN_PLACE | TUNNEL_IGNORED
+    tables = (
+        *(TUNNEL_AT_ONCE, TUNNEL_BY_EPOCH, TUNNEL_ADOPTED),
+        *(TUNNEL_REBUILT, TUNNEL_IGNORED),
+    )
+    # Every field stands in exactly one of them.
+    assert sorted(tunnel) == sorted(name for table in tables for name in table)
     assert gateway >= GATEWAY_IN_PLACE
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("peer", "rebuilt"), ("psk", "renewed"), ("other", "unchanged")]
+)
+def test_files_that_hold_something_else(
+    config: GatewayConfig, key: str, kind: str
+) -> None:
+    contents = {("tunnels", "paris", key)} if key != "other" else set()
+    diff = compare_configs(config, config, contents=contents)
+    assert "paris" in getattr(diff, kind)
+    assert diff.keys.get(("tunnels", "paris"), (key,)) == (key,)
+
+
+def test_a_seed_that_changed_changes_its_link(config: GatewayConfig) -> None:
+    diff = compare_configs(config, config, contents={("links", "a", "seed_file")})
+    assert diff.links_changed == ("a",)
+    assert diff.unchanged == ("paris", "rome")
+
+
+def test_what_needs_a_restart_is_said_until_there_is_one(config: GatewayConfig) -> None:
+    new = replace(config, control_mtu=1300)
+    again = compare_configs(new, new, started=config)
+    assert again.restart == ("gateway.control_mtu",)
+    own = compare_configs(config, config, contents={("gateway", "identity")})
+    assert own.restart == ("gateway.identity",)

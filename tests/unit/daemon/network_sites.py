@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from gateway.acceptance.accept import accept
 from gateway.config.identity_files import (
     write_private_identity,
     write_public_identity,
 )
-from gateway.config.load import load_config
 from gateway.config.model import LogFormat
 from gateway.crypto.identity import (
     PrivateIdentity,
@@ -92,7 +92,7 @@ class Site:
         """Start a new service."""
         self.write()
         self.service = Service(
-            load_config(self.path),
+            accept(self.path, environ={}),
             self.path,
             {},
             log_format=LogFormat.CONSOLE,

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from gateway.acceptance.accept import accept
+from gateway.acceptance.host import Options
 from gateway.config.identity_files import (
     write_private_identity,
     write_public_identity,
 )
-from gateway.config.load import load_config
 from gateway.config.model import LogFormat, PlaneName
 from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
 from gateway.crypto.identity import (
@@ -51,6 +52,10 @@ class MemoryPlanes:
     async def options(self) -> tuple[PlaneOption, ...]:
         """Say that there is one."""
         return (PlaneOption("esp"),)
+
+    async def look(self, wanted: frozenset[PlaneName]) -> Options:
+        """Say that it can run them all."""
+        return {plane: PlaneOption(self.plane.name) for plane in wanted}
 
     async def get(self, wanted: PlaneName) -> DataPlane:
         """Return the plane in memory."""
@@ -115,7 +120,7 @@ class End:
         """Make the service, not yet started."""
         self.write()
         self.service = Service(
-            load_config(self.path),
+            accept(self.path, environ={}),
             self.path,
             {},
             log_format=LogFormat.CONSOLE,

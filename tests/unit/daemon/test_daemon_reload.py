@@ -9,7 +9,7 @@ import pytest
 from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import encode_public, generate_identity
 from gateway.daemon.main import _reload
-from gateway.errors import ConfigError, GatewayError
+from gateway.errors import ConfigError
 from gateway.rotation.phases import TunnelPhase
 from tests.unit.daemon.conftest import start_both
 from tests.unit.daemon.services import LINK, TUNNEL, End, tunnel_keys, until
@@ -35,6 +35,9 @@ async def test_nothing_changed(running: Pair) -> None:
         "changed": [],
         "unchanged": [TUNNEL],
         "restart_needed": [],
+        "details": {},
+        "warnings": [],
+        "failed": {},
     }
     assert calls == []
 
@@ -119,8 +122,9 @@ async def test_a_seed_that_cannot_be_read_changes_nothing(running: Pair) -> None
     config = first.service.config
     first.link_keys["seed_file"] = "no-such-seed"
     first.tunnel_keys["lyon"] = tunnel_keys(first, running[1], 1)
-    with pytest.raises(GatewayError, match="no-such-seed"):
+    with pytest.raises(ConfigError) as caught:
         await reload(first)
+    assert "no-such-seed" in caught.value.problems[0].found
     assert first.service.config is config
     assert list(first.service.drivers) == [TUNNEL]
     await rotate(running)
@@ -179,25 +183,46 @@ async def test_another_peer_identity_cuts_the_old_one_off(
     assert first.plane.read_state(TUNNEL).blocked
 
 
-async def test_an_identity_that_cannot_be_read_fails_that_tunnel_alone(
-    running: Pair,
+async def test_a_missing_peer_file_at_start_leaves_that_tunnel_out_alone(
+    ends: Pair,
 ) -> None:
-    first, second = running
+    first, second = ends
     first.tunnel_keys["lyon"] = {
         **tunnel_keys(first, second, 1),
         "peer": "missing",
         "qkd": "off",
     }
-    await reload(first)
+    await start_both(ends)
     status = await first.status("lyon")
     assert status["state"] == "down"
     assert "missing" in status["reason"]
-    assert first.in_force()
-    first.tunnel_keys["lyon"]["peer"] = "peer.pub"
+    # It stood before: what else is changed need not wait for it.
+    first.tunnel_keys[TUNNEL]["rotation_interval"] = 30.0
+    result, _ = await reload(first)
+    assert result["changed"] == [TUNNEL]
+    (warning,) = result["warnings"]
+    assert "tunnels.lyon.peer: expected a public identity file" in warning
+    (first.folder / "missing").write_bytes((first.folder / "peer.pub").read_bytes())
     result, calls = await reload(first)
-    assert result["changed"] == ["lyon"]
+    assert (result["changed"], result["warnings"]) == (["lyon"], [])
     assert {call[1] for call in calls} == {"lyon"}
     assert (await first.status("lyon"))["state"] == "connecting"
+
+
+async def test_a_peer_file_that_a_reload_misses_refuses_it_whole(running: Pair) -> None:
+    first = running[0]
+    first.tunnel_keys["lyon"] = {
+        **tunnel_keys(first, running[1], 1),
+        "peer": "missing",
+        "qkd": "off",
+    }
+    before = len(first.plane.calls)
+    with pytest.raises(ConfigError) as caught:
+        await reload(first)
+    assert [one.key for one in caught.value.problems] == ["tunnels.lyon.peer"]
+    assert first.plane.calls[before:] == []
+    assert "lyon" not in first.service.config.tunnels
+    assert first.in_force()
 
 
 async def test_what_needs_a_restart_is_said(running: Pair) -> None:
@@ -266,10 +291,11 @@ async def test_wireguard_carries_one_tunnel_between_two_gateways(
         # And gives way to nobody while it is.
         ends[0].tunnel_keys[TUNNEL]["enabled"] = True
         ends[0].write()
-        await ends[0].service.reload()
-        assert set(ends[0].service.drivers) == {"rome"}
+        with pytest.raises(ConfigError):
+            await ends[0].service.reload()
+        assert set(ends[0].service.drivers) == {TUNNEL, "rome"}
+        assert not ends[0].service.config.tunnels[TUNNEL].enabled
         del ends[0].tunnel_keys["rome"]
         ends[0].write()
-        await ends[0].service.reload()
         await ends[0].service.reload()
         assert set(ends[0].service.drivers) == {TUNNEL}

@@ -14,7 +14,7 @@ from gateway.crypto.identity import encode_private, format_fingerprint
 from gateway.daemon import memory
 from gateway.daemon.service import STATUS_DELAY, Service
 from gateway.daemon.strangers import MAX_STRANGERS, SHOWN_FOR, Strangers
-from gateway.errors import GatewayError, IdentityError, KeyStoreError
+from gateway.errors import ConfigError, GatewayError, KeyStoreError
 from tests.unit.daemon.conftest import start_both, tasks_but_this
 from tests.unit.daemon.services import (
     LINK,
@@ -75,8 +75,10 @@ async def test_a_control_socket_somebody_serves(running: Pair) -> None:
 
 async def test_identity_missing(ends: Pair) -> None:
     (ends[0].folder / "identity").unlink()
-    with pytest.raises(IdentityError, match="identity"):
+    with pytest.raises(ConfigError) as caught:
         ends[0].make()
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.line) == ("gateway.identity", 2)
 
 
 async def test_a_master_key_of_another_store(running: Pair) -> None:

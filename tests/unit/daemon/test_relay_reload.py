@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli.network import render
 from gateway.cli.render import daemon_status
-from gateway.errors import KeyStoreError
+from gateway.errors import ConfigError
 from gateway.wire.network import PadDirection, PadStock
 from gateway.wire.stock import StockPage
 from tests.unit.daemon.conftest import tasks_but_this
@@ -194,7 +194,7 @@ def test_a_reload_that_fails_changes_nothing(short_folder: Path) -> None:
         before = relaying.config, dict(links.keepers), dict(links.configs)
         (lux.folder / "lux-redu.seed").write_text("no seed\n")
         lux.tables["relay.neighbours.redu"]["pads"] = 80
-        with pytest.raises(KeyStoreError):
+        with pytest.raises(ConfigError):
             await reload(lux)
         assert (relaying.config, links.keepers, links.configs) == before
         await spend(sites, FAR)
