@@ -24,6 +24,7 @@ link = "alpha"
 psk = "psk"
 addresses = ["10.9.0.1/30"]
 remote_subnets = ["10.2.0.0/16"]
+local_subnets = ["10.9.0.1/32"]  # nothing to forward, which this host may not do
 """
 
 
@@ -132,7 +133,7 @@ def test_a_file_in_tunnels_d_is_named_with_its_own_lines(folder: Path) -> None:
     extra.touch(mode=0o600)
     extra.write_text(
         '[tunnels.rome]\nqkd = "off"\npeer = "rome.pub"\n'
-        'endpoint = "192.0.2.2:51810"\nremote_subnets = ["10.3.0.0/16"]\n'
+        'endpoint = "192.0.2.2:51810"\nlocal_subnets = ["10.9.0.1/32"]\nremote_subnets = ["10.3.0.0/16"]\n'
     )
     result = check(folder)
     assert result.code == 1
@@ -175,7 +176,7 @@ remote_subnets = ["10.3.0.0/16"]
     assert check(folder).code == 1
     (said,) = _said_of_peers(folder)
     assert said == (
-        f"{toml}:22: tunnels.rome.peer: expected a peer of its own, since plane is "
+        f"{toml}:23: tunnels.rome.peer: expected a peer of its own, since plane is "
         '"wireguard", or plane = "esp", found the peer of tunnel paris'
     )
     toml.write_text(CONFIG + 'plane = "wireguard"\n' + rome + "enabled = false\n")
