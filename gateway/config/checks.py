@@ -1,7 +1,7 @@
 """What must hold between keys, tunnels and files; each value alone is right by now."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
@@ -84,13 +84,6 @@ def _check_endpoint(tunnel: TunnelConfig, refuse: Refuse) -> None:
             f"an IPv{host.version} address, as endpoint is",
             tunnel.local_address,
         )
-    for subnet in tunnel.remote_subnets:
-        if host in subnet:
-            refuse(
-                "remote_subnets",
-                "prefixes without the endpoint, which is reached outside the tunnel",
-                f"{subnet} with endpoint {host}",
-            )
 
 
 def _check_inside(tunnel: TunnelConfig, refuse: Refuse) -> None:
@@ -220,6 +213,33 @@ def _check_inside_shared(
                 "networks that lead through one tunnel",
                 f"{network}, which tunnel {first.name} has too",
             )
+
+
+def check_listen(listen: Sequence[Endpoint]) -> Iterable[tuple[str, str]]:
+    """Name addresses that two sockets would fight for, as (expected, found)."""
+    wild = {
+        (ip_address(each.host).version, each.port): each
+        for each in listen
+        if ip_address(each.host).is_unspecified
+    }
+    for endpoint in listen:
+        rival = wild.get((ip_address(endpoint.host).version, endpoint.port), endpoint)
+        if rival != endpoint:
+            yield "all addresses, or some of them", f"{rival} and {endpoint}"
+
+
+def check_local_address(
+    tunnel: TunnelConfig, listen: Iterable[Endpoint], refuse: Refuse
+) -> None:
+    """Refuse an outer address that no control socket can send from."""
+    if tunnel.local_address is None:
+        return
+    chosen = ip_address(tunnel.local_address)
+    hosts = {ip_address(endpoint.host) for endpoint in listen}
+    usable = {host for host in hosts if host.version == chosen.version}
+    if chosen not in usable and not any(host.is_unspecified for host in usable):
+        named = ", ".join(map(str, sorted(usable, key=str))) or "none of its family"
+        refuse("local_address", f"one that listen names ({named})", f"{chosen}")
 
 
 def check_ports(

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from gateway.config.checks import check_ports, check_together, check_tunnel
+from gateway.config.checks import (
+    check_listen,
+    check_local_address,
+    check_ports,
+    check_together,
+    check_tunnel,
+)
 from gateway.config.files import find_files, read_source
 from gateway.config.model import (
     GatewayConfig,
@@ -88,6 +94,8 @@ class _Reader:
             for name, section in self._named(source, "tunnels"):
                 self._tunnels[name] = read_tunnel(name, section)
         self._check_tunnels()
+        if gateway is not None:
+            self._check_local_addresses(gateway)
         if self._links_known:
             self._check_network(relay, sources)
         if gateway is None or gateway.identity is None:
@@ -116,6 +124,8 @@ class _Reader:
             Section(source, (name,), self._problems) for name in MAIN_TABLES[:3]
         )
         keys = GatewayKeys(gateway, keystore, log)
+        for expected, found in check_listen(keys.listen):
+            gateway.refuse("listen", expected, found)
         for expected, found in check_ports(keys.listen, keys.wireguard_ports):
             gateway.refuse("wireguard_ports", expected, found)
         return keys
@@ -156,6 +166,11 @@ class _Reader:
                 key, expected, found
             ),
         )
+
+    def _check_local_addresses(self, gateway: GatewayKeys) -> None:
+        for name, tunnel in self._tunnels.items():
+            refuse = self._sections["tunnels", name].refuse
+            check_local_address(tunnel, gateway.listen, refuse)
 
     def _check_network(
         self, relay: RelayConfig | None, sources: Sequence[Source]

@@ -80,7 +80,8 @@ SILENCE: Final = 3 * PING_INTERVAL
 """The responder, which is pinged, calls the peer silent after this long."""
 
 PING_ATTEMPTS: Final = 5
-"""Unanswered pings after which the peer counts as gone."""
+"""Unanswered pings after which the peer counts as gone; and what a responder sends of
+its own to a silent one."""
 
 REPLAY_WINDOW: Final = 1024
 """Control datagrams that may overtake each other."""

@@ -390,7 +390,9 @@ class Machine:
         if exhausted and not tunnel.silent:
             tunnel.silent = True
             self._core.emit(PeerSilent(tunnel.name))
-        if initiator:
+        # A responder tells where it is, should it have moved; a peer that is gone is
+        # not told for ever.
+        if initiator or tunnel.pings < limits.PING_ATTEMPTS:
             tunnel.pings += 1
             self.send_control(tunnel.name, Ping(tunnel.pings))
         wait = limits.PING_INTERVAL if exhausted else ping_retry(interval)

@@ -136,7 +136,7 @@ capacity = 9
 peer = "paris.pub"
 endpoint = "Paris.example.org:99"
 role = "responder"
-local_address = "2001:DB8::2"
+local_address = "2001:DB8::1"
 plane = "esp"
 qkd = "preferred"
 qkd_every = 30
@@ -166,7 +166,7 @@ enabled = false
     assert tunnel.peer_identity == here / "tunnels.d" / "paris.pub"
     assert tunnel.psk_file == here / "tunnels.d" / "p.psk"
     assert tunnel.endpoint == Endpoint("Paris.example.org", 99)
-    assert tunnel.local_address == "2001:db8::2"
+    assert tunnel.local_address == "2001:db8::1"
     assert (tunnel.qkd, tunnel.qkd_every) == (QKDPolicy.PREFERRED, 30)
     assert tunnel.addresses == (ip_interface("10.9.0.1/30"), ip_interface("fd00::1"))
     assert tunnel.remote_subnets[1] == ip_network("2001:db8:2::/48")
@@ -275,10 +275,41 @@ def test_wrong_endpoints(write: Write, endpoint: str) -> None:
     assert only_problem(write(MINIMAL + text)).key == "tunnels.paris.endpoint"
 
 
-def test_endpoint_inside_the_tunnel_would_be_a_loop(write: Write) -> None:
-    problem = only_problem(write(MINIMAL + TUNNEL.replace("192.0.2.1", "10.2.3.4")))
-    assert problem.key == "tunnels.paris.remote_subnets"
-    assert "10.2.3.4" in problem.found
+def test_a_remote_prefix_may_cover_the_endpoint(write: Write) -> None:
+    text = TUNNEL.replace('"10.2.0.0/16"', '"0.0.0.0/0", "::/0"')
+    tunnel = load_config(write(MINIMAL + text)).tunnels["paris"]
+    assert [str(prefix) for prefix in tunnel.remote_subnets] == ["0.0.0.0/0", "::/0"]
+
+
+@pytest.mark.parametrize(
+    ("listen", "found"),
+    [
+        (["0.0.0.0:1", "[::]:1"], None),
+        (["192.0.2.1:1", "192.0.2.2:1", "192.0.2.1:2", "0.0.0.0:3"], None),
+        (["192.0.2.1:1", "0.0.0.0:1"], "0.0.0.0:1 and 192.0.2.1:1"),
+        (["[::]:1", "[2001:db8::1]:1"], "[::]:1 and [2001:db8::1]:1"),
+        (["[::]:1", "192.0.2.1:1"], None),
+    ],
+)
+def test_addresses_to_listen_on(
+    write: Write, listen: list[str], found: str | None
+) -> None:
+    path = write(MINIMAL + f"listen = {listen}\n")
+    if found is None:
+        assert len(load_config(path).listen) == len(listen)
+    else:
+        problem = only_problem(path)
+        assert (problem.key, problem.found) == ("gateway.listen", found)
+
+
+def test_a_local_address_is_one_that_is_listened_on(write: Write) -> None:
+    listen = MINIMAL + 'listen = ["192.0.2.8:51810", "192.0.2.9", "[::]"]\n'
+    for host in ("192.0.2.8", "192.0.2.9"):
+        load_config(write(listen + TUNNEL + f'local_address = "{host}"\n'))
+    problem = only_problem(write(listen + TUNNEL + 'local_address = "192.0.2.7"\n'))
+    assert problem.key == "tunnels.paris.local_address"
+    assert problem.expected == "one that listen names (192.0.2.8, 192.0.2.9)"
+    load_config(write(MINIMAL + TUNNEL + 'local_address = "192.0.2.7"\n'))
 
 
 @pytest.mark.parametrize("role", ["auto", "initiator"])

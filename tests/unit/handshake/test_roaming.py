@@ -226,6 +226,13 @@ def test_responder_reports_an_initiator_that_stopped_pinging() -> None:
     assert not pair.b.events(PeerSilent)
     pair.advance(0.2)
     assert pair.b.events(PeerSilent) == [PeerSilent(TUNNEL)]
-    pair.b.machine.datagrams_to_send()
-    pair.advance(100)
-    assert pair.sent(pair.b) == []
+    for _ in range(10):
+        pair.advance(limits.PING_INTERVAL)
+    pings = pair.sent(pair.b)  # should this end have moved, the peer learns it
+    assert [kind_of(datagram) for datagram in pings] == [Type.CONTROL] * 5
+    pair.deliver(pair.a, pings, ELSEWHERE)
+    assert pair.a.machine.peer_address(TUNNEL) == ELSEWHERE
+    pair.deliver(pair.b, pair.sent(pair.a))
+    assert pair.b.machine.peer_address(TUNNEL) == INITIATOR_ADDRESS
+    pair.advance(limits.SILENCE + 100)
+    assert len(pair.b.events(PeerSilent)) == 2
