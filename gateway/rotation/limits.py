@@ -82,6 +82,9 @@ UNPROVEN_POLL: Final = 0.5
 filtered it may go at any time, and then traffic is to flow within a second. Half as
 often as before, since a hub may have thousands of them at once."""
 
+BLIND_POLLS: Final = 3
+"""Polls in a row that the kernel refuses, after which nobody knows what carries."""
+
 SLOW_REPEAT: Final = 5.0
 """Between notices after the first `MAX_FORCE_NOTICES`: both ends may have proof, and
 only the path of the notices been cut meanwhile."""

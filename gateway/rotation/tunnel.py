@@ -76,6 +76,7 @@ class TunnelRotation:
     __slots__ = (
         "_actions",
         "_attempting",
+        "_blind",
         "_carrier",
         "_closed",
         "_closed_pace",
@@ -152,6 +153,7 @@ class TunnelRotation:
         self._closed_pace = Pace(limits.FIRST_CLOSED, limits.LONGEST_CLOSED)
         self._closed = False
         self._carrier: int | None = None
+        self._blind = 0
         self._peer_left = False
         self._lost = ""
         self._doubt_at: float | None = None
@@ -477,6 +479,7 @@ class TunnelRotation:
             carrier: The epoch that what is sent leaves under, or None.
         """
         self._carrier = carrier
+        self._blind = 0
         epoch = self.current
         if epoch is None:
             return
@@ -489,8 +492,13 @@ class TunnelRotation:
 
     def plane_failed(self, *, now: float) -> None:
         """Note that the kernel could not be asked: it is asked again."""
-        if self.current is not None:
-            self._proof.plane_polled(self.current, self._schedule.interval, now=now)
+        if self.current is None:
+            return
+        self._blind += 1
+        if self._blind >= limits.BLIND_POLLS:
+            self._carrier = None
+        self._proof.plane_polled(self.current, self._schedule.interval, now=now)
+        self._review()
 
     def plane_lost(self, detail: str, *, now: float) -> None:
         """Note that somebody removed the keys from the kernel: make new ones."""
