@@ -17,11 +17,11 @@ from gateway.errors import GatewayError, passes
 
 logger = logging.getLogger(__name__)
 
-IP_FREEBIND: Final = 15
-"""linux/in.h"""
-
-IPV6_FREEBIND: Final = 78
-"""linux/in6.h"""
+FREEBIND: Final = {
+    int(socket.AF_INET): (socket.IPPROTO_IP, 15),
+    int(socket.AF_INET6): (socket.IPPROTO_IPV6, 78),
+}
+"""Levels and options: IP_FREEBIND (linux/in.h), IPV6_FREEBIND (linux/in6.h)."""
 
 SO_SNDBUFFORCE: Final = 32
 """asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN."""
@@ -184,9 +184,11 @@ def _try_to_bind(family: int, endpoint: Endpoint) -> socket.socket:
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        # Not on a socket for all addresses: IPv6 would then send from any that it is
+        # told, also one that is gone, or a group's.
+        if not ipaddress.ip_address(endpoint.host).is_unspecified:
+            level, option = FREEBIND[family]
+            sock.setsockopt(level, option, 1)
         sock.bind((endpoint.host, endpoint.port))
     except OSError:
         sock.close()

@@ -127,6 +127,12 @@ class ControlSockets:
             if listener is None:
                 self.unsent.note("no socket for that path", host)
                 return
+        if listener.is_absent:
+            # IPv4 would refuse; IPv6 would send from an address that is not ours.
+            self._note_absence(listener)
+            if listener.is_absent:
+                self.unsent.note(_absence(listener), host)
+                return
         address = (host, port, 0, scope) if scope else (host, port)
         try:
             if listener.is_wild and local_host:
@@ -255,8 +261,12 @@ class ControlSockets:
         if error.errno in NOT_OURS:
             self._note_absence(listener)
             if listener.is_absent:
-                return f"{listener.host} is not on this host"
+                return _absence(listener)
         return os.strerror(error.errno or 0)
+
+
+def _absence(listener: Listener) -> str:
+    return f"{listener.host} is not on this host"
 
 
 def _scope_of(address: tuple[str, int] | tuple[str, int, int, int]) -> int:
