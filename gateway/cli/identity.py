@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.render import suite_name
+from gateway.cli.render_tunnel import suite_name
 from gateway.cli.session import Session, expect, json_option, pass_session, print_json
 from gateway.cli.text import listing
 from gateway.config.identity_files import (

@@ -23,7 +23,7 @@ from gateway.cli.session import (
     pass_session,
     print_json,
 )
-from gateway.cli.text import clean, plural
+from gateway.cli.text import clean
 from gateway.control.limits import IMPORT_BATCH
 from gateway.control.schema import (
     ImportResult,
@@ -32,6 +32,7 @@ from gateway.control.schema import (
     PurgeResult,
     RefusedKey,
 )
+from gateway.control.wording import plural
 from gateway.errors import GatewayError, KeyFileError
 from gateway.keystore.base import NewKey
 from gateway.keystore.container import MAX_CONTAINER_BYTES, parse_container

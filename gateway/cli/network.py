@@ -3,7 +3,7 @@
 import click
 
 from gateway.cli.session import Session, expect, json_option, pass_session, print_json
-from gateway.cli.text import clean, duration, listing, table
+from gateway.cli.text import clean, listing, table
 from gateway.control.network_schema import (
     NetworkLink,
     NetworkNode,
@@ -11,6 +11,7 @@ from gateway.control.network_schema import (
     NetworkRoute,
 )
 from gateway.control.schema import Method
+from gateway.control.wording import duration
 
 
 @click.command()

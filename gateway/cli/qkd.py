@@ -20,7 +20,7 @@ from gateway.cli.session import (
     pass_session,
     print_json,
 )
-from gateway.cli.text import clean, plural
+from gateway.cli.text import clean
 from gateway.control.limits import MAX_FETCH
 from gateway.control.qkd_schema import (
     FetchResult,
@@ -30,6 +30,7 @@ from gateway.control.qkd_schema import (
     QKDTestResult,
 )
 from gateway.control.schema import ErrorCode, Method
+from gateway.control.wording import plural
 from gateway.errors import ControlError, GatewayError
 
 _link = click.argument("link", shell_complete=complete_link)

@@ -1,75 +1,48 @@
 """How tunnels, links and the daemon look on a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import click
+from gateway.cli.render_tunnel import suite_name
+from gateway.cli.text import clean, coloured, listing, table, wrapped
+from gateway.control.schema import (
+    Alert,
+    InForce,
+    LinkStatus,
+    PlaneStatus,
+    StatusResult,
+    TunnelStatus,
+)
+from gateway.control.wording import duration, plural
 
-from gateway.cli.text import clean, duration, listing, plural, size, table
-from gateway.control.schema import InForce, LinkStatus, StatusResult, TunnelStatus
-
-SUITE_NAMES = {
-    1: "1 (X25519, ML-KEM-768, AES-256-GCM, SHA-384)",
-    2: "2 (P-384, ML-KEM-1024, AES-256-GCM, SHA-384)",
-}
+_SEVERITIES = {"note": 0, "warning": 1, "critical": 2}
 
 _FINGERPRINT_START = 11
 """Characters of a fingerprint in a table: two groups, to recognise, not to verify."""
 
 
-def suite_name(suite: int) -> str:
-    """Return a suite's number and what it stands for."""
-    return SUITE_NAMES.get(suite, str(suite))
-
-
 def tunnel_table(tunnels: Sequence[TunnelStatus]) -> str:
-    """Return one row a tunnel, and below it why those that are not up are not."""
+    """Return one row a tunnel, and below it what is wrong with which."""
     if not tunnels:
         return "no tunnels"
-    header = ("NAME", "STATE", "PLANE", "EPOCH", "SOURCES", "IN FORCE", "NEXT", "PEER")
+    return "\n".join([_tunnel_rows(tunnels), *_complaints(tunnels)])
+
+
+def _tunnel_rows(tunnels: Sequence[TunnelStatus]) -> str:
+    header = ("NAME", "STATE", "PLANE", "EPOCH", "QKD", "IN FORCE", "NEXT", "PEER")
     rows = [
         (
             tunnel["name"],
             tunnel["state"],
             tunnel["plane"],
             "-" if tunnel["epoch"] is None else str(tunnel["epoch"]),
-            "+".join(_sources(tunnel)) or "-",
+            _qkd_short(tunnel),
             _in_force_short(tunnel["in_force"]),
             duration(tunnel["next_rotation_s"]),
             tunnel["endpoint"] or tunnel["peer"][:_FINGERPRINT_START],
         )
         for tunnel in tunnels
     ]
-    return "\n".join([table(header, rows), *_complaints(tunnels)])
-
-
-def tunnel_details(tunnel: TunnelStatus) -> str:
-    """Return everything about one tunnel, as ``wg show`` would."""
-    received = f"{size(tunnel['rx_bytes'])} received"
-    sent = f"{size(tunnel['tx_bytes'])} sent"
-    values = [
-        ("state", tunnel["state"]),
-        ("reason", tunnel["reason"]),
-        ("hint", tunnel["hint"]),
-        ("role", tunnel["role"]),
-        ("peer", tunnel["peer"]),
-        ("endpoint", tunnel["endpoint"] or "not known yet"),
-        ("plane", tunnel["plane"]),
-        ("interface", tunnel["interface"]),
-        ("suite", suite_name(tunnel["suite"])),
-        ("qkd", _policies(tunnel)),
-        ("link", tunnel["link"] or ""),
-        *_epoch_lines(tunnel),
-        (
-            "rotations",
-            f"{tunnel['rotations']} done, {tunnel['failed_rotations']} failed",
-        ),
-        ("transfer", f"{received}, {sent}"),
-        ("packets", _packets(tunnel)),
-        ("last packet", _last_packet(tunnel)),
-        ("last failure", _last_failure(tunnel)),
-        *(("fault", fault) for fault in tunnel["faults"]),
-    ]
-    return listing("tunnel", tunnel["name"], values)
+    return table(header, rows, spare=("PEER", "NEXT", "PLANE"))
 
 
 def link_table(links: Sequence[LinkStatus]) -> str:
@@ -78,17 +51,9 @@ def link_table(links: Sequence[LinkStatus]) -> str:
         return "no links"
     doubts = any(link["unconfirmed"] for link in links)
     header = (
-        "LINK",
-        "SOURCE",
-        "STOCK",
-        "AVAILABLE",
+        *("LINK", "SOURCE", "STOCK", "KEYS"),
         *(("UNCONFIRMED",) if doubts else ()),
-        "RESERVED",
-        "CONSUMED",
-        "EXPIRED",
-        "IN/S",
-        "OUT/S",
-        "EMPTY IN",
+        *("RESERVED", "USED", "EXPIRED", "IN/S", "OUT/S", "EMPTY IN"),
     )
     rows = [
         (
@@ -106,18 +71,13 @@ def link_table(links: Sequence[LinkStatus]) -> str:
         )
         for link in links
     ]
-    return table(header, rows)
+    spare = ("EXPIRED", "RESERVED", "USED", *(("UNCONFIRMED",) if doubts else ()))
+    return table(header, rows, spare=spare)
 
 
 def daemon_status(status: StatusResult) -> str:
-    """Return the whole picture: daemon, tunnels, links, what was dropped, warnings."""
-    identity = status["identity"]
-    planes = [
-        plane["plane"]
-        if plane["supported"]
-        else f"{plane['plane']} (no: {plane['detail']})"
-        for plane in status["planes"]
-    ]
+    """Return the whole picture: daemon, tunnels, links, and what is not right."""
+    identity, fence = status["identity"], status["fence"]
     head = listing(
         "qgwd",
         status["version"],
@@ -127,29 +87,75 @@ def daemon_status(status: StatusResult) -> str:
             ("suite", suite_name(identity["suite"])),
             ("ml-kem from", status["kem_provider"]),
             ("listening", ", ".join(status["listen"])),
-            ("planes", ", ".join(planes)),
+            ("planes", ", ".join(_planes(status["planes"]))),
+            ("fence", "stands" if fence["present"] else f"none: {fence['reason']}"),
             ("dropped", _dropped(status["dropped"])),
         ],
+        wrap=True,
     )
-    blocks = [head, tunnel_table(status["tunnels"])]
+    tunnels = _tunnel_rows(status["tunnels"]) if status["tunnels"] else "no tunnels"
+    blocks = [head, tunnels]
     if status["links"]:
         blocks.append(link_table(status["links"]))
-    blocks += [
-        click.style("warning: ", fg="yellow") + clean(warning)
-        for warning in status["warnings"]
-    ]
+    if status["alerts"]:
+        worst_first = sorted(
+            status["alerts"], key=lambda a: -_SEVERITIES[a["severity"]]
+        )
+        blocks.append("\n".join(line for a in worst_first for line in _alert(a)))
     return "\n\n".join(blocks)
 
 
+def _alerts(alerts: Sequence[Alert]) -> Iterator[str]:
+    """Yield their lines, the worst first."""
+    for alert in sorted(alerts, key=lambda one: -_SEVERITIES[one["severity"]]):
+        yield from _alert(alert)
+
+
+def _alert(alert: Alert) -> list[str]:
+    severity = alert["severity"]
+    about = f"{alert['about']} {alert['name']}: " if alert["name"] else ""
+    lines = wrapped(about + alert["text"], first=f"{coloured(severity)}: ")
+    if alert["hint"]:
+        lines += wrapped(alert["hint"], first="  hint: ", rest="    ")
+    return lines
+
+
+def _planes(planes: Sequence[PlaneStatus]) -> list[str]:
+    return [
+        plane["plane"]
+        if plane["supported"]
+        else f"{plane['plane']} (no: {plane['detail']})"
+        for plane in planes
+    ]
+
+
 def _complaints(tunnels: Sequence[TunnelStatus]) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for tunnel in tunnels:
+        name = f"{clean(tunnel['name'])}: "
+        failing = tunnel["failing"]
         if tunnel["reason"]:
-            lines.append(f"{tunnel['name']}: {clean(tunnel['reason'])}")
-            if tunnel["hint"]:
-                lines.append(f"  hint: {clean(tunnel['hint'])}")
-        lines += [f"{tunnel['name']}: fault: {clean(f)}" for f in tunnel["faults"]]
+            lines += wrapped(tunnel["reason"], first=name)
+        elif failing and tunnel["hint"]:
+            lines += wrapped(failing["detail"], first=name)
+        if tunnel["hint"]:
+            lines += wrapped(tunnel["hint"], first="  hint: ", rest="    ")
+        for fault in tunnel["faults"]:
+            lines += wrapped(fault, first=f"{name}fault: ")
     return ["", *lines] if lines else []
+
+
+def _qkd_short(tunnel: TunnelStatus) -> str:
+    """Say whether the epoch has a QKD key, or how many epochs ago one was mixed."""
+    match tunnel["qkd_key"], tunnel["qkd_age"]:
+        case "fresh", _:
+            return "fresh"
+        case "chained", int(age):
+            return f"{age} ago"
+        case "none", _:
+            return "off" if tunnel["qkd"] == "off" else "none"
+        case _:
+            return "-"
 
 
 def _in_force_short(in_force: InForce) -> str:
@@ -164,91 +170,6 @@ def _in_force_short(in_force: InForce) -> str:
             return "peer" + age
         case _:
             return "no"
-
-
-def _epoch_lines(tunnel: TunnelStatus) -> list[tuple[str, str]]:
-    if tunnel["epoch"] is None:
-        return [("epoch", "none yet")]
-    in_force = {
-        (True, True): "at both ends",
-        (True, False): "at this end, not proven at the peer's",
-        (False, True): "at the peer's end, not proven here",
-        (False, False): "not proven yet",
-    }[tunnel["in_force"]["local"], tunnel["in_force"]["peer"]]
-    since = tunnel["in_force"]["since_s"]
-    if since is not None:
-        in_force += f", for {duration(since)}"
-    return [
-        ("epoch", f"{tunnel['epoch']}, {duration(tunnel['epoch_age_s'])} old"),
-        ("in force", in_force),
-        ("sources", ", ".join(_sources(tunnel))),
-        ("qkd key", _qkd_key(tunnel)),
-        ("next rotation", _in(tunnel["next_rotation_s"])),
-        ("expires", _in(tunnel["lifetime_left_s"])),
-    ]
-
-
-def _in(seconds: float | None) -> str:
-    return "" if seconds is None else f"in {duration(seconds)}"
-
-
-def _policies(tunnel: TunnelStatus) -> str:
-    ours = _policy(tunnel["qkd"], tunnel["qkd_every"])
-    if tunnel["peer_qkd"] is None:
-        return ours
-    peer = _policy(tunnel["peer_qkd"], tunnel["peer_qkd_every"] or 1)
-    return f"{ours} (peer: {peer})"
-
-
-def _policy(qkd: str, every: int) -> str:
-    return qkd if every == 1 or qkd == "off" else f"{qkd}, every {every} epochs"
-
-
-def _sources(tunnel: TunnelStatus) -> list[str]:
-    """Name what was mixed; beside the chain, how old the QKD key is that it carries."""
-    age = tunnel["qkd_age"]
-    if tunnel["qkd_key"] != "chained" or age is None:
-        return tunnel["sources"]
-    chain = f"chain(qkd {plural(age, 'epoch')} ago)"
-    return [chain if name == "chain" else name for name in tunnel["sources"]]
-
-
-def _qkd_key(tunnel: TunnelStatus) -> str:
-    match tunnel["qkd_key"], tunnel["qkd_age"]:
-        case "fresh", _:
-            return f"{tunnel['key_id']}, fresh"
-        case "chained", int(age):
-            return f"chained, fresh {plural(age, 'epoch')} ago"
-        case "none", _ if tunnel["qkd"] != "off":
-            return "none"
-        case _:
-            return ""
-
-
-def _packets(tunnel: TunnelStatus) -> str:
-    if tunnel["rx_packets"] is None or tunnel["tx_packets"] is None:
-        return f"not counted on {tunnel['plane']}"
-    return f"{tunnel['rx_packets']} received, {tunnel['tx_packets']} sent"
-
-
-def _last_packet(tunnel: TunnelStatus) -> str:
-    """Say when something was last seen each way, since the daemon started."""
-    seen = [
-        f"{word} {duration(ago)} ago" if ago is not None else f"none {word} yet"
-        for word, ago in (
-            ("received", tunnel["received_ago_s"]),
-            ("sent", tunnel["sent_ago_s"]),
-        )
-    ]
-    return ", ".join(seen) if tunnel["epoch"] is not None else ""
-
-
-def _last_failure(tunnel: TunnelStatus) -> str:
-    failure = tunnel["last_failure"]
-    if failure is None:
-        return ""
-    detail = f" ({failure['detail']})" if failure["detail"] else ""
-    return f"{failure['reason']}{detail}, {duration(failure['ago_s'])} ago"
 
 
 def _dropped(dropped: dict[str, int]) -> str:

@@ -4,7 +4,8 @@ import math
 from datetime import UTC, datetime
 from typing import Final
 
-from gateway.cli.text import clean, duration, listing, plural, table
+from gateway.cli.text import clean, listing, table
+from gateway.control.wording import duration, plural
 from gateway.plan.model import RateLink
 from gateway.plan.result import QUANTILES, Forecast, LinkForecast, TunnelForecast
 from gateway.plan.supply import PlannedPass

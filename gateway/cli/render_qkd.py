@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from gateway.cli.text import clean, coloured, duration, listing, plural, table
+from gateway.cli.text import clean, coloured, listing, table
 from gateway.control.qkd_schema import (
     FetchResult,
     KMEReport,
@@ -15,6 +15,7 @@ from gateway.control.qkd_schema import (
     QKDStatus,
     Supply,
 )
+from gateway.control.wording import duration, plural
 
 Values = list[tuple[str, str]]
 

@@ -1,14 +1,25 @@
-"""``qgw status``: the whole picture, once or again and again."""
+"""``qgw status``: the whole picture, once or again and again, or in one line."""
 
 import itertools
 import time
 
 import click
 
+from gateway.cli.monitoring import Level, Verdict, judge_gateway, judge_tunnel
 from gateway.cli.render import daemon_status
-from gateway.cli.session import Session, expect, json_option, pass_session, print_json
+from gateway.cli.session import (
+    Session,
+    complete_tunnel,
+    expect,
+    json_option,
+    pass_session,
+    print_json,
+)
 from gateway.control.schema import ErrorCode, Method, StatusResult
-from gateway.errors import ControlError
+from gateway.errors import ControlError, GatewayError
+
+CHECK_TIMEOUT = 8.0
+"""Seconds that --check waits for the daemon: monitoring ends a plugin after ten."""
 
 PATIENCE = 60.0
 """Seconds --watch waits for a daemon that went away: a restart takes less."""
@@ -26,15 +37,36 @@ PATIENCE = 60.0
 @click.option(
     "--count", type=click.IntRange(1), help="Stop after this many, with --watch."
 )
+@click.option("--check", is_flag=True, help="One line, as a monitoring plugin.")
+@click.option(
+    "--tunnel",
+    "name",
+    shell_complete=complete_tunnel,
+    help="Judge this tunnel and its link only, with --check.",
+)
 @json_option
 @pass_session
 def status(
-    session: Session, *, watch: bool, interval: float, count: int | None, as_json: bool
+    session: Session,
+    *,
+    watch: bool,
+    interval: float,
+    count: int | None,
+    check: bool,
+    name: str | None,
+    as_json: bool,
 ) -> None:
-    """Show the daemon, its tunnels and its links.
+    """Show the daemon, its tunnels, its links, and what is wrong.
 
-    With --watch and --json one JSON object a line.
+    With --watch and --json one JSON object a line. With --check it exits 0 (OK),
+    1 (WARNING), 2 (CRITICAL) or 3 (UNKNOWN).
     """
+    if check:
+        verdict = _check(session, name, alone=not (watch or as_json))
+        click.echo(verdict.line)
+        click.get_current_context().exit(verdict.level)
+    if name is not None:
+        raise click.UsageError("--tunnel goes with --check")
     if not watch:
         _show(_read(session), as_json=as_json)
         return
@@ -42,6 +74,21 @@ def status(
         _watch(session, interval, count, as_json=as_json)
     except KeyboardInterrupt:
         click.echo()  # the shell's prompt goes below what was shown
+
+
+def _check(session: Session, name: str | None, *, alone: bool) -> Verdict:
+    """Judge; whatever keeps us from it is UNKNOWN, and never a traceback."""
+    if not alone:
+        return Verdict(Level.UNKNOWN, "--check goes with neither --watch nor --json")
+    try:
+        with session.client(CHECK_TIMEOUT) as client:
+            result = expect(client.call(Method.STATUS), StatusResult)
+        return judge_gateway(result) if name is None else judge_tunnel(result, name)
+    except GatewayError as error:
+        return Verdict(Level.UNKNOWN, error.message)
+    except (LookupError, TypeError, ValueError):
+        # Members of members are not looked at before they are used.
+        return Verdict(Level.UNKNOWN, "the daemon's answer is not what was asked for")
 
 
 def _watch(

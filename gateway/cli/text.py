@@ -1,10 +1,13 @@
 """Numbers and names as a person reads them."""
 
+import textwrap
 from collections.abc import Sequence
 
 import click
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+WIDTH = 80
+"""Columns of what `qgw` prints: an ordinary terminal's, whether or not there is one."""
+
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _KILO = 1024
 
@@ -16,7 +19,9 @@ _STATE_COLOURS = {
     "ok": "green",
     "low": "yellow",
     "empty": "red",
+    "note": "cyan",
     "warning": "yellow",
+    "critical": "red",
     "failed": "red",
     "holds": "green",
     "short": "red",
@@ -31,20 +36,6 @@ def clean(text: str) -> str:
     )
 
 
-def duration(seconds: float | None) -> str:
-    """Return a duration in two units: ``31s``, ``1m29s``, ``3h05m``, ``12d03h``."""
-    if seconds is None:
-        return "-"
-    whole = max(0, int(seconds))
-    if whole < _MINUTE:
-        return f"{whole}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m{whole % _MINUTE:02}s"
-    if whole < _DAY:
-        return f"{whole // _HOUR}h{whole % _HOUR // _MINUTE:02}m"
-    return f"{whole // _DAY}d{whole % _DAY // _HOUR:02}h"
-
-
 def size(count: int) -> str:
     """Return a number of bytes as ``wg show`` does: ``148 B``, ``1.21 MiB``."""
     if count < _KILO:
@@ -55,44 +46,83 @@ def size(count: int) -> str:
     return f"{value:.2f} {_UNITS[place]}"
 
 
-def plural(count: int, noun: str) -> str:
-    """Return ``1 key``, ``2 keys``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def coloured(word: str) -> str:
     """Return a state in its colour; click removes it where there is no terminal."""
     colour = _STATE_COLOURS.get(word)
     return click.style(word, fg=colour) if colour else word
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows in columns as wide as their widest cell, under a header."""
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()
+) -> str:
+    """Return rows in columns as wide as their widest cell, under a header.
+
+    Args:
+        header: Names of the columns.
+        rows: Their cells.
+        spare: Columns to leave out, the first of them first, while it is too wide.
+    """
     cells = [list(header), *([clean(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    columns = list(range(len(header)))
+    for name in spare:
+        if _width(cells, columns) <= WIDTH:
+            break
+        columns.remove(header.index(name))
+    widths = [max(len(row[column]) for row in cells) for column in columns]
     lines = []
     for number, row in enumerate(cells):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        chosen = [row[column] for column in columns]
+        padded = [cell.ljust(width) for cell, width in zip(chosen, widths, strict=True)]
         if number:
             # Coloured after padding: escape sequences have no width.
             padded = [
                 coloured(cell) + text[len(cell) :]
-                for cell, text in zip(row, padded, strict=True)
+                for cell, text in zip(chosen, padded, strict=True)
             ]
         lines.append("  ".join(padded).rstrip())
     return "\n".join(lines)
 
 
-def listing(title: str, name: str, values: Sequence[tuple[str, str]]) -> str:
-    """Return ``title: name`` and indented ``key: value`` lines, as ``wg show``."""
+def _width(cells: Sequence[Sequence[str]], columns: Sequence[int]) -> int:
+    widths = [max(len(row[column]) for row in cells) for column in columns]
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def wrapped(text: str, *, first: str = "", rest: str = "  ") -> list[str]:
+    """Return text in lines of `WIDTH` columns; a longer word has a line of its own.
+
+    Args:
+        text: What to wrap; cleaned first.
+        first: Stands before the first line, and may be coloured.
+        rest: Stands before those that follow.
+    """
+    visible = click.unstyle(first)
+    lines = textwrap.wrap(
+        visible + clean(text),
+        WIDTH,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [first + lines[0][len(visible) :], *lines[1:]] if lines else [first]
+
+
+def listing(
+    title: str, name: str, values: Sequence[tuple[str, str]], *, wrap: bool = False
+) -> str:
+    """Return ``title: name`` and indented ``key: value`` lines, as ``wg show``.
+
+    Args:
+        title: What it is.
+        name: Which one.
+        values: The lines; those without a value are left out.
+        wrap: Whether values go on in further lines, indented, at `WIDTH` columns.
+    """
     lines = [click.style(f"{title}: ", bold=True) + clean(name)]
-    lines += [
-        f"  {click.style(key, bold=True)}: {_visible(value)}"
-        for key, value in values
-        if value
-    ]
+    for key, value in values:
+        first = f"  {click.style(key, bold=True)}: "
+        if value and wrap and value not in _STATE_COLOURS:
+            lines += wrapped(value, first=first, rest="    ")
+        elif value:
+            lines.append(first + coloured(clean(value)))
     return "\n".join(lines)
-
-
-def _visible(value: str) -> str:
-    return coloured(clean(value))

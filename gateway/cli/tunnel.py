@@ -2,7 +2,8 @@
 
 import click
 
-from gateway.cli.render import tunnel_details, tunnel_table
+from gateway.cli.render import tunnel_table
+from gateway.cli.render_tunnel import tunnel_details
 from gateway.cli.session import (
     Session,
     complete_tunnel,
@@ -12,7 +13,7 @@ from gateway.cli.session import (
     pass_session,
     print_json,
 )
-from gateway.control.schema import Method, TunnelStatus
+from gateway.control.schema import Method, TunnelDetails, TunnelStatus
 
 _name = click.argument("name", shell_complete=complete_tunnel)
 
@@ -40,7 +41,7 @@ def list_tunnels(session: Session, *, as_json: bool) -> None:
 @pass_session
 def show(session: Session, name: str, *, as_json: bool) -> None:
     """Show everything about the tunnel NAME."""
-    status = expect(session.call(Method.TUNNEL_SHOW, name=name), TunnelStatus)
+    status = expect(session.call(Method.TUNNEL_SHOW, name=name), TunnelDetails)
     if as_json:
         print_json(status)
     else:

@@ -6,10 +6,8 @@ reader; identifiers are text. No field ever holds key bytes.
 
 from typing import Final, Literal, NotRequired, TypedDict
 
-TunnelState = Literal["down", "connecting", "unproven", "up", "blocked"]
-"""``up``: an epoch is in force at both ends. ``unproven``: keys are agreed on, and
-nothing shows that packets pass. ``blocked`` is fail-closed: nothing leaves, in clear or
-under an old key."""
+Severity = Literal["note", "warning", "critical"]
+"""How bad something is: a note asks for nothing."""
 
 QKDKeyState = Literal["fresh", "chained", "none"]
 """``chained``: no key of the epoch's own; the chain carries an earlier one on."""
@@ -89,10 +87,29 @@ class FailureStatus(TypedDict):
     ago_s: float
 
 
+class FailingStatus(TypedDict):
+    """Attempts at a new epoch that failed since the last one in force.
+
+    `reason` is the last one's in a word, `detail` in a line; `since_s` is how long ago
+    the first of them ended.
+    """
+
+    attempts: int
+    since_s: float
+    reason: str
+    detail: str
+
+
 class TunnelStatus(TypedDict):
     """One tunnel.
 
-    `reason` and `hint` say why it is not up and what to do; both empty when it is.
+    `state` is ``down``, ``connecting``, ``unproven`` (keys were agreed, and no packet
+    under them has arrived at both ends), ``up`` (an epoch is in force at both ends) or
+    ``blocked`` (fail-closed: nothing leaves, in clear or under an old key). `reason`
+    and `hint` say why it is not up and what to do; with `failing`, `hint` is about
+    that. `started` is false while something keeps the tunnel from starting at all.
+    `peer_address` is where the peer was last heard authentically, and `endpoint` that
+    or what is configured.
     `sources` names what the epoch's keys were mixed from: ``x25519`` or ``p-384``,
     ``ml-kem-768`` or ``ml-kem-1024``, ``qkd``, ``chain``, ``psk``. `qkd_key` says
     whether the epoch has a fresh QKD key of its own or depends by the chain on one of
@@ -105,12 +122,15 @@ class TunnelStatus(TypedDict):
     """
 
     name: str
-    state: TunnelState
+    enabled: bool
+    started: bool
+    state: str
     reason: str
     hint: str
     role: str
     peer: str
     endpoint: str | None
+    peer_address: str | None
     plane: str
     interface: str
     suite: int
@@ -137,7 +157,66 @@ class TunnelStatus(TypedDict):
     received_ago_s: float | None
     sent_ago_s: float | None
     last_failure: FailureStatus | None
+    failing: FailingStatus | None
     faults: list[str]
+
+
+class DeviceStatus(TypedDict):
+    """One interface that carries a tunnel (`gateway.dataplane.view.DeviceView`)."""
+
+    name: str
+    up: bool
+    addresses: list[str]
+    mtu: int
+    port: int | None
+    public_key: str
+
+
+class SessionStatus(TypedDict):
+    """One epoch's keys in the kernel (`gateway.dataplane.view.SessionView`).
+
+    SPIs are numbers, null on WireGuard; `peer_key` is the peer's WireGuard public key,
+    base64, empty on ESP.
+    """
+
+    epoch: int
+    active: bool
+    device: str
+    local: str
+    peer: str
+    spi_in: int | None
+    spi_out: int | None
+    peer_key: str
+
+
+class TunnelFenceStatus(TypedDict):
+    """What the fence does for one tunnel.
+
+    `dropped_out` are packets for its remote prefixes that went another way than the
+    tunnel, or came while it was not up; `dropped_in` those that came another way. Both
+    only grow while the fence stands. `granted_s` is how long packets may still pass if
+    no further epoch comes into force.
+    """
+
+    dropped_out: int
+    dropped_in: int
+    granted_s: float
+
+
+class TunnelDetails(TunnelStatus):
+    """Answer of ``tunnel.show``: one tunnel, and what is real of it in the kernel.
+
+    `local_address` is our own outer address as the peer knows it, null where the
+    routing table chooses. `mtu` is the inner one in force.
+    """
+
+    local_address: str | None
+    local_subnets: list[str]
+    remote_subnets: list[str]
+    mtu: int | None
+    devices: list[DeviceStatus]
+    sessions: list[SessionStatus]
+    fence: TunnelFenceStatus | None
 
 
 class LinkStatus(TypedDict):
@@ -158,8 +237,34 @@ class LinkStatus(TypedDict):
     alarm: StockAlarm
 
 
+class Alert(TypedDict):
+    """One thing that is not as it should be.
+
+    `kind` is a word for scripts; docs/troubleshooting.md lists them. `about` is
+    ``gateway``, ``tunnel`` or ``link``, and `name` the tunnel's or link's. `hint` says
+    what to do, and is empty where there is nothing to do.
+    """
+
+    severity: Severity
+    kind: str
+    about: str
+    name: str
+    text: str
+    hint: str
+
+
+class FenceStatus(TypedDict):
+    """Whether the fence stands; `reason` says why it does not."""
+
+    present: bool
+    reason: str
+
+
 class StatusResult(TypedDict):
-    """Answer of ``status``."""
+    """Answer of ``status``.
+
+    `warnings` are the texts of `alerts`, each with the name of what it is about.
+    """
 
     version: str
     pid: int
@@ -171,6 +276,8 @@ class StatusResult(TypedDict):
     dropped: dict[str, int]
     tunnels: list[TunnelStatus]
     links: list[LinkStatus]
+    fence: FenceStatus
+    alerts: list[Alert]
     warnings: list[str]
 
 

@@ -18,29 +18,26 @@ from gateway.control.schema import (
     ErrorCode,
     IdentityStatus,
     ImportResult,
-    InForce,
     LinkStatus,
     Method,
     PlaneStatus,
     PurgeResult,
     RefusedKey,
     StatusResult,
-    TunnelStatus,
 )
 from gateway.control.server import Handler
 from gateway.crypto.identity import format_fingerprint
+from gateway.daemon.alerts import alert_line
 from gateway.daemon.network_handlers import NetworkHandlers
 from gateway.daemon.qkd_handlers import QKDHandlers
-from gateway.daemon.report import report_link, report_tunnel
-from gateway.errors import ControlError, GatewayError
+from gateway.daemon.report import report_link
+from gateway.daemon.tunnel_handlers import TunnelHandlers
+from gateway.errors import ControlError
 from gateway.keystore.alarms import StockAlarm
 from gateway.keystore.container import parse_container
-from gateway.wire.control import RotateReason
 
 if TYPE_CHECKING:
-    from gateway.config.model import TunnelConfig
     from gateway.daemon.service import Service
-    from gateway.daemon.tunnel import TunnelDriver
 
 Params = Mapping[str, object]
 P = ParamSpec("P")
@@ -52,21 +49,18 @@ class Handlers:
 
     def __init__(self, service: "Service") -> None:
         self._service = service
+        self._tunnels = TunnelHandlers(service)
 
     def table(self) -> dict[str, Handler]:
         """Return the handlers by method name."""
         return {
             Method.STATUS: self.status,
-            Method.TUNNEL_LIST: self.tunnel_list,
-            Method.TUNNEL_SHOW: self.tunnel_show,
-            Method.TUNNEL_UP: self.tunnel_up,
-            Method.TUNNEL_DOWN: self.tunnel_down,
-            Method.TUNNEL_ROTATE: self.tunnel_rotate,
             Method.RELOAD: self.reload,
             Method.KEYSTORE_STATUS: self.keystore_status,
             Method.KEYSTORE_IMPORT: self.keystore_import,
             Method.KEYSTORE_PURGE: self.keystore_purge,
             Method.IDENTITY_SHOW: self.identity_show,
+            **self._tunnels.table(),
             **QKDHandlers(self._service).table(),
             **NetworkHandlers(self._service).table(),
         }
@@ -78,6 +72,9 @@ class Handlers:
         refuse_unknown(params, set())
         service = self._service
         now = asyncio.get_running_loop().time()
+        await service.oversight.look(service.up())
+        tunnels, links = self._tunnels.statuses(), await self._links(None)
+        alerts = await service.oversight.alerts(service.config, tunnels, links)
         return StatusResult(
             version=__version__,
             pid=os.getpid(),
@@ -94,24 +91,12 @@ class Handlers:
                 for option in await service.planes.options()
             ],
             dropped=service.exchange.machine.dropped(),
-            tunnels=self._tunnels(),
-            links=await self._links(None),
-            warnings=self._warnings(),
+            tunnels=tunnels,
+            links=links,
+            fence=service.oversight.fence_status(),
+            alerts=alerts,
+            warnings=[alert_line(alert) for alert in alerts],
         )
-
-    async def tunnel_list(self, params: Params) -> list[TunnelStatus]:
-        """Describe every tunnel, by name."""
-        refuse_unknown(params, set())
-        return self._tunnels()
-
-    async def tunnel_show(self, params: Params) -> TunnelStatus:
-        """Describe one tunnel."""
-        refuse_unknown(params, {"name"})
-        name = read_name(params)
-        for status in self._tunnels():
-            if status["name"] == name:
-                return status
-        raise _no_tunnel(name)
 
     async def keystore_status(self, params: Params) -> list[LinkStatus]:
         """Describe one link's stock, or every link's."""
@@ -124,27 +109,6 @@ class Handlers:
         return self._identity()
 
     # -- Steering
-
-    async def tunnel_up(self, params: Params) -> TunnelStatus:
-        """Bring a tunnel up."""
-        await self._driver(params).bring_up()
-        return await self.tunnel_show(params)
-
-    async def tunnel_down(self, params: Params) -> TunnelStatus:
-        """Take a tunnel down."""
-        self._driver(params).take_down()
-        return await self.tunnel_show(params)
-
-    async def tunnel_rotate(self, params: Params) -> TunnelStatus:
-        """Rotate a tunnel now."""
-        driver = self._driver(params)
-        if driver.state.rotation.phase.value == "down":
-            raise ControlError(
-                f"tunnel {driver.name} is down",
-                f"bring it up first: qgw tunnel up {driver.name}",
-            )
-        driver.rotate(RotateReason.OPERATOR)
-        return await self.tunnel_show(params)
 
     async def reload(self, params: Params) -> object:
         """Read the configuration again."""
@@ -201,32 +165,6 @@ class Handlers:
             fingerprint=format_fingerprint(public.fingerprint), suite=public.suite_id
         )
 
-    def _driver(self, params: Params) -> "TunnelDriver":
-        refuse_unknown(params, {"name"})
-        name = read_name(params)
-        driver = self._service.drivers.get(name)
-        if driver is not None:
-            return driver
-        failure = self._service.failed.get(name)
-        if failure is not None:
-            raise failure
-        raise _no_tunnel(name)
-
-    def _tunnels(self) -> list[TunnelStatus]:
-        service = self._service
-        now = asyncio.get_running_loop().time()
-        machine = service.exchange.machine
-        found = [
-            report_tunnel(driver.state, machine.peer_address(name), now=now)
-            for name, driver in service.drivers.items()
-        ]
-        found += [
-            _report_failed(service.config.tunnels[name], error, service)
-            for name, error in service.failed.items()
-            if name in service.config.tunnels
-        ]
-        return sorted(found, key=lambda status: status["name"])
-
     async def _links(self, wanted: str | None) -> list[LinkStatus]:
         service = self._service
         stored = await self._store_call(service.store.links)
@@ -248,77 +186,7 @@ class Handlers:
             for name in names
         ]
 
-    def _warnings(self) -> list[str]:
-        service = self._service
-        found = [
-            f"tunnel {name} cannot start: {error.message}"
-            for name, error in sorted(service.failed.items())
-        ]
-        if service.relaying.trouble:
-            found.append(f"the relay does not run: {service.relaying.trouble}")
-        found += service.exchange.strangers.recent(
-            now=asyncio.get_running_loop().time()
-        )
-        found += [
-            f"stock of link {name} is {alarm.value}"
-            for name, alarm in sorted(service.links.alarms.items())
-            if alarm is not StockAlarm.OK
-        ]
-        found += service.links.simulated()
-        found += service.exchange.sockets.warnings()
-        return found
-
     async def _store_call(
         self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         return await self._service.store_worker.run(call, *args, **kwargs)
-
-
-def _no_tunnel(name: str) -> ControlError:
-    return ControlError(
-        f"there is no tunnel named {name}",
-        "see them all: qgw tunnel list",
-        code=ErrorCode.NOT_FOUND,
-    )
-
-
-def _report_failed(
-    config: "TunnelConfig", error: GatewayError, service: "Service"
-) -> TunnelStatus:
-    """Describe a tunnel that could not start."""
-    return TunnelStatus(
-        name=config.name,
-        state="down",
-        reason=error.message,
-        hint=error.hint,
-        role=config.role.value,
-        peer="",
-        endpoint=str(config.endpoint) if config.endpoint else None,
-        plane=config.plane.value,
-        interface=config.interface,
-        suite=service.identity.suite.id,
-        qkd=config.qkd.value,
-        qkd_every=config.qkd_every,
-        peer_qkd=None,
-        peer_qkd_every=None,
-        link=config.link,
-        epoch=None,
-        in_force=InForce(local=False, peer=False, since_s=None),
-        sources=[],
-        key_id=None,
-        qkd_key=None,
-        qkd_age=None,
-        epoch_age_s=None,
-        next_rotation_s=None,
-        lifetime_left_s=None,
-        rotations=0,
-        failed_rotations=0,
-        rx_bytes=0,
-        tx_bytes=0,
-        rx_packets=None,
-        tx_packets=None,
-        received_ago_s=None,
-        sent_ago_s=None,
-        last_failure=None,
-        faults=[error.message],
-    )

@@ -231,10 +231,15 @@ class Links:
 
     def trouble(self, name: str) -> str:
         """Say what keeps a link from giving keys; empty if nothing does."""
+        return self.trouble_and_hint(name)[0]
+
+    def trouble_and_hint(self, name: str) -> tuple[str, str]:
+        """Say what keeps a link from giving keys, and what to do about it."""
         if name in self.faults:
-            return self.faults[name]
+            return self.faults[name], ""
         keeper = self.keepers.get(name)
-        return keeper.status().error if keeper is not None else ""
+        status = keeper.status() if keeper is not None else None
+        return (status.error, status.hint) if status is not None else ("", "")
 
     async def settle(self) -> None:
         """Start and stop what `configure` has changed."""
@@ -259,10 +264,10 @@ class Links:
         for keeper in self.keepers.values():
             await keeper.stop()
 
-    def simulated(self) -> list[str]:
-        """Name the links whose keys are no quantum keys, and say so."""
+    def simulated(self) -> list[tuple[str, str]]:
+        """Name the links whose keys are no quantum keys, and what they are."""
         return [
-            f"link {name}: {self.sources[name].description}"
+            (name, self.sources[name].description)
             for name, config in sorted(self.configs.items())
             if config.source is LinkSource.SIMULATED and name in self.sources
         ]

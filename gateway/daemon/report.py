@@ -1,43 +1,57 @@
 """The daemon's state as the control socket shows it."""
 
-from gateway.config.model import LinkConfig, LinkSource
+from dataclasses import dataclass
+
+from gateway.config.model import LinkConfig, LinkSource, TunnelConfig
 from gateway.control.schema import (
+    DeviceStatus,
+    FailingStatus,
     FailureStatus,
     InForce,
     LinkStatus,
     QKDKeyState,
+    SessionStatus,
+    TunnelDetails,
+    TunnelFenceStatus,
     TunnelStatus,
 )
 from gateway.crypto.identity import format_fingerprint
+from gateway.daemon.failing import Failing
+from gateway.daemon.hints import Circumstances, hint_of
 from gateway.daemon.path import Path
 from gateway.daemon.refusals import policy_name
 from gateway.daemon.tunnel_state import TunnelState
+from gateway.dataplane.fence.base import TunnelFence
+from gateway.dataplane.view import DeviceView, SessionView, TunnelView
+from gateway.errors import GatewayError
 from gateway.keystore.alarms import StockAlarm
 from gateway.keystore.base import StockStatus
 from gateway.rotation.epochs import Epoch
 from gateway.rotation.phases import TunnelPhase
 
-_HINTS = {
-    "timeout": "check that the peer runs, its endpoint, and the fingerprints",
-    "unconfirmed": "check the path between the gateways for loss",
-    "symmetric": "compare the PSK files, and purge and refill the QKD link's stock",
-    "qkd": "see what the link's KME says: qgw qkd status; or import keys",
-    "qkd-unavailable": "see the stock at both ends: qgw qkd status; or import keys",
-    "plane": "see the fault below, and: journalctl -u qgwd",
-    "endpoint": "check the endpoint's name and the routes to it",
-    "install": "see: journalctl -u qgwd",
-}
 
-_WAITING = {
-    True: "check that the peer runs, its endpoint, and the path to it",
-    False: "the peer starts the handshakes: check that it runs and can reach us",
-}
-"""What to do when no attempt has failed yet and still there is no epoch, by whether
-this end is the initiator."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a tunnel's report needs beside the tunnel's own state.
+
+    Attributes:
+        address: Where the peer was last heard authentically, or None.
+        failing: Its failures since the last epoch in force, or None.
+        link_hint: What to do about its link's KME; empty if nothing.
+        unsent: Why datagrams were not sent lately; empty if all were.
+        now: Monotonic seconds.
+    """
+
+    address: object
+    failing: Failing | None
+    link_hint: str
+    unsent: str
+    now: float
 
 
-def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelStatus:
+def report_tunnel(state: TunnelState, around: Surroundings) -> TunnelStatus:
     """Describe one tunnel."""
+    address, now, failing = around.address, around.now, around.failing
     config, rotation = state.config, state.rotation
     current, parameters = rotation.current, state.parameters
     up = rotation.phase is TunnelPhase.UP
@@ -51,12 +65,15 @@ def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelS
     carried, counts_packets = traffic.total, state.plane.plane.counts_packets
     return TunnelStatus(
         name=config.name,
+        enabled=config.enabled,
+        started=True,
         state=rotation.phase.value,
         reason=rotation.reason,
-        hint=_hint(state),
+        hint=_hint(state, around),
         role="initiator" if parameters.initiator else "responder",
         peer=format_fingerprint(parameters.peer.fingerprint),
         endpoint=_endpoint(state, address),
+        peer_address=str(address) if isinstance(address, Path) else None,
         plane=state.plane.plane.name,
         interface=config.interface,
         suite=parameters.peer.suite_id,
@@ -87,7 +104,75 @@ def report_tunnel(state: TunnelState, address: object, *, now: float) -> TunnelS
         received_ago_s=_ago(traffic.received_at, now),
         sent_ago_s=_ago(traffic.sent_at, now),
         last_failure=_failure(state, now),
+        failing=_report_failing(failing, now),
         faults=state.faults(),
+    )
+
+
+def report_unstarted(
+    config: TunnelConfig, error: GatewayError, *, suite: int, fenced: bool
+) -> TunnelStatus:
+    """Describe a tunnel that could not start; only the fence can block it."""
+    return TunnelStatus(
+        name=config.name,
+        enabled=config.enabled,
+        started=False,
+        state="blocked" if fenced else "down",
+        reason=error.message,
+        hint=error.hint,
+        role=config.role.value,
+        peer="",
+        endpoint=str(config.endpoint) if config.endpoint else None,
+        peer_address=None,
+        plane=config.plane.value,
+        interface=config.interface,
+        suite=suite,
+        qkd=config.qkd.value,
+        qkd_every=config.qkd_every,
+        peer_qkd=None,
+        peer_qkd_every=None,
+        link=config.link,
+        epoch=None,
+        in_force=InForce(local=False, peer=False, since_s=None),
+        sources=[],
+        key_id=None,
+        qkd_key=None,
+        qkd_age=None,
+        epoch_age_s=None,
+        next_rotation_s=None,
+        lifetime_left_s=None,
+        rotations=0,
+        failed_rotations=0,
+        rx_bytes=0,
+        tx_bytes=0,
+        rx_packets=None,
+        tx_packets=None,
+        received_ago_s=None,
+        sent_ago_s=None,
+        last_failure=None,
+        failing=None,
+        faults=[],
+    )
+
+
+def report_details(
+    status: TunnelStatus,
+    config: TunnelConfig,
+    view: TunnelView,
+    fence: TunnelFence | None,
+    address: object,
+) -> TunnelDetails:
+    """Add what is real in the kernel to a tunnel's status."""
+    local = address.local_host if isinstance(address, Path) else ""
+    return TunnelDetails(
+        **status,
+        local_address=local or config.local_address,
+        local_subnets=list(map(str, config.local_subnets)),
+        remote_subnets=list(map(str, config.remote_subnets)),
+        mtu=view.mtu,
+        devices=[_report_device(device) for device in view.devices],
+        sessions=[_report_session(session) for session in view.sessions],
+        fence=_report_fence(fence),
     )
 
 
@@ -112,6 +197,40 @@ def report_link(
     )
 
 
+def _report_device(device: DeviceView) -> DeviceStatus:
+    return DeviceStatus(
+        name=device.name,
+        up=device.is_up,
+        addresses=list(device.addresses),
+        mtu=device.mtu,
+        port=device.port,
+        public_key=device.public_key,
+    )
+
+
+def _report_session(session: SessionView) -> SessionStatus:
+    return SessionStatus(
+        epoch=session.epoch,
+        active=session.active,
+        device=session.device,
+        local=session.local,
+        peer=session.peer,
+        spi_in=session.spi_in,
+        spi_out=session.spi_out,
+        peer_key=session.peer_key,
+    )
+
+
+def _report_fence(fence: TunnelFence | None) -> TunnelFenceStatus | None:
+    if fence is None:
+        return None
+    return TunnelFenceStatus(
+        dropped_out=fence.dropped_out,
+        dropped_in=fence.dropped_in,
+        granted_s=fence.granted,
+    )
+
+
 def _qkd_key(epoch: Epoch | None) -> QKDKeyState | None:
     if epoch is None or epoch.adopted:
         return None
@@ -126,15 +245,35 @@ def _endpoint(state: TunnelState, address: object) -> str | None:
     return str(state.config.endpoint) if state.config.endpoint else None
 
 
-def _hint(state: TunnelState) -> str:
-    match state.rotation.phase:
-        case TunnelPhase.UP:
-            return ""
-        case TunnelPhase.DOWN:
-            return f"bring it up: qgw tunnel up {state.name}"
-        case _:
-            waiting = _WAITING[state.parameters.initiator]
-            return _HINTS.get(state.failure_reason(), waiting)
+def _hint(state: TunnelState, around: Surroundings) -> str:
+    config, address = state.config, around.address
+    peer = config.endpoint.host if config.endpoint else ""
+    return hint_of(
+        Circumstances(
+            name=state.name,
+            phase=state.rotation.phase.value,
+            reason=state.rotation.reason,
+            failing=around.failing.reason if around.failing else "",
+            initiator=state.parameters.initiator,
+            plane=state.plane.plane.name,
+            encap=state.parameters.encap,
+            link=config.link or "",
+            link_hint=around.link_hint,
+            peer=address.host if isinstance(address, Path) else peer,
+            unsent=around.unsent,
+        )
+    )
+
+
+def _report_failing(failing: Failing | None, now: float) -> FailingStatus | None:
+    if failing is None:
+        return None
+    return FailingStatus(
+        attempts=failing.attempts,
+        since_s=now - failing.since,
+        reason=failing.reason,
+        detail=failing.detail,
+    )
 
 
 def _failure(state: TunnelState, now: float) -> FailureStatus | None:

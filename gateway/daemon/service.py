@@ -8,6 +8,7 @@ tried again, and shown as a fault.
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,12 +33,14 @@ from gateway.daemon.fencing import Fencing
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
+from gateway.daemon.oversight import Oversight
 from gateway.daemon.peers import make_parameters
 from gateway.daemon.planes import Planes
 from gateway.daemon.relay_stocks import all_links
 from gateway.daemon.relaying import Relaying
 from gateway.daemon.resolver import Resolver
 from gateway.daemon.state import StateDirectory
+from gateway.daemon.summary import summarize
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
@@ -93,6 +96,7 @@ class Service:
         relaying: The network of trusted nodes.
         planes: The data planes.
         fencing: The fence around them.
+        oversight: What keeps an eye on all of it.
         exchange: The protocol machine, and the sockets it talks through.
         provider: The KEM provider in use.
         identity: Our own identity.
@@ -169,6 +173,9 @@ class Service:
         self.relaying.configure(config, self.links)
         self.links.configure(all_links(config))
         self._plane_worker = plane_worker
+        self.oversight = Oversight(
+            self.exchange, self.links, self.relaying, self.fencing, _loop_time
+        )
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
         self._unapplied: dict[str, GatewayError] = {}
@@ -194,6 +201,7 @@ class Service:
         self.started_at = loop.time()
         state = StateDirectory(self.config.state_dir)
         await self.fencing.prepare(self.config)
+        await self.oversight.watch(())
         kept = receive_fds(os.environ)
         self.exchange.open(
             kept.get(SOCKET_NAME, ()), lambda: self.notifier.remove_fds(SOCKET_NAME)
@@ -425,6 +433,7 @@ class Service:
 
     async def _remove_tunnel(self, name: str, *, returning: bool = False) -> None:
         self.failed.pop(name, None)
+        self.oversight.failing.forget(name)
         self._claims.release(name)
         driver = self.drivers.pop(name, None)
         if driver is None:
@@ -516,17 +525,20 @@ class Service:
 
     # -- Watching
 
+    def up(self) -> frozenset[str]:
+        """Return the tunnels that are up."""
+        return frozenset(
+            name
+            for name, driver in self.drivers.items()
+            if driver.state.rotation.phase is TunnelPhase.UP
+        )
+
     def summary(self) -> str:
         """Return the line that ``systemctl status`` shows."""
-        phases = [driver.state.rotation.phase for driver in self.drivers.values()]
-        up = phases.count(TunnelPhase.UP)
-        text = f"{up} of {len(self.config.tunnels)} tunnels up"
-        for phase in (TunnelPhase.UNPROVEN, TunnelPhase.BLOCKED):
-            if count := phases.count(phase):
-                text += f", {count} {phase.value}"
-        if self.failed:
-            text += f", {len(self.failed)} cannot start"
-        return text
+        phases = Counter(
+            driver.state.rotation.phase for driver in self.drivers.values()
+        )
+        return summarize(phases, unstarted=len(self.failed))
 
     def refresh_status(self) -> None:
         """Tell systemd how we stand, soon and once for all that happens until then.
@@ -549,6 +561,7 @@ class Service:
             self.exchange.forget_strangers()
             self.exchange.sockets.look()
             self.notifier.status(self.summary())
+            await self.oversight.watch(self.up())
             if turns * STATUS_INTERVAL % RETRY_TUNNEL == 0:
                 for name in tuple(self.failed):
                     if name in self.config.tunnels:
@@ -579,6 +592,7 @@ def log_event_of(service: Service) -> Callable[[TunnelEvent], None]:
 
     def publish(event: TunnelEvent) -> None:
         log_event(event)
+        service.oversight.failing.note(event, now=_loop_time())
         if isinstance(event, TunnelUp | TunnelUnproven | TunnelBlocked):
             service.refresh_status()
 

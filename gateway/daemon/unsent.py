@@ -55,9 +55,12 @@ class Unsent:
 
     def recent(self) -> list[str]:
         """Return a line for each reason that is no longer ago than `RECENT`."""
-        now = time.monotonic()
         return [
             f"{self.counts[reason]} datagrams could not be sent: {reason}"
-            for reason, at in sorted(self._last.items())
-            if now - at < RECENT
+            for reason in self.recent_reasons()
         ]
+
+    def recent_reasons(self) -> list[str]:
+        """Return the reasons that are no longer ago than `RECENT`."""
+        now = time.monotonic()
+        return sorted(r for r, at in self._last.items() if now - at < RECENT)

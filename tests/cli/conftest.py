@@ -12,7 +12,13 @@ from typing import cast
 import pytest
 
 from gateway.cli.main import main
-from gateway.control.schema import LinkStatus, StatusResult, TunnelStatus
+from gateway.control.schema import (
+    Alert,
+    LinkStatus,
+    StatusResult,
+    TunnelDetails,
+    TunnelStatus,
+)
 from gateway.control.server import ControlServer, Handler
 
 FINGERPRINT = "abcde-fghij-klmno-pqrst-uvwxy-z2345-67abc-defgh"
@@ -36,12 +42,15 @@ def qgw(*arguments: str) -> Outcome:
 def a_tunnel(name: str = "paris", **changes: object) -> TunnelStatus:
     tunnel: dict[str, object] = {
         "name": name,
+        "enabled": True,
+        "started": True,
         "state": "up",
         "reason": "",
         "hint": "",
         "role": "initiator",
         "peer": FINGERPRINT,
         "endpoint": "192.0.2.1:51810",
+        "peer_address": "192.0.2.1:51810",
         "plane": "esp",
         "interface": f"qgw-{name}",
         "suite": 1,
@@ -68,9 +77,64 @@ def a_tunnel(name: str = "paris", **changes: object) -> TunnelStatus:
         "received_ago_s": 3.2,
         "sent_ago_s": None,
         "last_failure": None,
+        "failing": None,
         "faults": [],
     }
     return cast("TunnelStatus", tunnel | changes)
+
+
+def details(name: str = "paris", **changes: object) -> TunnelDetails:
+    """Return what ``tunnel.show`` answers for `a_tunnel`, on ESP."""
+    real: dict[str, object] = {
+        **a_tunnel(name),
+        "local_address": "192.0.2.2",
+        "local_subnets": ["10.1.0.0/16"],
+        "remote_subnets": ["10.2.0.0/16", "fd02::/48"],
+        "mtu": 1400,
+        "devices": [
+            {
+                "name": f"qgw-{name}",
+                "up": True,
+                "addresses": ["10.255.1.1/30"],
+                "mtu": 1400,
+                "port": None,
+                "public_key": "",
+            }
+        ],
+        "sessions": [
+            {
+                "epoch": 42,
+                "active": True,
+                "device": f"qgw-{name}",
+                "local": "192.0.2.2",
+                "peer": "192.0.2.1",
+                "spi_in": 0xC1DE0001,
+                "spi_out": 0x00AB12CD,
+                "peer_key": "",
+            }
+        ],
+        "fence": {"dropped_out": 3, "dropped_in": 0, "granted_s": 328.0},
+    }
+    return cast("TunnelDetails", real | changes)
+
+
+def an_alert(
+    text: str,
+    hint: str = "",
+    severity: str = "warning",
+    about: str = "gateway",
+    name: str = "",
+) -> Alert:
+    """Return an alert of some kind."""
+    alert: dict[str, str] = {
+        "severity": severity,
+        "kind": "some",
+        "about": about,
+        "name": name,
+        "text": text,
+        "hint": hint,
+    }
+    return cast("Alert", alert)
 
 
 def a_link(name: str = "alpha", **changes: object) -> LinkStatus:
@@ -107,6 +171,8 @@ def a_status(**changes: object) -> StatusResult:
         "dropped": {"bad-mac1": 3, "replay": 12, "truncated": 0},
         "tunnels": [a_tunnel()],
         "links": [a_link()],
+        "fence": {"present": True, "reason": ""},
+        "alerts": [],
         "warnings": [],
     }
     return cast("StatusResult", status | changes)

@@ -177,10 +177,8 @@ def test_status_is_a_table(start_daemon: StartDaemon) -> None:
     result = daemon.qgw("keystore", "status", "alpha")
     assert daemon.calls == [("keystore.status", {"link": "alpha"})]
     assert result.out == (
-        "LINK   SOURCE  STOCK  AVAILABLE  RESERVED  CONSUMED  EXPIRED  IN/S  OUT/S  "
-        "EMPTY IN\n"
-        "alpha  file    low    3          1         41        0        0.00  0.01   "
-        "1d08h\n"
+        "LINK   SOURCE  STOCK  KEYS  RESERVED  USED  EXPIRED  IN/S  OUT/S  EMPTY IN\n"
+        "alpha  file    low    3     1         41    0        0.00  0.01   1d08h\n"
     )
     shown = daemon.qgw("keystore", "status", "--json")
     assert json.loads(shown.out) == [a_link(alarm="low", available=3)]
@@ -191,12 +189,12 @@ def test_status_shows_keys_that_the_peer_may_lack(start_daemon: StartDaemon) -> 
     links = [a_link(unconfirmed=7), a_link("beta")]
     daemon = start_daemon({"keystore.status": links})
     assert daemon.qgw("keystore", "status").out == (
-        "LINK   SOURCE  STOCK  AVAILABLE  UNCONFIRMED  RESERVED  CONSUMED  EXPIRED  "
-        "IN/S  OUT/S  EMPTY IN\n"
-        "alpha  file    ok     980        7            1         41        0        "
-        "0.00  0.01   1d08h\n"
-        "beta   file    ok     980        0            1         41        0        "
-        "0.00  0.01   1d08h\n"
+        "LINK   SOURCE  STOCK  KEYS  UNCONFIRMED  RESERVED  USED  IN/S  OUT/S  "
+        "EMPTY IN\n"
+        "alpha  file    ok     980   7            1         41    0.00  0.01   "
+        "1d08h\n"
+        "beta   file    ok     980   0            1         41    0.00  0.01   "
+        "1d08h\n"
     )
     shown = daemon.qgw("keystore", "status", "--json")
     assert [link["unconfirmed"] for link in json.loads(shown.out)] == [7, 0]

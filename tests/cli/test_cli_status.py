@@ -9,13 +9,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Daemon, StartDaemon, a_link, a_status, a_tunnel, qgw
+from tests.cli.conftest import (
+    Daemon,
+    StartDaemon,
+    a_link,
+    a_status,
+    a_tunnel,
+    an_alert,
+    qgw,
+)
 
 QGW = [sys.executable, "-m", "gateway.cli.main"]
 
 
 def test_status_shows_the_whole_picture(start_daemon: StartDaemon) -> None:
-    answer = a_status(warnings=["liboqs is not installed"])
+    answer = a_status(
+        alerts=[
+            an_alert("liboqs is not installed", severity="note"),
+            an_alert(
+                "stock is low", "see: qgw qkd status alpha", about="link", name="a"
+            ),
+            an_alert(
+                "blocked: no new epoch within max_epoch_lifetime, since the peer does "
+                "not answer",
+                "check that qgwd runs at the peer, the endpoint, that UDP 51810 passes "
+                "both ways, and both fingerprints",
+                severity="critical",
+                about="tunnel",
+                name="paris",
+            ),
+        ]
+    )
     result = start_daemon({"status": answer}).qgw("status")
     assert (result.code, result.err) == (0, "")
     assert result.out == (
@@ -26,20 +50,43 @@ def test_status_shows_the_whole_picture(start_daemon: StartDaemon) -> None:
         "  ml-kem from: openssl\n"
         "  listening: 0.0.0.0:51810, [::]:51810\n"
         "  planes: esp, wireguard (no: no module)\n"
+        "  fence: stands\n"
         "  dropped: 15 datagrams: replay 12, bad-mac1 3\n"
         "\n"
-        "NAME   STATE  PLANE  EPOCH  SOURCES                      IN FORCE  NEXT   "
-        "PEER\n"
-        "paris  up     esp    42     x25519+ml-kem-768+qkd+chain  both 31s  1m29s  "
-        "192.0.2.1:51810\n"
+        "NAME   STATE  PLANE  EPOCH  QKD    IN FORCE  NEXT   PEER\n"
+        "paris  up     esp    42     fresh  both 31s  1m29s  192.0.2.1:51810\n"
         "\n"
-        "LINK   SOURCE  STOCK  AVAILABLE  RESERVED  CONSUMED  EXPIRED  IN/S  OUT/S  "
-        "EMPTY IN\n"
-        "alpha  file    ok     980        1         41        0        0.00  0.01   "
-        "1d08h\n"
+        "LINK   SOURCE  STOCK  KEYS  RESERVED  USED  EXPIRED  IN/S  OUT/S  EMPTY IN\n"
+        "alpha  file    ok     980   1         41    0        0.00  0.01   1d08h\n"
         "\n"
-        "warning: liboqs is not installed\n"
+        "critical: tunnel paris: blocked: no new epoch within max_epoch_lifetime, "
+        "since\n"
+        "  the peer does not answer\n"
+        "  hint: check that qgwd runs at the peer, the endpoint, that UDP 51810 "
+        "passes\n"
+        "    both ways, and both fingerprints\n"
+        "warning: link a: stock is low\n"
+        "  hint: see: qgw qkd status alpha\n"
+        "note: liboqs is not installed\n"
     )
+
+
+def test_a_fence_that_does_not_stand_says_why(start_daemon: StartDaemon) -> None:
+    answer = a_status(fence={"present": False, "reason": "no module nf_tables"})
+    out = start_daemon({"status": answer}).qgw("status").out
+    assert "\n  fence: none: no module nf_tables\n" in out
+
+
+def test_no_line_is_wider_than_a_terminal(start_daemon: StartDaemon) -> None:
+    words = "something that is not right and takes many words to say, " * 5
+    answer = a_status(
+        tunnels=[a_tunnel(f"tunnel-number-{n}", state="unproven") for n in range(3)],
+        links=[a_link("fibre-to-marseille", unconfirmed=12, available=123_456)],
+        planes=[{"plane": "wireguard", "supported": False, "detail": words}],
+        alerts=[an_alert(words, words, "critical", "tunnel", "tunnel-number-1")],
+    )
+    out = start_daemon({"status": answer}).qgw("status").out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 def test_json_is_the_whole_answer(start_daemon: StartDaemon) -> None:

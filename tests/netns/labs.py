@@ -262,6 +262,19 @@ def state(end: Gateway) -> str:
     return str(end.tunnel()["state"])
 
 
+def unstarted(end: Gateway) -> dict[str, Any]:
+    """Return the status of a tunnel that cannot start.
+
+    Raises:
+        AssertionError: It has started, or its state is not what the fence makes it.
+    """
+    fence = status(end)["fence"]
+    found = end.tunnel()
+    assert not found["started"], found
+    assert found["state"] == ("blocked" if fence["present"] else "down"), fence
+    return found
+
+
 def failure(end: Gateway) -> str:
     """Return why the tunnel's last attempt failed."""
     last = end.tunnel()["last_failure"]
@@ -285,5 +298,6 @@ __all__ = [
     "run_daemon",
     "state",
     "status",
+    "unstarted",
     "until",
 ]

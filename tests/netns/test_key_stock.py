@@ -67,7 +67,7 @@ def test_no_keys_blocks_keys_heal_and_bad_ones_are_named(by_hand: Lab) -> None:
     said = f"no QKD key in stock of link {LINK}, and qkd = required"
     assert lab.a.tunnel()["reason"] == said
     assert said in qgw(lab.a, "tunnel", "list").stdout
-    assert f"stock of link {LINK} is empty" in status(lab.a)["warnings"]
+    assert f"link {LINK}: stock is empty" in status(lab.a)["warnings"]
     assert not lab.ping(count=1)
     for end in lab.ends:
         done = qgw(

@@ -89,12 +89,12 @@ async def test_a_tunnel_that_cannot_start_is_shown_and_tried_again(
     )
     await first.start()
     status = await first.status()
-    assert status["state"] == "down"
+    assert (status["state"], status["started"]) == ("blocked", False)
     assert status["reason"] == "interface qgw0 belongs to someone else"
     assert status["hint"] == "set interface = ..."
     warnings = (await first.call("status"))["warnings"]
     assert (
-        f"tunnel {TUNNEL} cannot start: interface qgw0 belongs to someone else"
+        f"tunnel {TUNNEL}: cannot start: interface qgw0 belongs to someone else"
         in warnings
     )
     assert first.service.summary() == "0 of 1 tunnels up, 1 cannot start"

@@ -31,9 +31,7 @@ async def test_required_and_no_keys_blocks_and_says_why(file_ends: Pair) -> None
     assert status["hint"]
     for end in file_ends:
         assert end.plane.read_state(TUNNEL).blocked
-        assert ("stock of link fibre is empty") in (await end.call("status"))[
-            "warnings"
-        ]
+        assert ("link fibre: stock is empty") in (await end.call("status"))["warnings"]
     # Keys at one end only: both ends say why.
     assert (await first.import_keys(range(1, 6)))["added"] == 5
     await until(

@@ -160,7 +160,7 @@ async def test_an_alarm_says_when_stock_runs_low_and_empty(
         await asyncio.sleep(0.3)
     stock = await first.stock()
     assert stock["alarm"] == "empty"
-    assert f"stock of link {LINK} is empty" in (await first.call("status"))["warnings"]
+    assert f"link {LINK}: stock is empty" in (await first.call("status"))["warnings"]
     assert "stock is empty: 0 keys available" in caplog.text
 
 

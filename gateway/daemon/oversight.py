@@ -1,0 +1,112 @@
+"""What keeps an eye on one daemon: all that is not right, for whoever asks."""
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from gateway.config.model import GatewayConfig
+from gateway.control.schema import Alert, FenceStatus, LinkStatus, TunnelStatus
+from gateway.daemon.alerts import (
+    fence_alerts,
+    gateway_alert,
+    host_alerts,
+    link_alert,
+    link_alerts,
+    socket_alerts,
+    tunnel_alerts,
+)
+from gateway.daemon.certificates import Certificates
+from gateway.daemon.exchange import Exchange
+from gateway.daemon.failing import FailingRotations
+from gateway.daemon.fence_watch import INTERVAL, FenceWatch
+from gateway.daemon.fencing import Fencing
+from gateway.daemon.links import Links
+from gateway.daemon.relaying import Relaying
+from gateway.dataplane.host import check_host
+
+FENCE_PATIENCE: Final = 2.0
+"""Seconds a status waits for the planes' thread, which may be busy; then it shows what
+was last read of the fence."""
+
+
+class Oversight:
+    """Watches what nobody else does, and gathers what the others know.
+
+    Attributes:
+        failing: Rotations that fail.
+        fence: What the fence refuses.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        links: Links,
+        relaying: Relaying,
+        fencing: Fencing,
+        clock: Callable[[], float],
+    ) -> None:
+        self._exchange = exchange
+        self._links = links
+        self._relaying = relaying
+        self._clock = clock
+        self._certificates = Certificates()
+        self.failing = FailingRotations()
+        self.fence = FenceWatch(fencing.read, clock)
+
+    async def watch(self, up: Collection[str]) -> None:
+        """Look at the fence, now and then; called every few seconds.
+
+        Args:
+            up: Tunnels that are up.
+        """
+        await self.fence.look(up, max_age=INTERVAL)
+
+    async def look(self, up: Collection[str]) -> None:
+        """Look at the fence now, for somebody who asks."""
+        try:
+            async with asyncio.timeout(FENCE_PATIENCE):
+                await self.fence.look(up)
+        except TimeoutError:
+            return
+
+    def fence_status(self) -> FenceStatus:
+        """Return whether the fence stands."""
+        state = self.fence.state
+        if state is None:
+            return FenceStatus(present=False, reason="not read yet")
+        return FenceStatus(present=state.present, reason=state.reason)
+
+    async def alerts(
+        self,
+        config: GatewayConfig,
+        tunnels: Sequence[TunnelStatus],
+        links: Sequence[LinkStatus],
+    ) -> list[Alert]:
+        """Return everything that is not right, tunnels first."""
+        now, sockets = self._clock(), self._exchange.sockets
+        found = [
+            *tunnel_alerts(tunnels, self.fence.refused()),
+            *link_alerts(links, self._links.trouble_and_hint),
+            *await self._certificates.alerts(self._links.configs.values(), now=now),
+            *fence_alerts(self.fence.state),
+            # A main table may hold all of the Internet's routes.
+            *host_alerts(await asyncio.to_thread(check_host, config)),
+            *socket_alerts(sockets.absent, sockets.unsent.recent()),
+        ]
+        if self._relaying.trouble:
+            trouble = f"the relay does not run: {self._relaying.trouble}"
+            found.append(gateway_alert("warning", "relay", trouble))
+        found += (
+            gateway_alert(
+                "note",
+                "stranger",
+                line,
+                "compare fingerprints over the phone: qgw identity show",
+            )
+            for line in self._exchange.strangers.recent(now=now)
+        )
+        found += (
+            link_alert(name, "note", "simulated", description)
+            for name, description in self._links.simulated()
+        )
+        return found
