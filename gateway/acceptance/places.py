@@ -24,7 +24,8 @@ def check_places(notes: Notes) -> None:
     config = notes.config
     _check_folder(notes, ("gateway", "state_dir"), config.state_dir)
     _check_folder(notes, ("gateway", "control_socket"), config.control_socket.parent)
-    _check_store(notes, config.keystore)
+    if config.keystore.parent != config.state_dir or config.state_dir.is_dir():
+        _check_store(notes, config.keystore)
     _check_group(notes, config.control_group)
 
 

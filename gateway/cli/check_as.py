@@ -40,12 +40,14 @@ class Account:
         uid: User.
         gid: Group.
         groups: Supplementary groups.
+        home: Folder of his.
     """
 
     name: str
     uid: int
     gid: int
     groups: tuple[int, ...]
+    home: str = "/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def _check_in_child(
             os.setgroups(account.groups)
             os.setgid(account.gid)
             os.setuid(account.uid)
+            os.environ["HOME"] = account.home  # as systemd does: root's is closed
             report = _check(main, account, options, running)
             with os.fdopen(writer, "w") as pipe:
                 json.dump(dataclasses.asdict(report), pipe)
@@ -228,4 +231,5 @@ def _account(
     except KeyError:
         return None
     groups = {*os.getgrouplist(found.pw_name, gid), *extra}
-    return Account(found.pw_name, found.pw_uid, gid, tuple(sorted(groups)))
+    home = found.pw_dir
+    return Account(found.pw_name, found.pw_uid, gid, tuple(sorted(groups)), home)

@@ -1,5 +1,6 @@
 """Files, kernels and neighbours that a daemon cannot start with: what it says."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.timeout(40)
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
+NOBODY, NOGROUP = 65534, 65534
 
 
 def damage(path: Path, text: str) -> None:
@@ -34,46 +36,88 @@ def damage(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def refused(lab: Lab, key: str) -> str:
+    """Return what the first end says when it does not start for what a key names.
+
+    Only the operator can mend it: the exit code tells systemd not to try again.
+    """
+    code, said = run_daemon(lab.a)
+    assert code == EXIT_CONFIG, said
+    toml = lab.a.folder / "gateway.toml"
+    (line,) = [each for each in said.splitlines() if each.startswith("qgwd: ")]
+    assert line.startswith(f"qgwd: {toml}:")
+    assert f": {key}: expected " in line
+    assert "hint: correct them and run: qgw config check" in said
+    assert "Traceback" not in said
+    # What the daemon refuses the check refuses, in the same words.
+    checked = qgw(lab.a, "--config", str(toml), "config", "check")
+    assert checked.returncode == 1
+    assert line.removeprefix("qgwd: ") in checked.stderr
+    return line
+
+
 def test_identity_missing(lab: Lab) -> None:
     path = lab.a.folder / "identity"
     path.unlink()
-    code, said = run_daemon(lab.a)
-    assert code == EXIT_FAILED
-    assert f"qgwd: cannot read {path}: no such file or directory" in said
-    assert "hint: check the path and who may use it" in said
-    assert "Traceback" not in said
+    said = refused(lab, "gateway.identity")
+    assert f"found cannot read {path}: no such file or directory" in said
+    assert "(check the path and who may use it)" in said
 
 
 def test_identity_truncated(lab: Lab) -> None:
     path = lab.a.folder / "identity"
     text = path.read_text()
+    secret = "".join(text.splitlines()[1:3])
     for size in (0, 1, 30, len(text) // 2, len(text) - 2):
         damage(path, text[:size])
         code, said = run_daemon(lab.a)
-        assert code == EXIT_FAILED
-        assert f"qgwd: {path}: " in said
-        assert "hint: restore the file from a backup, or make a new identity" in said
-        assert "Traceback" not in said
-        secret = "".join(text.splitlines()[1:3])
+        assert code == EXIT_CONFIG
+        assert f"found {path}: " in said
+        assert "restore the file from a backup, or make a new identity" in said
         assert secret[:40] not in said
 
 
 def test_identity_is_the_public_one(lab: Lab) -> None:
     shutil.copy(lab.b.folder / "peer.pub", lab.a.folder / "identity")
     (lab.a.folder / "identity").chmod(0o600)
-    code, said = run_daemon(lab.a)
-    assert code == EXIT_FAILED
+    said = refused(lab, "gateway.identity")
     assert "this is a qgw public identity, not a qgw private identity" in said
-    assert "hint: name the other one" in said
+    assert "(name the other one" in said
 
 
 def test_identity_open_to_others(lab: Lab) -> None:
     path = lab.a.folder / "identity"
     path.chmod(0o644)
-    code, said = run_daemon(lab.a)
-    assert code == EXIT_FAILED
+    said = refused(lab, "gateway.identity")
     assert "is open to others" in said
-    assert f"hint: run: chmod 600 {path}" in said
+    assert f"(run: chmod 600 {path}" in said
+
+
+def test_identity_of_root_alone_and_a_daemon_of_another_user(
+    pair: tuple[Namespace, Namespace],
+) -> None:
+    """The check of root sees what the daemon will see, and the daemon stays away."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv is missing: apt-get install util-linux")
+    with make_lab(pair) as lab:
+        folder = lab.a.folder
+        for place in (folder.parent.parent, folder.parent, folder):
+            place.chmod(0o755)
+        (folder / "state").mkdir(mode=0o700)
+        for path in folder.iterdir():
+            os.chown(path, NOBODY, NOGROUP)
+        folder.joinpath("gateway.toml").chmod(0o644)
+        os.chown(folder, NOBODY, NOGROUP)
+        edit(lab.a, "^control_group = .*", 'control_group = "nogroup"')
+        os.chown(folder / "identity", 0, 0)
+        lab.a.prefix = (
+            "setpriv",
+            *(f"--reuid={NOBODY}", f"--regid={NOGROUP}", "--clear-groups"),
+            *("--inh-caps=+net_admin", "--ambient-caps=+net_admin"),
+            *("env", f"HOME={folder}"),
+        )
+        said = refused(lab, "gateway.identity")
+        assert f"found cannot read {folder / 'identity'}: permission denied" in said
 
 
 def test_peer_identity_wrong_fails_that_tunnel_and_says_so(lab: Lab) -> None:
@@ -105,10 +149,18 @@ def test_configuration_wrong(lab: Lab) -> None:
 
 def test_master_key_missing(lab: Lab) -> None:
     (lab.a.folder / "master-key").unlink()
+    assert "master-key" in refused(lab, "keystore.master_key")
+
+
+def test_master_key_of_another_store(lab: Lab) -> None:
+    lab.start()
+    for end in lab.ends:
+        end.stop()
+    other = (lab.b.folder / "master-key").read_text()
+    damage(lab.a.folder / "master-key", other)
     code, said = run_daemon(lab.a)
-    assert code == EXIT_FAILED
-    assert "master-key" in said
-    assert "hint: " in said
+    assert code == EXIT_CONFIG
+    assert "master key" in said
     assert "Traceback" not in said
 
 
@@ -218,8 +270,14 @@ def test_address_taken(lab: Lab) -> None:
 
 def test_state_directory_is_a_file(lab: Lab) -> None:
     (lab.a.folder / "state").write_text("")
+    assert "which is no folder" in refused(lab, "gateway.state_dir")
+
+
+def test_every_problem_is_said_at_once(lab: Lab) -> None:
+    (lab.a.folder / "identity").unlink()
+    (lab.a.folder / "master-key").unlink()
+    (lab.a.folder / "state").write_text("")
     code, said = run_daemon(lab.a)
-    assert code == EXIT_FAILED
-    assert "state" in said
-    assert "hint: " in said
-    assert "Traceback" not in said
+    assert code == EXIT_CONFIG
+    keys = [line.split(": ")[2] for line in said.splitlines() if "qgwd: /" in line]
+    assert keys == ["gateway.identity", "keystore.master_key", "gateway.state_dir"]
