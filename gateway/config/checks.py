@@ -96,7 +96,8 @@ def _check_inside(tunnel: TunnelConfig, refuse: Refuse) -> None:
     ours = [(subnet, "local_subnets") for subnet in tunnel.local_subnets]
     theirs = [(subnet, "remote_subnets") for subnet in tunnel.remote_subnets]
     for (wide, key), (narrow, other) in overlaps([*ours, *theirs]):
-        if key != other:
+        # Of two that differ the longer one wins, as in routing.
+        if key != other and wide == narrow:
             refuse(
                 "remote_subnets",
                 "prefixes that are not local_subnets too",
@@ -127,12 +128,12 @@ def check_together(
             )
         remote.extend((subnet, tunnel.name) for subnet in tunnel.remote_subnets)
     for (wide, first), (narrow, second) in overlaps(remote):
-        if first != second:
+        if first != second and wide == narrow:
             refuse(
                 second,
                 "remote_subnets",
                 "prefixes that lead through one tunnel",
-                f"{narrow} of tunnel {second} and {wide} of tunnel {first}",
+                f"{narrow} of tunnel {second} and of tunnel {first}",
             )
 
 

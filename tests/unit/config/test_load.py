@@ -235,7 +235,7 @@ def test_unknown_key_suggests_the_near_one(write: Write) -> None:
             "local_subnets[1]",
             "each element once",
         ),
-        ('local_subnets = ["10.2.3.0/24"]', "remote_subnets", "prefixes that are not"),
+        ('local_subnets = ["10.2.0.0/16"]', "remote_subnets", "prefixes that are not"),
         ('plane = "wireguard"\nencap = true', "encap", "encap only with plane esp"),
         ('local_subnets = ["fd00::/64"]\nmtu = 1279', "mtu", "at least 1280"),
         ("psk = 12", "psk", "the name of a file"),
@@ -393,11 +393,36 @@ def test_names_are_unique_across_files(write: Write) -> None:
     assert problem.file.endswith("tunnels.d/other.toml")
 
 
-def test_overlap_between_tunnels_names_both(write: Write) -> None:
-    rome = TUNNEL.replace("paris", "rome").replace("10.2.0.0/16", "10.2.3.0/24")
+def test_one_prefix_of_two_tunnels_names_both(write: Write) -> None:
+    rome = TUNNEL.replace("paris", "rome")
     problem = only_problem(write(MINIMAL + TUNNEL, rome=rome))
     assert problem.key == "tunnels.rome.remote_subnets"
-    assert problem.found == "10.2.3.0/24 of tunnel rome and 10.2.0.0/16 of tunnel paris"
+    assert problem.found == "10.2.0.0/16 of tunnel rome and of tunnel paris"
+
+
+@pytest.mark.parametrize("narrow", ["10.2.3.0/24", "10.2.0.0/17", "10.2.3.4/32"])
+def test_the_longer_prefix_of_two_tunnels_wins(write: Write, narrow: str) -> None:
+    rome = TUNNEL.replace("paris", "rome").replace("10.2.0.0/16", narrow)
+    config = load_config(write(MINIMAL + TUNNEL, rome=rome))
+    assert set(config.tunnels) == {"paris", "rome"}
+
+
+@pytest.mark.parametrize(
+    ("local", "remote"),
+    [
+        ("10.1.0.0/16", "10.0.0.0/8"),
+        ("10.0.0.0/8", "10.2.0.0/16"),
+        ("10.1.0.0/16", "0.0.0.0/0"),
+        ("fd00:1::/64", "::/0"),
+    ],
+)
+def test_the_longer_prefix_of_two_sites_wins(
+    write: Write, local: str, remote: str
+) -> None:
+    """The field's usual full tunnel, and a plan of addresses with a summary route."""
+    text = TUNNEL.replace("10.2.0.0/16", remote) + f'local_subnets = ["{local}"]\n'
+    config = load_config(write(MINIMAL + text))
+    assert [str(each) for each in config.tunnels["paris"].local_subnets] == [local]
 
 
 def test_two_tunnels_on_one_interface(write: Write) -> None:
