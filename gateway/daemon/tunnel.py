@@ -391,7 +391,12 @@ class TunnelDriver:
             epoch.epoch for epoch in found.epochs if epoch.received and epoch.active
         )
         active = next((one.epoch for one in found.epochs if one.active), None)
-        self._rotation.plane_polled(proven, now=self.state.now, carrier=active)
+        self._rotation.plane_polled(
+            proven,
+            now=self.state.now,
+            sending=active,
+            heard_at=self._plane.traffic.received_at,
+        )
         current = self._rotation.current
         if current is None:
             return

@@ -12,6 +12,7 @@ from gateway.dataplane.base import DataPlane
 from gateway.errors import GatewayError
 from gateway.handshake.events import CommitReceived, EpochPrepared
 from gateway.handshake.tunnel import TunnelParameters
+from gateway.rotation import limits
 from gateway.rotation.epochs import Epoch
 from gateway.rotation.events import EpochInForce, RotationFailed, TunnelEvent
 from gateway.rotation.phases import TunnelPhase
@@ -65,6 +66,9 @@ class TunnelState:
             qkd_every=parameters.qkd_every,
             last_epoch=self.record.epoch,
             explain=self.explain_unproven,
+            silence=limits.PROBED_SILENCE
+            if plane.kind == "esp"
+            else limits.KEPT_SILENCE,
         )
         self.peer_terms: Terms | None = None
         self.failure: Failure | None = None

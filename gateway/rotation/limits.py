@@ -82,6 +82,24 @@ UNPROVEN_POLL: Final = 0.5
 filtered it may go at any time, and then traffic is to flow within a second. Half as
 often as before, since a hub may have thousands of them at once."""
 
+LIVE_PROBE: Final = 10.0
+"""An epoch in force is probed this often, as long as it lasts, where nothing else is
+sent under it: that shows the peer that packets still pass."""
+
+PROBED_SILENCE: Final = 25.0
+"""Without a packet on a plane that is probed: two probes were lost, or their path."""
+
+KEPT_SILENCE: Final = 65.0
+"""The same on WireGuard, whose keepalives are 25 s apart: two were lost."""
+
+CARRIER_SILENCE: Final = 30.0
+"""An epoch carries while a later one waits for its proof, if something came under it
+within this: longer than the time between WireGuard's keepalives."""
+
+WORD_SILENCE: Final = 15.0
+"""... and if the peer, since it committed the later one, said the same within this:
+three times `SLOW_REPEAT`."""
+
 BLIND_POLLS: Final = 3
 """Polls in a row that the kernel refuses, after which nobody knows what carries."""
 

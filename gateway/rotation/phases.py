@@ -17,7 +17,8 @@ Rules:
    predecessor carries, or both do.
 3. It ends by doubt: the new epoch is not in force in time and no epoch in force
    carries, or the kernel lost the keys.
-4. Doubt ends by proof alone. Keys that both ends agree on again change nothing.
+4. Doubt ends by packets alone: the newest epoch is in force, or an earlier one that is
+   carries again. Keys that both ends agree on change nothing.
 5. BLOCKED lets nothing pass. Proof of an epoch that is still installed ends it, and so
    does a first new one, which has yet to be proven.
 6. Only an operator, or a start, leads out of DOWN.
@@ -50,8 +51,8 @@ class Change(Enum):
     * START: an operator wants the tunnel up.
     * ADOPT: the kernel holds keys of an earlier run that were in force.
     * COMMIT: both ends agreed on an epoch.
-    * PROVE: the newest epoch is in force at both ends.
-    * DOUBT: nothing in force carries.
+    * PROVE: an epoch is in force at both ends, and carries.
+    * DOUBT: nothing that is in force carries.
     * LAPSE: the last epoch in force reached its lifetime.
     * CLOSE: the peer took the tunnel down.
     * STOP: an operator takes it down.

@@ -25,7 +25,14 @@ class Proof:
         notice_at: When to tell the peer next, or None.
     """
 
-    __slots__ = ("_notices", "_peer_said_at", "_wait", "notice_at", "poll_at")
+    __slots__ = (
+        "_notices",
+        "_peer_said_at",
+        "_probed_at",
+        "_wait",
+        "notice_at",
+        "poll_at",
+    )
 
     def __init__(self) -> None:
         self.poll_at: float | None = None
@@ -33,6 +40,7 @@ class Proof:
         self._wait = limits.FIRST_POLL
         self._notices = 0
         self._peer_said_at: float | None = None
+        self._probed_at = float("-inf")
 
     def begin(self, *, now: float) -> None:
         """Start over, for an epoch that was just committed."""
@@ -90,7 +98,11 @@ class Proof:
         if self.poll_at is not None and now >= self.poll_at:
             self.poll_at = None
             proving = epoch is not None and epoch.phase is EpochPhase.COMMITTED
-            yield PollPlane() if proving else ReadPlane()
+            if proving or now - self._probed_at >= limits.LIVE_PROBE:
+                self._probed_at = now
+                yield PollPlane()
+            else:
+                yield ReadPlane()
         if self.notice_at is not None and now >= self.notice_at:
             self.notice_at = None
             if epoch is not None and epoch.local_proof and not epoch.peer_knows:

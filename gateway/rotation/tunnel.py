@@ -26,8 +26,10 @@ from gateway.rotation.actions import (
     PollPlane,
     RetireEpoch,
     RevokePassing,
+    SendInForce,
     StartHandshake,
 )
+from gateway.rotation.carrying import Carrying
 from gateway.rotation.epochs import Epoch, EpochPhase
 from gateway.rotation.events import (
     EpochCommittedHere,
@@ -76,8 +78,7 @@ class TunnelRotation:
     __slots__ = (
         "_actions",
         "_attempting",
-        "_blind",
-        "_carrier",
+        "_carrying",
         "_closed",
         "_closed_pace",
         "_doubt_at",
@@ -89,7 +90,6 @@ class TunnelRotation:
         "_lifetime",
         "_lost",
         "_paces",
-        "_peer_left",
         "_proof",
         "_qkd_every",
         "_qkd_wanted",
@@ -120,6 +120,7 @@ class TunnelRotation:
         qkd_every: int = 1,
         last_epoch: int = 0,
         explain: Callable[[Epoch], str] = describe_unproven,
+        silence: float = limits.PROBED_SILENCE,
     ) -> None:
         """Make a tunnel that is down.
 
@@ -131,6 +132,7 @@ class TunnelRotation:
             qkd_every: How many epochs may share a fresh one, by the chain.
             last_epoch: The last epoch proposed or committed before a restart.
             explain: Says why an epoch is not in force, one line for the operator.
+            silence: Seconds without a packet that the plane never leaves, if idle.
         """
         self.name = schedule.name
         self._schedule = schedule
@@ -152,9 +154,7 @@ class TunnelRotation:
         }
         self._closed_pace = Pace(limits.FIRST_CLOSED, limits.LONGEST_CLOSED)
         self._closed = False
-        self._carrier: int | None = None
-        self._blind = 0
-        self._peer_left = False
+        self._carrying = Carrying(silence)
         self._lost = ""
         self._doubt_at: float | None = None
         self._unproven = 0
@@ -345,6 +345,7 @@ class TunnelRotation:
         if fresh:
             self._doubt_at = epoch.judge_at
         self.current = epoch
+        self._carrying.peer_said(now=now)
         self._lost = ""
         self._retire_at = None
         self.rotations += 1
@@ -469,17 +470,22 @@ class TunnelRotation:
     # -- Proof
 
     def plane_polled(
-        self, proven: frozenset[int], *, now: float, carrier: int | None = None
+        self,
+        proven: frozenset[int],
+        *,
+        now: float,
+        sending: int | None = None,
+        heard_at: float | None = None,
     ) -> None:
         """Note what the kernel says.
 
         Args:
             proven: Epochs that something was received under.
             now: Current time, monotonic seconds.
-            carrier: The epoch that what is sent leaves under, or None.
+            sending: The epoch that what is sent leaves under, or None.
+            heard_at: When something was last seen to have come, monotonic seconds.
         """
-        self._carrier = carrier
-        self._blind = 0
+        self._carrying.polled(sending, heard_at)
         epoch = self.current
         if epoch is None:
             return
@@ -488,33 +494,51 @@ class TunnelRotation:
             self._actions.append(self._proof.proven(epoch, now=now))
             self._check_force(epoch, now=now)
         self._proof.plane_polled(epoch, self._schedule.interval, now=now)
-        self._review()
+        self._review(now=now)
+        if self._is_settled():
+            self._miss(now=now)
+        elif epoch.overdue:
+            carrier = self._carrying.word(self.epochs, now=now)
+            if carrier is not None:
+                self._actions.append(SendInForce(carrier, echo=False))
+
+    def _miss(self, *, now: float) -> None:
+        """Doubt an epoch in force under which nothing comes: make another one."""
+        if self._carrying.is_silent(now=now) and self.phase is TunnelPhase.UP:
+            self.plane_lost(
+                f"no packet has come for {self._carrying.silence:g} s", now=now
+            )
 
     def plane_failed(self, *, now: float) -> None:
         """Note that the kernel could not be asked: it is asked again."""
         if self.current is None:
             return
-        self._blind += 1
-        if self._blind >= limits.BLIND_POLLS:
-            self._carrier = None
+        self._carrying.poll_failed()
         self._proof.plane_polled(self.current, self._schedule.interval, now=now)
-        self._review()
+        self._review(now=now)
 
     def plane_lost(self, detail: str, *, now: float) -> None:
-        """Note that somebody removed the keys from the kernel: make new ones."""
+        """Note that the present keys do not serve any more: make new ones.
+
+        Args:
+            detail: What is wrong, one line for the operator.
+            now: Current time, monotonic seconds.
+        """
         if self.current is None:
             return
         self._lost = detail
-        self._review()
+        self._review(now=now)
         self.rotate(RotateReason.PLANE_LOST, now=now)
 
     def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
         """Note that the peer has proof of an epoch."""
         epoch = self.epochs.get(number)
         if epoch is None or epoch is not self.current:
+            if epoch is not None and epoch.phase is EpochPhase.IN_FORCE:
+                self._carrying.peer_said(now=now)
             return
         if epoch.phase is EpochPhase.COMMITTED:
-            self._peer_left = True
+            self._carrying.peer_left()
         answer = self._proof.peer_said(epoch, echo=echo, now=now)
         if answer is not None:
             self._actions.append(answer)
@@ -531,7 +555,7 @@ class TunnelRotation:
         self._actions.append(GrantPassing(epoch.ends_at))
         self._doubt_at = None
         self._unproven = 0
-        self._peer_left = False
+        self._carrying.proven(now=now)
         self._lost = ""
         if self._initiator and not self._attempting:
             if epoch.overdue and not self._urgent:
@@ -544,8 +568,11 @@ class TunnelRotation:
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
         self._retire_at = now + self._retire_delay()
+        self._come_up(epoch.number)
+
+    def _come_up(self, number: int) -> None:
         if self.phase is not TunnelPhase.UP:
-            self._events.append(TunnelUp(self.name, epoch.number))
+            self._events.append(TunnelUp(self.name, number))
         self._move(Change.PROVE)
         self.reason = ""
 
@@ -563,13 +590,16 @@ class TunnelRotation:
             again = self._unproven == 1
             self.next_attempt = now if again else epoch.ends_at
 
-    def _review(self) -> None:
+    def _review(self, *, now: float) -> None:
         """Call the tunnel unproven once nothing that is in force carries."""
         epoch = self.current
         if epoch is None or (self._is_settled() and not self._lost):
             return
         in_time = self._doubt_at is not None
-        if not self._lost and (in_time or self._is_carried()):
+        carried = not self._lost and self._carrying.carries(self.epochs, now=now)
+        if carried and self.phase is TunnelPhase.UNPROVEN:
+            self._come_up(epoch.number)
+        if carried or (in_time and not self._lost):
             return
         was_unproven = self.phase is TunnelPhase.UNPROVEN
         self._move(Change.DOUBT)
@@ -595,16 +625,6 @@ class TunnelRotation:
             and self.current.overdue
             and self._unproven > 1
         )
-
-    def _is_carried(self) -> bool:
-        """Whether packets still leave, and come, under an epoch that is in force.
-
-        A plane that moves sending only after its own proof (WireGuard) goes on so. Once
-        the peer has left that epoch, what it sends proves nothing of the way there.
-        """
-        epoch = self.epochs.get(-1 if self._carrier is None else self._carrier)
-        in_force = epoch is not None and epoch.phase is EpochPhase.IN_FORCE
-        return in_force and not self._peer_left
 
     def _has_peer(self) -> bool:
         """Whether there is, or was, a session with the peer."""
@@ -640,7 +660,7 @@ class TunnelRotation:
                 self._judge(self.current, now=now)
         if self._doubt_at is not None and now >= self._doubt_at:
             self._doubt_at = None
-            self._review()
+            self._review(now=now)
         if self.expires_at is not None and now >= self.expires_at:
             self._lapse(now=now)
         if self.next_attempt is not None and now >= self.next_attempt:
@@ -748,8 +768,7 @@ class TunnelRotation:
         self._proof.stop()
         self._requests.stop()
         self._retire_at = self._doubt_at = None
-        self._carrier = None
-        self._peer_left = False
+        self._carrying.forget()
         self._lost = ""
         self._held = self._urgent = False
 

@@ -268,7 +268,7 @@ class RotationModel(RuleBasedStateMachine):
         self.rotation.plane_polled(
             frozenset(proven),
             now=self.now,
-            carrier=carrier(known) if carrier is not None else None,
+            sending=carrier(known) if carrier is not None else None,
         )
         self.drain()
 

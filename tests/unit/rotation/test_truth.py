@@ -9,6 +9,7 @@ from gateway.rotation.actions import (
     BlockTunnel,
     GrantPassing,
     PollPlane,
+    ReadPlane,
     RetireEpoch,
     RevokePassing,
     SendInForce,
@@ -45,18 +46,44 @@ def phase(end: Stepped) -> TunnelPhase:
     return end.rotation.phase
 
 
-def poll(end: Stepped, *proven: int, carrier: int | None = None) -> list[Action]:
+def poll(
+    end: Stepped, *proven: int, sending: int | None = None, heard: bool = False
+) -> list[Action]:
     """Answer a poll."""
-    end.rotation.plane_polled(frozenset(proven), now=end.now, carrier=carrier)
+    end.rotation.plane_polled(
+        frozenset(proven),
+        now=end.now,
+        sending=sending,
+        heard_at=end.now if heard else None,
+    )
     return end.collect()
 
 
-def live(end: Stepped, seconds: float, *, carrier: int | None = None) -> list[Action]:
-    """Let time pass while every poll finds nothing new; return what was asked for."""
+def live(
+    end: Stepped,
+    seconds: float,
+    *,
+    sending: int | None = None,
+    heard: bool = False,
+    said: int | None = None,
+) -> list[Action]:
+    """Let time pass while no poll proves anything; return what was asked for.
+
+    Args:
+        end: Whose time.
+        seconds: How much.
+        sending: The epoch that the kernel sends under.
+        heard: Whether packets come.
+        said: The epoch under which the peer says that they come there, all the time.
+    """
     until, asked = end.now + seconds, []
     while end.now < until:
-        asked += end.step(min(0.25, until - end.now))
-        asked += poll(end, carrier=carrier)
+        new = end.step(min(0.25, until - end.now))
+        asked += new
+        if any(isinstance(one, PollPlane | ReadPlane) for one in new):
+            asked += poll(end, sending=sending, heard=heard)
+        if said is not None:
+            end.rotation.peer_in_force(said, echo=False, now=end.now)
     return asked
 
 
@@ -137,9 +164,9 @@ def test_up_while_the_next_epoch_is_being_proven_and_no_longer() -> None:
     end = a_tunnel()
     end.step(LONG)
     end.commit(2)
-    live(end, limits.PROOF_TIMEOUT - 0.1, carrier=2)
+    live(end, limits.PROOF_TIMEOUT - 0.1, sending=2)
     assert phase(end) is TunnelPhase.UP
-    live(end, 0.2, carrier=2)
+    live(end, 0.2, sending=2)
     assert phase(end) is TunnelPhase.UNPROVEN
     assert any(isinstance(event, TunnelUnproven) for event in end.events)
     assert end.rotation.expires_at == 1000.0 + 3 * LONG
@@ -150,10 +177,11 @@ def test_up_for_as_long_as_the_predecessor_carries() -> None:
     end = a_tunnel()
     end.step(LONG)
     end.commit(2)
-    live(end, 100.0, carrier=1)
+    live(end, 100.0, sending=1, heard=True, said=1)
     assert phase(end) is TunnelPhase.UP
     assert len(not_in_force(end)) == 1
-    actions = live(end, 1000.0 + 3 * LONG - end.now, carrier=1)
+    left = 1000.0 + 3 * LONG - end.now
+    actions = live(end, left, sending=1, heard=True, said=1)
     assert phase(end) is TunnelPhase.BLOCKED
     assert RevokePassing() in actions
     assert RetireEpoch(1) in actions
@@ -172,17 +200,71 @@ def test_what_carries_here_proves_nothing_once_the_peer_has_left_it() -> None:
     end.step(LONG)
     end.commit(2)
     end.rotation.peer_in_force(2, echo=False, now=end.now)
-    live(end, limits.PROOF_TIMEOUT + 0.1, carrier=1)
+    live(end, limits.PROOF_TIMEOUT + 0.1, sending=1, heard=True)
     assert phase(end) is TunnelPhase.UNPROVEN
+
+
+def test_a_predecessor_carries_while_packets_come_and_the_peer_says_so() -> None:
+    end = a_tunnel()
+    end.step(LONG)
+    end.commit(2)
+    live(end, 20.0, sending=1, heard=True, said=1)
+    assert phase(end) is TunnelPhase.UP
+    live(end, limits.WORD_SILENCE + 1.0, sending=1, heard=True)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    live(end, 1.0, sending=1, heard=True, said=1)
+    assert phase(end) is TunnelPhase.UP
+    live(end, limits.CARRIER_SILENCE + 1.0, sending=1, said=1)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    live(end, 1.0, sending=1, heard=True, said=1)
+    assert phase(end) is TunnelPhase.UP
+
+
+def test_the_peer_is_told_of_the_epoch_that_carries() -> None:
+    end = a_tunnel()
+    end.step(LONG)
+    end.commit(2)
+    asked = live(end, 60.0, sending=1, heard=True, said=1)
+    words = [one for one in asked if one == SendInForce(1, echo=False)]
+    assert len(words) == pytest.approx(54 / limits.SLOW_REPEAT, abs=2)
+    asked = live(end, 60.0, sending=1, said=1)
+    words = [one for one in asked if one == SendInForce(1, echo=False)]
+    assert len(words) <= limits.CARRIER_SILENCE / limits.SLOW_REPEAT + 1
+
+
+def test_an_epoch_under_which_nothing_comes_any_more_is_doubted_and_replaced() -> None:
+    end = a_tunnel()
+    live(end, 20.0, sending=1, heard=True)
+    assert not started(live(end, limits.PROBED_SILENCE - 1.0, sending=1))
+    assert phase(end) is TunnelPhase.UP
+    assert started(live(end, limits.COUNTER_POLL + 1.0, sending=1)) == [2]
+    assert phase(end) is TunnelPhase.UNPROVEN
+    assert end.rotation.reason == "no packet has come for 25 s"
+    end.commit(2)
+    end.prove(2)
+    assert phase(end) is TunnelPhase.UP
+
+
+def test_a_peer_that_never_speaks_of_itself_is_not_missed() -> None:
+    end = a_tunnel()
+    assert not started(live(end, 55.0, sending=1))
+    assert phase(end) is TunnelPhase.UP
+
+
+def test_an_epoch_in_force_is_probed_now_and_then() -> None:
+    end = a_tunnel()
+    actions = live(end, 55.0, sending=1, heard=True)
+    probes = [one for one in actions if isinstance(one, PollPlane)]
+    assert len(probes) == pytest.approx(55.0 / limits.LIVE_PROBE, abs=1)
 
 
 def test_doubt_is_not_ended_by_keys() -> None:
     end = a_tunnel()
     end.step(LONG)
     end.commit(2)
-    live(end, limits.PROOF_TIMEOUT + 0.1, carrier=2)
+    live(end, limits.PROOF_TIMEOUT + 0.1, sending=2)
     end.commit(3)
-    live(end, 1.0, carrier=3)
+    live(end, 1.0, sending=3)
     assert phase(end) is TunnelPhase.UNPROVEN
     end.prove(3)
     assert phase(end) is TunnelPhase.UP
@@ -193,7 +275,7 @@ def test_epochs_that_overtake_each_other_do_not_hide_that_none_is_proven() -> No
     end.step(LONG)
     for number in range(2, 6):
         end.commit(number)
-        live(end, limits.PROOF_TIMEOUT / 3, carrier=number)
+        live(end, limits.PROOF_TIMEOUT / 3, sending=number)
     assert phase(end) is TunnelPhase.UNPROVEN
 
 
