@@ -1,0 +1,173 @@
+"""Plays kinds of interference one after the other, and judges after each step."""
+
+import random  # noqa: TID251  # steps must replay from their seed; it guards nothing
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lab.gateway import Gateway
+
+from gateway.errors import ControlError
+from tests.meddle.judge import (
+    CLOCK,
+    SAYS_SO,
+    stalled,
+    still_flowing,
+    untrue,
+    wait_for,
+)
+from tests.meddle.kind import FLOWS, Kind, Phase, Spot
+from tests.meddle.laboratory import Laboratory
+
+WATCHED = 0.8
+"""Seconds in which nothing may pass once everything must have stopped."""
+
+CHARGED = 2.0
+"""Seconds: an end that says it is not up has this long to be so, or to name a cause."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Step:
+    """One step and what became of it.
+
+    Attributes:
+        number: From 1 on.
+        kind: What was done.
+        letter: Where.
+        seed: What the step drew from.
+        problems: Everything that did not hold.
+        seconds: What it took.
+    """
+
+    number: int
+    kind: Kind
+    letter: str
+    seed: int
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        verdict = "; ".join(self.problems) or "holds"
+        head = f"{self.number:3} {self.kind.name} at {self.letter}"
+        return f"{head} ({self.seconds:.1f} s): {verdict}"
+
+
+def draw_steps(kinds: Sequence[Kind], count: int, seed: int) -> list[Step]:
+    """Return steps in an order of the seed's: every kind before any comes again."""
+    chance = random.Random(seed)  # noqa: S311  # see the import
+    steps: list[Step] = []
+    while len(steps) < count:
+        round_ = list(kinds)
+        chance.shuffle(round_)
+        for kind in round_:
+            letter, own = chance.choice("ab"), chance.randrange(1 << 32)
+            steps.append(Step(len(steps) + 1, kind, letter, own))
+    return steps[:count]
+
+
+class Runner:
+    """Plays steps in one laboratory."""
+
+    def __init__(self, lab: Laboratory) -> None:
+        self._lab = lab
+        self._clear = 0
+        self._shown: Counter[str] = Counter()
+
+    def run(self, steps: Sequence[Step], say: Say) -> list[Step]:
+        """Play all of them, from scratch after one that failed; return those."""
+        failed = []
+        for step in steps:
+            self.play(step)
+            say(str(step))
+            if step.problems:
+                failed.append(step)
+                self._lab.renew()
+                self._take_stock()
+        return failed
+
+    def play(self, step: Step) -> None:
+        """Play one step; its problems are in it then."""
+        lab, begin = self._lab, time.monotonic()
+        chance = random.Random(step.seed)  # noqa: S311  # see the import
+        steps = step.kind.play(Spot(lab, step.letter, chance))
+        problems = step.problems
+        try:
+            for phase in steps:
+                problems += self._hold(phase, time.monotonic())
+            if not step.kind.last_word:
+                problems += self._hold(FLOWS, time.monotonic())
+        except (AssertionError, ControlError, OSError, RuntimeError) as error:
+            problems.append(f"{type(error).__name__}: {error}")
+        now = time.monotonic()
+        problems += self._seen(begin, now)
+        step.seconds = now - begin
+        for witness in lab.witnesses.values():
+            witness.forget(now)
+
+    def _hold(self, phase: Phase, since: float) -> list[str]:
+        """Judge one phase, until it is over."""
+        lab = self._lab
+        problems = stalled(lab.flows.of(*phase.flows), since) if phase.flows else []
+        over = since + phase.lasts
+        if phase.stops_by is not None:
+            begin = since + phase.stops_by + CLOCK
+            _sleep_until(begin + WATCHED)
+            problems += still_flowing(lab.flows.flows, begin, begin + WATCHED)
+        _sleep_until(over)
+        if phase.up and not wait_for(lab.all_up, SAYS_SO):
+            said = [f"{end} says {one.newest}" for end, one in lab.witnesses.items()]
+            problems.append(", ".join(["not up at both ends", *said]))
+        if phase.up is False:
+            problems += self._charged(phase)
+        return problems
+
+    def _charged(self, phase: Phase) -> list[str]:
+        """Judge what the ends say when the tunnel cannot be up."""
+        witnesses = self._lab.witnesses.values()
+        if not wait_for(
+            lambda: all(one.newest.state != "up" for one in witnesses), CHARGED
+        ):
+            return ["an end says up though nothing can pass"]
+        words = " ".join(f"{one.newest.reason} {one.newest.hint}" for one in witnesses)
+        return [
+            f"no end names {cause!r}: {words}"
+            for cause in phase.causes
+            if cause not in words
+        ]
+
+    def _seen(self, begin: float, now: float) -> list[str]:
+        """Judge what was seen and said during a step."""
+        lab = self._lab
+        problems = []
+        if lab.clear.total > self._clear:
+            count = lab.clear.total - self._clear
+            problems.append(f"{count} frames in clear: {lab.clear.examples[-1]}")
+        forged = Counter(lab.flows.forged) - self._shown
+        if forged:
+            names = ", ".join(forged)
+            problems.append(f"{forged.total()} forged received by {names}")
+        for letter, witness in lab.witnesses.items():
+            said = witness.between(begin, now)
+            problems += untrue(letter, said, lab.came_in(letter), now)
+        self._take_stock()
+        return problems
+
+    def _take_stock(self) -> None:
+        self._clear = self._lab.clear.total
+        self._shown = Counter(self._lab.flows.forged)
+
+
+def _sleep_until(when: float) -> None:
+    time.sleep(max(0.0, when - time.monotonic()))
+
+
+def tracebacks(ends: Sequence[Gateway]) -> list[str]:
+    """Return the logs that show an error nobody caught."""
+    return [
+        f"{end.letter}: {end.tail()}"
+        for end in ends
+        if "Traceback" in end.log.read_text()
+    ]
