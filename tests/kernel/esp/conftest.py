@@ -1,10 +1,31 @@
-"""Pairs of sites, and the reason if this kernel has no ESP."""
+"""Pairs of sites, in each way in which this kernel can carry ESP.
 
+A kernel with xfrm interfaces gives a tunnel one; elsewhere policies alone carry it.
+Every test runs both ways where the kernel has both: User-mode Linux has policies
+alone, Debian's kernel (`scripts/in-vm`) both. ``-m esp_interface`` chooses one way.
+"""
+
+import functools
 from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel.esp.sites import Pair, make_pair, missing_esp
+from gateway.dataplane.esp.devices import Devices
+from tests.kernel.esp.sites import Pair, has_xfrm_interfaces, make_pair, missing_esp
+
+POLICIES = pytest.param("policies")
+INTERFACE = pytest.param("interface", marks=pytest.mark.esp_interface)
+
+
+@functools.cache
+def carriers() -> list[object]:
+    """Return the ways there are on this kernel."""
+    return [POLICIES, INTERFACE] if has_xfrm_interfaces() else [POLICIES]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "carrier" in metafunc.fixturenames:
+        metafunc.parametrize("carrier", carriers(), indirect=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -14,7 +35,16 @@ def needs_esp() -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture(autouse=True)
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Choose what carries the tunnels of this test."""
+    if request.param == "policies":
+        monkeypatch.setattr(Devices, "_try_xfrm", lambda _: False)
+    return str(request.param)
+
+
 @pytest.fixture
-def pair() -> Iterator[Pair]:
+def pair(carrier: str) -> Iterator[Pair]:
     with make_pair() as pair:
+        assert pair.has_interface == (carrier == "interface")
         yield pair

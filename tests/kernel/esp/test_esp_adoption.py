@@ -5,11 +5,16 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.dataplane.base import TunnelSpec
+from gateway.dataplane.esp import EspPlane
 from gateway.errors import GatewayError, PlaneConflictError
-from tests.kernel.esp.sites import Pair, Tap, Traffic
-from tests.kernel.esp.test_esp_contract import packet_arrives
+from tests.kernel.esp.sites import Pair
+from tests.kernel.gateways import Site
+from tests.kernel.pace import TEST_LIMIT
+from tests.kernel.tap import Tap
+from tests.kernel.traffic import Traffic, packet_arrives
 
-pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(TEST_LIMIT)]
 
 
 FOREIGN_POLICY = ("policy", "add", "dir", "out", "priority", "1")
@@ -34,8 +39,7 @@ def test_a_restart_between_prepare_and_activate(pair: Pair) -> None:
     pair.near.restart()
     states = [(e.epoch, e.active) for e in pair.near.read_state().epochs]
     assert states == [(1, True), (2, False)]
-    pair.activate()
-    pair.wait_in_force()
+    pair.wait_in_force(pair.activate())
     pair.retire(1)
     assert packet_arrives(pair.near, pair.far)
 
@@ -43,7 +47,7 @@ def test_a_restart_between_prepare_and_activate(pair: Pair) -> None:
 def test_a_restart_while_blocked_stays_blocked(pair: Pair) -> None:
     pair.near.restart()
     with Tap(pair) as tap:
-        assert not pair.near.send_once(pair.far.inner)
+        pair.expect_closed()
     assert pair.near.read_state().blocked
     pair.rotate()
     assert tap.leaks == 0
@@ -87,53 +91,74 @@ def test_removal_leaves_nothing(pair: Pair) -> None:
     assert before == pair.far.routes()
 
 
-@pytest.mark.parametrize(
-    ("command", "word"),
-    [
-        (("link", "add", "qgw-rome", "type", "dummy"), "qgw-rome"),
-        (("address", "add", "10.8.0.1/30", "dev", "cable"), "10.8.0.1"),
-        (("xfrm", *FOREIGN_POLICY, "dst", "10.66.0.0/16"), "10.66.0.0/16"),
-    ],
-)
-def test_what_is_not_ours_is_left_and_nothing_half_made(
-    pair: Pair, command: tuple[str, ...], word: str
-) -> None:
-    rome = replace(
-        pair.near.spec,
+def rome(spec: TunnelSpec) -> TunnelSpec:
+    """Return a second tunnel beside one."""
+    return replace(
+        spec,
         name="rome",
         index=99,
         interface="qgw-rome",
         addresses=("10.8.0.1/30",),
         remote_subnets=("10.66.0.0/16",),
     )
+
+
+def everything(site: Site[EspPlane]) -> list[list[str]]:
+    """Return all that a plane could change at a site, but for keys."""
+    listed = ("-o link", "-4 -o address", "route", "xfrm policy")
+    return [sorted(site.ip(*what.split()).splitlines()) for what in listed] + [
+        site.routes().splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        (("link", "add", "qgw-rome", "type", "dummy"), "qgw-rome"),
+        (("address", "add", "10.8.0.1/30", "dev", "cable"), "10.8.0.1"),
+    ],
+)
+def test_what_is_not_ours_is_left_and_nothing_half_made(
+    pair: Pair, command: tuple[str, ...], word: str
+) -> None:
     pair.near.ip(*command)
-
-    def everything() -> list[list[str]]:
-        return [
-            sorted(pair.near.ip(*what.split()).splitlines())
-            for what in ("-o link", "-4 -o address", "route", "xfrm policy")
-        ] + [pair.near.routes().splitlines()]
-
-    before = everything()
+    before = everything(pair.near)
     with pytest.raises(PlaneConflictError) as caught:
-        pair.near.call(pair.near.plane.add_tunnel, rome)
+        pair.near.call(pair.near.plane.add_tunnel, rome(pair.near.spec))
     assert word in str(caught.value)
     assert caught.value.hint
-    assert everything() == before
+    assert everything(pair.near) == before
+
+
+def test_a_policy_of_somebody_else_is_left(pair: Pair) -> None:
+    """Ours meet it only where they are not bound to an interface."""
+    near = pair.near
+    near.ip("xfrm", *FOREIGN_POLICY, "dst", "10.66.0.0/16")
+    before = everything(near)
+    if pair.has_interface:
+        near.call(near.plane.add_tunnel, rome(near.spec))
+        near.call(near.plane.remove_tunnel, "rome")
+    else:
+        with pytest.raises(PlaneConflictError, match=r"10\.66\.0\.0/16") as caught:
+            near.call(near.plane.add_tunnel, rome(near.spec))
+        assert caught.value.hint
+    assert everything(near) == before
 
 
 def test_an_update_that_conflicts_leaves_everything(pair: Pair) -> None:
     pair.rotate()
-    pair.near.ip("xfrm", *FOREIGN_POLICY, "dst", "10.67.0.0/16")
-    before = sorted(pair.near.ip("xfrm", "policy").splitlines())
-    routes = pair.near.routes()
-    wider = ("10.2.0.0/24", "10.66.0.0/16", "10.67.0.0/16")
-    spec = replace(pair.near.spec, remote_subnets=wider)
-    with pytest.raises(PlaneConflictError):
-        pair.near.call(pair.near.plane.update_tunnel, spec)
-    assert sorted(pair.near.ip("xfrm", "policy").splitlines()) == before
-    assert pair.near.routes() == routes
-    assert packet_arrives(pair.near, pair.far)
+    near = pair.near
+    near.ip("address", "add", "10.8.0.1/30", "dev", "cable")
+    near.ip("xfrm", *FOREIGN_POLICY, "dst", "10.67.0.0/16")
+    before = everything(near)
+    prefixes = ("10.2.0.0/24", "10.66.0.0/16", "10.67.0.0/16")
+    wider = replace(near.spec, remote_subnets=prefixes)
+    taken = replace(near.spec, addresses=(*near.spec.addresses, "10.8.0.1/30"))
+    for spec in [taken] if pair.has_interface else [taken, wider]:
+        with pytest.raises(PlaneConflictError):
+            near.call(near.plane.update_tunnel, spec)
+        assert everything(near) == before
+        assert packet_arrives(near, pair.far)
 
 
 def test_indexes_are_checked(pair: Pair) -> None:
@@ -151,8 +176,9 @@ def test_a_hub_keeps_its_own_lan(pair: Pair) -> None:
     pair.near.call(pair.near.plane.update_tunnel, spec)
     pair.rotate()
     assert packet_arrives(pair.near, pair.far)
-    policies = pair.near.ip("xfrm", "policy", "list", "dir", "out")
-    assert "dst 10.1.0.0/24" in policies
+    if not pair.has_interface:
+        policies = pair.near.ip("xfrm", "policy", "list", "dir", "out")
+        assert "dst 10.1.0.0/24" in policies
     with Tap(pair) as tap:
         assert packet_arrives(pair.near, pair.near)
     assert tap.leaks == 0

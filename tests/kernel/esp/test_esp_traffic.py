@@ -4,17 +4,13 @@ import time
 
 import pytest
 
-from tests.kernel.esp.sites import (
-    Layout,
-    Pair,
-    Tap,
-    Traffic,
-    hosts_behind,
-    make_pair,
-    ping,
-)
+from tests.kernel.cable import ping
+from tests.kernel.esp.sites import Layout, Pair, hosts_behind, make_pair
+from tests.kernel.pace import TEST_LIMIT
+from tests.kernel.tap import Tap
+from tests.kernel.traffic import Traffic
 
-pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(2 * TEST_LIMIT)]
 
 ROTATIONS = 20
 BETWEEN = 0.1

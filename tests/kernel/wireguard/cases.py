@@ -1,7 +1,5 @@
 """What every WireGuard plane must do; the two lanes run these over their kind."""
 
-import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -16,28 +14,14 @@ from gateway.dataplane.base import EpochInstall, PlaneKeys
 from gateway.errors import DataPlaneError, PlaneConflictError
 from gateway.secret import Secret
 from tests.dataplane_contract import DataPlaneContract, Ends
-from tests.kernel.wireguard.sites import (
-    IN_FORCE_LIMIT,
-    MARKER,
-    POLL_INTERVAL,
-    Pair,
-    Tap,
-    Traffic,
-    make_pair,
-    make_plane,
-    restart,
-    run,
-    send_once,
-)
-
-IN_VM = os.environ.get("QGW_IN_VM") == "1"
+from tests.kernel.cable import run
+from tests.kernel.pace import IN_FORCE_LIMIT, PACKET_INTERVAL, POLL_INTERVAL
+from tests.kernel.tap import Tap
+from tests.kernel.traffic import Traffic
+from tests.kernel.wireguard.sites import Pair, make_pair, make_plane
 
 ROTATIONS = 6
 BETWEEN_ROTATIONS = 0.3
-
-PACKET_INTERVAL = 0.01 if IN_VM else 0.001
-"""Seconds; an emulated processor cannot send and receive four packets each
-millisecond, and a queue that overflows would look like a lost packet."""
 
 OUTAGE = 0.5
 
@@ -65,7 +49,7 @@ class ContractCases(DataPlaneContract):
 class RotationCases(PlaneCases):
     def test_rotations_lose_nothing_and_show_nothing(self, pair: Pair) -> None:
         pair.rotate()
-        with Tap(pair.near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+        with Tap(pair) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
             for _ in range(ROTATIONS):
                 time.sleep(BETWEEN_ROTATIONS)
                 pair.rotate()
@@ -79,7 +63,7 @@ class RotationCases(PlaneCases):
     def test_ipv6_outside_and_inside(self) -> None:
         with make_pair(self.kind, v6=True) as pair:
             pair.rotate()
-            with Tap(pair.near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+            with Tap(pair) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
                 pair.rotate()
                 pair.rotate()
             assert traffic.sent[0] > 0
@@ -99,7 +83,7 @@ class RotationCases(PlaneCases):
 
     def test_prepare_sends_nothing(self, pair: Pair) -> None:
         pair.prepare()
-        with Tap(pair.near) as tap:
+        with Tap(pair) as tap:
             time.sleep(OUTAGE)
         assert tap.udp == 0
         pair.wait_in_force(pair.activate())
@@ -114,7 +98,7 @@ class RotationCases(PlaneCases):
     def test_epochs_beyond_a_failed_one(self, pair: Pair) -> None:
         pair.rotate()
         with Traffic(pair, PACKET_INTERVAL) as traffic:
-            pair.prepare(far_psk=secrets.token_bytes(32))
+            pair.prepare(unequal=True)
             committed = pair.activate()
             while time.monotonic() < committed + 2.2:
                 assert not pair.is_in_force()
@@ -129,7 +113,7 @@ class RotationCases(PlaneCases):
         assert traffic.lost == 0
 
     def test_wrong_psk_at_first_lets_nothing_through(self, pair: Pair) -> None:
-        pair.prepare(far_psk=secrets.token_bytes(32))
+        pair.prepare(unequal=True)
         committed = pair.activate()
         with Traffic(pair, 0.05) as traffic:
             while time.monotonic() < committed + 2.2:
@@ -200,8 +184,8 @@ class LossCases(PlaneCases):
 
 class FailClosedCases(PlaneCases):
     def expect_closed(self, pair: Pair) -> None:
-        with Tap(pair.near) as tap, Traffic(pair, 0.02) as traffic:
-            send_once(pair.near, pair.far.inner)
+        with Tap(pair) as tap, Traffic(pair, 0.02) as traffic:
+            pair.near.send_once(pair.far.inner)
             time.sleep(OUTAGE)
         assert tap.leaks == 0
         assert not traffic.seen[1]
@@ -229,7 +213,7 @@ class FailClosedCases(PlaneCases):
             pair.near.ip("link", "delete", device)
         time.sleep(POLL_INTERVAL)
         assert pair.near.poll().blocked
-        assert not send_once(pair.near, pair.far.inner, MARKER)
+        assert not pair.near.send_once(pair.far.inner)
         self.expect_closed(pair)
         pair.rotate()
         with Traffic(pair, PACKET_INTERVAL) as traffic:
@@ -240,9 +224,9 @@ class FailClosedCases(PlaneCases):
 class AdoptionCases(PlaneCases):
     def test_restart_interrupts_nothing(self, pair: Pair) -> None:
         pair.rotate()
-        with Tap(pair.near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+        with Tap(pair) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
             for site in pair.sites:
-                restart(site)
+                site.restart()
                 (adopted,) = site.poll().epochs
                 assert (adopted.epoch, adopted.active, adopted.received) == (
                     0,
@@ -262,7 +246,7 @@ class AdoptionCases(PlaneCases):
         with Traffic(pair, PACKET_INTERVAL) as traffic:
             while not pair.far.poll().epochs[-1].active:
                 time.sleep(POLL_INTERVAL)
-            restart(pair.near)
+            pair.near.restart()
             assert not pair.near.poll().blocked
             pair.rotate()
             pair.retire(0)
@@ -368,7 +352,7 @@ class OwnershipCases(PlaneCases):
         near = pair.near
         for prefix in ("10.2.0.0/24", "10.2.0.1/32"):
             near.ip("route", "add", prefix, "via", "192.0.2.2")
-        with Tap(near) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
+        with Tap(pair) as tap, Traffic(pair, PACKET_INTERVAL) as traffic:
             pair.rotate()
             time.sleep(OUTAGE)
         assert (traffic.lost, tap.leaks) == (0, 0)

@@ -11,8 +11,10 @@ import pytest
 
 from gateway.dataplane.wireguard.userspace import UserspaceBackend
 from gateway.errors import PlaneUnsupportedError
+from tests.kernel.tap import Tap
+from tests.kernel.traffic import Traffic
 from tests.kernel.wireguard import cases
-from tests.kernel.wireguard.sites import Tap, Traffic, make_pair, make_plane, send_once
+from tests.kernel.wireguard.sites import make_pair, make_plane
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -61,10 +63,10 @@ class TestProcess:
             backend = near.plane._backend
             assert isinstance(backend, UserspaceBackend)
             os.kill(backend._processes._pids[device], signal.SIGKILL)
-            with Tap(near) as tap:
+            with Tap(pair) as tap:
                 time.sleep(0.3)
                 assert near.poll().blocked
-                assert not send_once(near, pair.far.inner)
+                assert not near.send_once(pair.far.inner)
             assert tap.leaks == 0
             pair.rotate()
             with Traffic(pair, 0.001) as traffic:
