@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lanes.kernels import (
     IN_UML,
+    IN_VM,
     IN_VM_WITHOUT_INTERFACES,
     in_uml,
     kernel_has_esp,
@@ -38,6 +39,8 @@ INSTALLED = "QGW_SYSTEMD_INSTALLED"
 """The variable under which tests/systemd boots from a root with the gateway in it."""
 
 KILLING = "tests/kill"
+
+ESP = "tests/kernel/esp"
 
 UML_INTERVAL = 10
 """Seconds between epochs under faults in User-mode Linux, where a daemon takes some
@@ -103,18 +106,33 @@ def wireguard_go() -> list[tuple[str, ...]]:
 
 
 def esp() -> list[tuple[str, ...]]:
-    """ESP, here or in User-mode Linux: it has one processor, so there are two.
+    """ESP by policies alone, here or in User-mode Linux.
 
     Where that does not start, it takes the virtual machine, and the table says so.
     """
     need_root()
-    here = kernel_has_esp()
-    elsewhere = IN_VM_WITHOUT_INTERFACES if uml_refusal() else IN_UML
-    inside = () if here else (*elsewhere, *passed_on())
-    folder = ROOT / "tests/kernel/esp"
+    if kernel_has_esp():
+        return esp_halves((), "not esp_interface")
+    return esp_halves(
+        IN_VM_WITHOUT_INTERFACES if uml_refusal() else IN_UML, "not esp_interface"
+    )
+
+
+def esp_interface() -> list[tuple[str, ...]]:
+    """The same tests over xfrm interfaces, here or in the virtual machine."""
+    need_root()
+    here = kernel_has_xfrm_interface()
+    return esp_halves(() if here else IN_VM, "esp_interface")
+
+
+def esp_halves(inside: tuple[str, ...], chosen: str) -> list[tuple[str, ...]]:
+    """Divide the tests of ESP: a kernel elsewhere keeps one processor busy."""
+    folder = ROOT / ESP
     files = sorted(str(path.relative_to(ROOT)) for path in folder.glob("test_*.py"))
-    halves = (files,) if here else (files[::2], files[1::2])
-    return [(*inside, *PYTEST, *half) for half in halves]
+    if not inside:
+        return [(*PYTEST, "-m", chosen, *files)]
+    begin = (*inside, *passed_on(), *PYTEST, "-m", chosen)
+    return [(*begin, *files[::2]), (*begin, *files[1::2])]
 
 
 def esp_aside() -> str:
@@ -131,15 +149,15 @@ def places() -> list[tuple[str, ...]]:
 
 
 def wireguard() -> list[tuple[str, ...]]:
-    """The kernel's WireGuard and xfrm interfaces, here or in two virtual machines.
+    """The kernel's WireGuard, here or in two virtual machines.
 
     Without KVM one machine keeps one processor busy.
     """
     need_root()
-    tests = (*PYTEST, "tests/kernel/wireguard", "tests/kernel/esp_interface")
-    if kernel_has_wireguard() and kernel_has_xfrm_interface():
+    tests = (*PYTEST, "tests/kernel/wireguard")
+    if kernel_has_wireguard():
         return [tests]
-    inside = ("scripts/in-vm", "--", *passed_on(), *tests, "-k")
+    inside = (*IN_VM, *passed_on(), *tests, "-k")
     return [(*inside, "TestRotation"), (*inside, "not TestRotation")]
 
 
@@ -206,7 +224,7 @@ LANES = (
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
     Lane(
         "wireguard",
-        "a kernel with WireGuard and xfrm interfaces",
+        "a kernel with WireGuard",
         "tests/kernel/wireguard",
         wireguard,
         2.0,
@@ -215,11 +233,19 @@ LANES = (
     Lane(
         "esp",
         "a kernel with ESP and AES-GCM",
-        "tests/kernel/esp",
+        ESP,
         esp,
         2.0,
         together=True,
         aside=esp_aside,
+    ),
+    Lane(
+        "esp-interface",
+        "a kernel with ESP and xfrm interfaces",
+        ESP,
+        esp_interface,
+        2.0,
+        together=True,
     ),
     Lane(
         "places",

@@ -13,6 +13,8 @@ CAP_SYS_RESOURCE = 24
 
 IN_UML = ("scripts/in-uml", "--")
 
+IN_VM = ("scripts/in-vm", "--")
+
 IN_VM_WITHOUT_INTERFACES = ("scripts/in-vm", "--without", "xfrm_interface", "--")
 """The other kernel in which ESP is carried by its policies alone."""
 

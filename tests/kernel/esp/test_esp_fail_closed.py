@@ -215,11 +215,11 @@ def test_only_exempt_sockets_reach_a_peer_inside_its_own_prefix(pair: Pair) -> N
         if not pair.has_interface:
             with pytest.raises(PermissionError):
                 near.sendto(b"hello", far.getsockname())
-            exempt_socket(near)
-            near.sendto(b"hello", far.getsockname())
-            with pytest.raises(TimeoutError):
-                far.recv(16)
-            exempt_socket(far)
+        exempt_socket(near)
+        near.sendto(b"hello", far.getsockname())
+        with pytest.raises(TimeoutError):
+            far.recv(16)
+        exempt_socket(far)
         near.sendto(b"hello", far.getsockname())
         assert far.recv(16) == b"hello"
         pair.rotate()

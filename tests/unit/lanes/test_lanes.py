@@ -190,6 +190,7 @@ def test_esp_goes_to_the_virtual_machine_and_says_so(
     monkeypatch.setattr(catalogue, "kernel_has_esp", lambda: here)
     monkeypatch.setattr(catalogue, "uml_refusal", lambda: refusal)
     commands = catalogue.esp()
+    assert all("not esp_interface" in line for line in commands)
     assert {Path(command[0]).name for command in commands} == {begins}
     files = {word for line in commands for word in line if word.endswith(".py")}
     folder = ROOT / "tests/kernel/esp"
