@@ -7,6 +7,7 @@ gets through says how many.
 """
 
 import logging
+import re
 import socket
 import struct
 from collections.abc import Mapping
@@ -84,7 +85,7 @@ class JournalHandler(logging.Handler):
         )
 
     def _entry(self, record: logging.LogRecord) -> dict[str, str]:
-        message = record.getMessage()
+        message = name_subject(record, record.getMessage())
         if record.exc_info:
             trace = logging.Formatter().formatException(record.exc_info)
             message = f"{message}\n{trace}"
@@ -102,6 +103,21 @@ class JournalHandler(logging.Handler):
             if value is not None:
                 entry[field] = str(value)
         return entry
+
+
+def name_subject(record: logging.LogRecord, message: str) -> str:
+    """Return a message that names its tunnel or link, once.
+
+    `journalctl` shows the text alone: which of a hub's tunnels came up would be left
+    to its fields, which nobody sees.
+    """
+    for kind in ("tunnel", "link"):
+        name = record.__dict__.get(kind)
+        if name is not None:
+            subject = f"{kind} {name}"
+            named = re.search(rf"\b{re.escape(subject)}(?![\w-])", message)
+            return message if named else f"{subject}: {message}"
+    return message
 
 
 def encode_entry(entry: Mapping[str, str]) -> bytes:

@@ -77,13 +77,41 @@ def test_the_journal_gets_fields(journald: socket.socket) -> None:
     configure_logging(LogFormat.JOURNAL, "info")
     logger.warning("epoch %d late", 7, extra={"tunnel": "paris", "event": "late"})
     entry = read_entry(journald.recv(1 << 16))
-    assert entry["MESSAGE"] == "epoch 7 late"
+    assert entry["MESSAGE"] == "tunnel paris: epoch 7 late"
     assert entry["PRIORITY"] == "4"
     assert entry["SYSLOG_IDENTIFIER"] == "qgwd"
     assert entry["QGW_TUNNEL"] == "paris"
     assert entry["QGW_EVENT"] == "late"
     assert entry["CODE_FUNC"] == "test_the_journal_gets_fields"
     assert "QGW_EPOCH" not in entry
+
+
+@pytest.mark.parametrize(
+    ("text", "extra", "message"),
+    [
+        ("up", {"tunnel": "paris"}, "tunnel paris: up"),
+        (
+            "tunnel paris has this peer",
+            {"tunnel": "paris"},
+            "tunnel paris has this peer",
+        ),
+        (
+            "tunnel paris-2 has this peer",
+            {"tunnel": "paris"},
+            "tunnel paris: tunnel paris-2 has this peer",
+        ),
+        ("stock is low", {"link": "alpha"}, "link alpha: stock is low"),
+        ("link alpha: renewed", {"link": "alpha"}, "link alpha: renewed"),
+        ("used up", {"tunnel": "paris", "link": "alpha"}, "tunnel paris: used up"),
+        ("ready", {}, "ready"),
+    ],
+)
+def test_the_text_names_its_tunnel_or_link_once(
+    journald: socket.socket, text: str, extra: dict[str, str], message: str
+) -> None:
+    configure_logging(LogFormat.JOURNAL, "info")
+    logger.info("%s", text, extra=extra)
+    assert read_entry(journald.recv(1 << 16))["MESSAGE"] == message
 
 
 @pytest.mark.parametrize(
