@@ -56,6 +56,35 @@ class Method:
     IDENTITY_SHOW: Final = "identity.show"
 
 
+class AlertKind:
+    """Kinds of alerts; docs/troubleshooting.md says what each asks for.
+
+    A tunnel that is not up has one more, ``tunnel-`` and its state.
+    """
+
+    CANNOT_START: Final = "cannot-start"
+    ROTATION_FAILS: Final = "rotation-fails"
+    FAULT: Final = "fault"
+    FENCE_OUTWARD: Final = "fence-outward"
+    FENCE_INWARD: Final = "fence-inward"
+    FENCE_MEANWHILE: Final = "fence-meanwhile"
+    FENCE_MISSING: Final = "fence-missing"
+    FENCE_UNAVAILABLE: Final = "fence-unavailable"
+    LEASE_IN_PREFIX: Final = "lease-in-remote-prefix"
+    KME: Final = "kme"
+    STOCK_LOW: Final = "stock-low"
+    STOCK_EMPTY: Final = "stock-empty"
+    CERTIFICATE_ENDS: Final = "certificate-ends"
+    CERTIFICATE_ENDED: Final = "certificate-ended"
+    SIMULATED: Final = "simulated"
+    FORWARDING_OFF: Final = "forwarding-off"
+    REVERSE_PATH_STRICT: Final = "reverse-path-strict"
+    ADDRESS_ABSENT: Final = "address-absent"
+    UNSENT: Final = "unsent"
+    RELAY: Final = "relay"
+    STRANGER: Final = "stranger"
+
+
 class IdentityStatus(TypedDict):
     """The daemon's own identity, public parts only."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from gateway.control.schema import Alert, LinkStatus, Severity, TunnelStatus
+from gateway.control.schema import Alert, AlertKind, LinkStatus, Severity, TunnelStatus
 from gateway.control.wording import duration, plural
 from gateway.daemon.fence_watch import Refused
 from gateway.dataplane.fence.base import FenceState
@@ -25,7 +25,7 @@ def tunnel_alerts(
         yield from _not_up(tunnel)
         yield from _failing(tunnel)
         for fault in tunnel["faults"]:
-            yield _of_tunnel(tunnel, "warning", "fault", fault, "")
+            yield _of_tunnel(tunnel, "warning", AlertKind.FAULT, fault, "")
         yield from _refused(tunnel, refused.get(tunnel["name"], Refused()))
 
 
@@ -41,12 +41,13 @@ def link_alerts(
     for link in links:
         error, hint = trouble(link["link"])
         if error:
-            yield link_alert(link["link"], "warning", "kme", error, hint)
+            yield link_alert(link["link"], "warning", AlertKind.KME, error, hint)
+        is_empty = link["alarm"] == "empty"
         if link["alarm"] != "ok":
             yield link_alert(
                 link["link"],
-                "critical" if link["alarm"] == "empty" else "warning",
-                f"stock-{link['alarm']}",
+                "critical" if is_empty else "warning",
+                AlertKind.STOCK_EMPTY if is_empty else AlertKind.STOCK_LOW,
                 _stock(link),
                 _stock_hint(link, is_supplied=not error),
             )
@@ -59,7 +60,7 @@ def fence_alerts(state: FenceState | None) -> Iterator[Alert]:
     if not state.present and state.reason:
         yield gateway_alert(
             "warning",
-            "fence-unavailable",
+            AlertKind.FENCE_UNAVAILABLE,
             f"no fence: {state.reason}",
             "load the kernel's module nf_tables; until then routes and policies alone "
             "keep packets from leaving in clear",
@@ -67,14 +68,14 @@ def fence_alerts(state: FenceState | None) -> Iterator[Alert]:
     elif not state.present:
         yield gateway_alert(
             "critical",
-            "fence-missing",
+            AlertKind.FENCE_MISSING,
             "the fence is gone: somebody removed the nftables table inet qgw",
             "find who flushes all tables (nft monitor), and see: journalctl -u qgwd",
         )
     for network in state.unfenced:
         yield gateway_alert(
             "warning",
-            "lease-in-remote-prefix",
+            AlertKind.LEASE_IN_PREFIX,
             f"{network} is connected here for a time only (DHCP, router "
             "advertisement) and lies in a remote prefix: its hosts are refused",
             "give the interface a static address, or narrow remote_subnets",
@@ -97,14 +98,14 @@ def socket_alerts(absent: Iterable[str], unsent: Iterable[str]) -> Iterator[Aler
     for host in absent:
         yield gateway_alert(
             "warning",
-            "address-absent",
+            AlertKind.ADDRESS_ABSENT,
             f"{host}, which listen names, is not on this host",
             "nothing, if it comes later; else take it out of listen",
         )
     for line in unsent:
         yield gateway_alert(
             "warning",
-            "unsent",
+            AlertKind.UNSENT,
             line,
             "check the routes to the peers, and what this host's own firewall lets out",
         )
@@ -136,7 +137,7 @@ def alert_line(alert: Alert) -> str:
 def _not_up(tunnel: TunnelStatus) -> Iterator[Alert]:
     state, reason = tunnel["state"], tunnel["reason"]
     if not tunnel["started"]:
-        kind, text, is_mild = "cannot-start", f"cannot start: {reason}", False
+        kind, text, is_mild = AlertKind.CANNOT_START, f"cannot start: {reason}", False
     elif state == "up" or (state == "down" and not tunnel["enabled"]):
         return
     else:
@@ -160,7 +161,7 @@ def _failing(tunnel: TunnelStatus) -> Iterator[Alert]:
     left = tunnel["lifetime_left_s"]
     if left is not None:
         text += f"; the tunnel lasts {duration(left)} more"
-    yield _of_tunnel(tunnel, "warning", "rotation-fails", text, tunnel["hint"])
+    yield _of_tunnel(tunnel, "warning", AlertKind.ROTATION_FAILS, text, tunnel["hint"])
 
 
 def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
@@ -168,7 +169,7 @@ def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
         yield _of_tunnel(
             tunnel,
             "warning",
-            "fence-outward",
+            AlertKind.FENCE_OUTWARD,
             f"the fence refused {plural(refused.outward, 'packet')} for its remote "
             "prefixes that went another way than the tunnel",
             "look for a route or rule of somebody else: ip route get ADDRESS, ip rule",
@@ -177,7 +178,7 @@ def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
         yield _of_tunnel(
             tunnel,
             "warning",
-            "fence-inward",
+            AlertKind.FENCE_INWARD,
             f"the fence refused {plural(refused.inward, 'packet')} from its remote "
             "prefixes that came another way than the tunnel",
             "forged addresses, or a path between the sites beside the tunnel: "
@@ -186,7 +187,7 @@ def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
     if refused.meanwhile:
         count = plural(refused.meanwhile, "packet")
         text = f"the fence refused {count} while it was not up"
-        yield _of_tunnel(tunnel, "note", "fence-meanwhile", text, "")
+        yield _of_tunnel(tunnel, "note", AlertKind.FENCE_MEANWHILE, text, "")
 
 
 def _stock(link: LinkStatus) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config.model import LinkConfig
-from gateway.control.schema import Alert
+from gateway.control.schema import Alert, AlertKind
 from gateway.control.wording import duration
 from gateway.daemon.alerts import link_alert
 
@@ -72,7 +72,7 @@ def _alerts(
         hint = f"have a new one issued and replace {path}; no restart is needed"
         if left > timedelta(0):
             text = f"{what} ends on {day}, in {duration(left.total_seconds())}"
-            yield link_alert(link, "warning", "certificate-ends", text, hint)
+            yield link_alert(link, "warning", AlertKind.CERTIFICATE_ENDS, text, hint)
         else:
             text = f"{what} ended on {day}"
-            yield link_alert(link, "critical", "certificate-ended", text, hint)
+            yield link_alert(link, "critical", AlertKind.CERTIFICATE_ENDED, text, hint)

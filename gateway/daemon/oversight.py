@@ -5,7 +5,13 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from gateway.config.model import GatewayConfig
-from gateway.control.schema import Alert, FenceStatus, LinkStatus, TunnelStatus
+from gateway.control.schema import (
+    Alert,
+    AlertKind,
+    FenceStatus,
+    LinkStatus,
+    TunnelStatus,
+)
 from gateway.daemon.alerts import (
     fence_alerts,
     gateway_alert,
@@ -95,18 +101,18 @@ class Oversight:
         ]
         if self._relaying.trouble:
             trouble = f"the relay does not run: {self._relaying.trouble}"
-            found.append(gateway_alert("warning", "relay", trouble))
+            found.append(gateway_alert("warning", AlertKind.RELAY, trouble))
         found += (
             gateway_alert(
                 "note",
-                "stranger",
+                AlertKind.STRANGER,
                 line,
                 "compare fingerprints over the phone: qgw identity show",
             )
             for line in self._exchange.strangers.recent(now=now)
         )
         found += (
-            link_alert(name, "note", "simulated", description)
+            link_alert(name, "note", AlertKind.SIMULATED, description)
             for name, description in self._links.simulated()
         )
         return found

@@ -75,7 +75,7 @@ def _check_forwarding(
                 "forwarding-off",
                 f"{key} = 0: this host forwards no IPv{version} packet between its "
                 f"networks and {_list(users)}",
-                f"sysctl -w {key}=1, and to keep it: echo {key}=1 >> {SYSCTL_FILE}",
+                _set(f"{key}=1"),
             )
 
 
@@ -131,12 +131,12 @@ def _check_reverse_path(
         if interface and _reverse_path(settings, interface) == STRICT:
             strict.setdefault(interface, []).append(tunnel.name)
     for interface, users in sorted(strict.items()):
-        key = f"net.ipv4.conf.{interface}.rp_filter"
         yield HostFinding(
             "reverse-path-strict",
             f"rp_filter is strict on {interface}: the kernel drops what the peer of "
             f"{_list(users)} sends, for the peer's address is inside a remote prefix",
-            f"sysctl -w {key}=2, and to keep it: echo {key}=2 >> {SYSCTL_FILE}",
+            # With slashes: an interface's name may have a dot in it.
+            _set(f"net/ipv4/conf/{interface}/rp_filter=2"),
         )
 
 
@@ -188,6 +188,11 @@ def _lines(path: Path) -> list[str]:
         return path.read_text().splitlines()
     except OSError:
         return []  # a kernel without the protocol, or a service that may not look
+
+
+def _set(setting: str) -> str:
+    """Return how to make a setting, now and for every boot."""
+    return f"echo {setting} >> {SYSCTL_FILE} && systemctl restart systemd-sysctl"
 
 
 def _list(names: Iterable[str]) -> str:

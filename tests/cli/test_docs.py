@@ -9,9 +9,11 @@ import pytest
 
 from gateway.cli import exit_codes
 from gateway.cli.main import root
+from gateway.cli.monitoring import Level
 from gateway.control import limits
-from gateway.control.schema import ErrorCode, Method
+from gateway.control.schema import AlertKind, ErrorCode, Method
 from gateway.daemon.logging import FIELDS
+from gateway.rotation.phases import TunnelPhase
 
 DOCS = Path(__file__).parents[2] / "docs"
 QGW = (DOCS / "qgw.md").read_text()
@@ -42,15 +44,33 @@ def test_every_command_is_described() -> None:
 
 
 def test_every_exit_code_is_described() -> None:
+    page = QGW[: QGW.index("## Monitoring")]
     values = [value for name, value in vars(exit_codes).items() if name.isupper()]
     numbers = {value for value in values if isinstance(value, int)}
-    assert {int(code) for code in first_column(QGW, r"(\d+) \|")} == numbers
+    assert {int(code) for code in first_column(page, r"(\d+) \|")} == numbers
 
 
 def test_every_method_and_code_is_described() -> None:
     methods = constants(Method)
     codes = constants(ErrorCode)
     assert first_column(CONTROL, r"`([a-z.-]+)`") == methods | codes
+
+
+def test_every_alert_is_described() -> None:
+    page = (DOCS / "troubleshooting.md").read_text()
+    section = page[page.index("## What `qgw status` warns of") :]
+    table = section[: section.index("\n## ", 1)]
+    first = re.findall(r"^\| (`[^|]*`) \|", table, re.MULTILINE)
+    described = {kind for cell in first for kind in re.findall(r"`([a-z-]+)`", cell)}
+    states = {f"tunnel-{p.value}" for p in TunnelPhase if p is not TunnelPhase.UP}
+    assert described == constants(AlertKind) | states
+
+
+def test_every_level_of_a_check_is_described() -> None:
+    section = QGW[QGW.index("## Monitoring") :]
+    table = section[: section.index("\n## ", 1)]
+    found = dict(re.findall(r"^\| (\d) \| ([A-Z]+) \|", table, re.MULTILINE))
+    assert found == {str(level.value): level.name for level in Level}
 
 
 def test_every_journal_field_is_described() -> None:

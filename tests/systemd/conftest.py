@@ -115,6 +115,7 @@ def site(machines: Site) -> Site:
     note_running(machines)
     make_identities(machines)
     configure(machines)
+    let_through(machines)
     fill(machines)
     wait_up(*machines.both)
     for machine, network in zip(machines.both, ("10.1.0.1", "10.2.0.1"), strict=True):
@@ -168,8 +169,14 @@ def configure(site: Site) -> None:
     site.b.write("/etc/qgw/gateway.toml", readme.swapped(written))
 
 
-def fill(site: Site) -> None:
+def let_through(site: Site) -> None:
     """Step 4."""
+    for machine in site.both:
+        machine.shell(readme.block("sysctl.d"))
+
+
+def fill(site: Site) -> None:
+    """Step 5."""
     container = etsi_container(KEYS)
     command = readme.block("qgw keystore import --link")
     for machine in site.both:
@@ -178,7 +185,7 @@ def fill(site: Site) -> None:
 
 
 def look(site: Site) -> None:
-    """Step 5."""
+    """Step 6."""
     for command in readme.block("qgw tunnel show").splitlines():
         # ping goes on until it is interrupted.
         bounded = command.replace("ping ", "ping -c 5 -i 0.2 ")

@@ -77,7 +77,13 @@ def test_the_journal_can_be_asked_for_one_tunnel(site: Site) -> None:
 def test_the_readme_says_no_more_commands_than_were_run() -> None:
     parts = (
         *("scripts/install", "qgw identity new", "[gateway]"),
-        *("qgw keystore import", "qgw tunnel show"),
+        *("sysctl.d", "qgw keystore import", "qgw tunnel show"),
         'source = "etsi014"',  # tests/unit/config/test_readme_kme.py loads it
     )
     assert len(readme.blocks()) == len(parts)
+
+
+def test_the_host_forwards_and_nothing_is_said_of_it(site: Site) -> None:
+    for machine in site.both:
+        assert machine.shell("cat /proc/sys/net/ipv4/ip_forward") == "1\n"
+        assert "forward" not in machine.run("qgw", "status").stdout

@@ -77,8 +77,8 @@ def test_forwarding_is_off(tmp_path: Path) -> None:
             "networks and tunnel t0"
         ),
         (
-            "sysctl -w net.ipv4.ip_forward=1, and to keep it: "
-            "echo net.ipv4.ip_forward=1 >> /etc/sysctl.d/90-qgw.conf"
+            "echo net.ipv4.ip_forward=1 >> /etc/sysctl.d/90-qgw.conf "
+            "&& systemctl restart systemd-sysctl"
         ),
     ]
 
@@ -91,8 +91,8 @@ def test_ipv6_has_a_switch_of_its_own(tmp_path: Path) -> None:
             "between its networks and tunnel t1"
         ),
         (
-            "sysctl -w net.ipv6.conf.all.forwarding=1, and to keep it: "
-            "echo net.ipv6.conf.all.forwarding=1 >> /etc/sysctl.d/90-qgw.conf"
+            "echo net.ipv6.conf.all.forwarding=1 >> /etc/sysctl.d/90-qgw.conf "
+            "&& systemctl restart systemd-sysctl"
         ),
     ]
 
@@ -145,8 +145,8 @@ def test_a_strict_filter_and_a_peer_inside_a_remote_prefix(
             "sends, for the peer's address is inside a remote prefix"
         ),
         (
-            "sysctl -w net.ipv4.conf.eth0.rp_filter=2, and to keep it: "
-            "echo net.ipv4.conf.eth0.rp_filter=2 >> /etc/sysctl.d/90-qgw.conf"
+            "echo net/ipv4/conf/eth0/rp_filter=2 >> /etc/sysctl.d/90-qgw.conf "
+            "&& systemctl restart systemd-sysctl"
         ),
     ]
 
