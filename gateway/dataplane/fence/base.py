@@ -120,6 +120,14 @@ class Fence(Protocol):
     def revoke(self, name: str) -> None:
         """Let nothing pass for a tunnel. Unknown names are ignored."""
 
+    def repair(self, *, touched: bool) -> bool:
+        """Restore what others changed, grants included; return whether they had.
+
+        Args:
+            touched: Whether somebody is known to have changed something. Else a
+                glance decides whether to look.
+        """
+
     def read(self) -> FenceState:
         """Read what stands and what it refused."""
 

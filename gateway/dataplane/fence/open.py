@@ -1,9 +1,18 @@
 """The fence of this kernel."""
 
 from gateway.dataplane.fence.base import Fence
+from gateway.dataplane.fence.nft.fence import NftFence
 from gateway.dataplane.fence.unavailable import UnavailableFence
+from gateway.errors import PlaneUnsupportedError
 
 
 def open_fence() -> Fence:
-    """Return the fence that this kernel can have."""
-    return UnavailableFence("this version has none")
+    """Return the fence that this kernel can have.
+
+    Raises:
+        PlanePermissionError: CAP_NET_ADMIN is missing.
+    """
+    try:
+        return NftFence()
+    except PlaneUnsupportedError as error:
+        return UnavailableFence(f"{error.message}; {error.hint}")

@@ -21,6 +21,10 @@ class UnavailableFence:
     def revoke(self, name: str) -> None:
         """Do nothing: the data plane blocks."""
 
+    def repair(self, *, touched: bool) -> bool:  # noqa: ARG002  # nothing to look at
+        """Return that nothing was changed: there is nothing."""
+        return False
+
     def read(self) -> FenceState:
         """Say that there is none, and why."""
         return FenceState(present=False, reason=self._reason)

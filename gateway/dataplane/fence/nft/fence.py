@@ -1,0 +1,346 @@
+"""Implements `gateway.dataplane.fence.base.Fence` by a table of nftables."""
+
+import errno
+import time
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from gateway.dataplane.fence.base import FencePlan, FenceState, Passage
+from gateway.dataplane.fence.nft import constants as c
+from gateway.dataplane.fence.nft.changes import (
+    MARGIN,
+    Grant,
+    Passes,
+    changes,
+    passes_wanted,
+)
+from gateway.dataplane.fence.nft.connection import NftConnection, NftError
+from gateway.dataplane.fence.nft.counters import Counters
+from gateway.dataplane.fence.nft.frame import frame_messages
+from gateway.dataplane.fence.nft.objects import TABLE, delete_table, new_table
+from gateway.dataplane.fence.nft.passes import (
+    Pass,
+    add_passes,
+    delete_passes,
+    passes_of,
+    seconds_left,
+)
+from gateway.dataplane.fence.nft.report import grants_found, report
+from gateway.dataplane.fence.nft.standing import (
+    Identity,
+    Standing,
+    Wanted,
+    read_identity,
+    read_standing,
+    wanted_of,
+)
+from gateway.dataplane.refusals import kernel_call
+from gateway.errors import DataPlaneError, PlaneConflictError
+
+OWNED: Final = c.NFT_TABLE_F_OWNER | c.NFT_TABLE_F_PERSIST
+"""While we live the kernel lets nobody else change the table, nor flush it with all
+others; when we are gone it stays, and whoever comes next may have it (Linux 6.9)."""
+
+NEEDS: Final = "load the modules nf_tables and nft_xfrm (Debian: linux-image-amd64)"
+
+_LACKING: Final = frozenset({errno.ENOENT, errno.EINVAL})
+"""Answers to the trial that mean, too: this kernel does not have that."""
+
+
+class NftFence:
+    """The fence of one network namespace, kept by one process at a time."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        owned: bool = True,
+    ) -> None:
+        """Open a socket and find out what the kernel can; nothing is touched yet.
+
+        Args:
+            clock: Monotonic seconds.
+            owned: Whether to claim the table where the kernel knows owners.
+
+        Raises:
+            PlaneUnsupportedError: The kernel lacks something.
+            PlanePermissionError: CAP_NET_ADMIN is missing.
+        """
+        self._clock = clock
+        self._wanted: Wanted | None = None
+        self._standing: Standing | None = None
+        self._identity: Identity | None = None
+        self._grants: dict[str, Grant] = {}
+        self._counters = Counters()
+        self._refreshes: bool | None = None
+        with kernel_call("open a socket to nftables", needs=NEEDS):
+            self._connection = NftConnection()
+        self._flags = OWNED if owned else 0
+        try:
+            self._try()
+        except DataPlaneError:
+            self.close()
+            raise
+
+    @property
+    def port(self) -> int:
+        """Netlink address by which our own changes are known."""
+        return self._connection.port
+
+    def close(self) -> None:
+        """See `Fence.close`."""
+        self._connection.close()
+
+    def load(self, plan: FencePlan, before: FencePlan | None = None) -> None:
+        """See `Fence.load`."""
+        wanted = wanted_of(plan, before)
+        grants = {
+            name: grant for name, grant in self._grants.items() if name in wanted.names
+        }
+        with kernel_call("load the fence", needs=NEEDS):
+            self._go(wanted, grants)
+
+    def grant(self, name: str, passage: Passage, seconds: float) -> None:
+        """See `Fence.grant`."""
+        if self._wanted is None or name not in self._wanted.names:
+            raise DataPlaneError(f"the fence knows no tunnel {name}")
+        if seconds <= 0:
+            self.revoke(name)
+            return
+        grant = Grant(passage, self._clock() + seconds)
+        with kernel_call(f"let tunnel {name} pass the fence"):
+            self._pass(name, self._wanted, grant)
+
+    def revoke(self, name: str) -> None:
+        """See `Fence.revoke`."""
+        if self._wanted is not None and name in self._wanted.names:
+            with kernel_call(f"close the fence to tunnel {name}"):
+                self._pass(name, self._wanted, None)
+
+    def repair(self, *, touched: bool) -> bool:
+        """See `Fence.repair`."""
+        wanted, believed = self._wanted, self._standing
+        if wanted is None or believed is None:
+            return False
+        with kernel_call("restore the fence"):
+            if not touched and read_identity(self._connection) == self._identity:
+                return False
+            found = self._read()
+            self._rebuild(wanted, self._grants, found)
+        return found is None or not _is_alike(found, believed, self._clock())
+
+    def read(self) -> FenceState:
+        """See `Fence.read`."""
+        with kernel_call("read the fence"):
+            found = self._read()
+        if found is None:
+            return FenceState(present=False, reason="its table is not there")
+        return report(found, self._counters, self._clock())
+
+    def remove(self) -> None:
+        """See `Fence.remove`."""
+        with kernel_call("remove the fence"):
+            try:
+                self._connection.transact([delete_table()])
+            except NftError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+        self._wanted = self._standing = self._identity = None
+        self._grants.clear()
+
+    # -- How
+
+    def _try(self) -> None:
+        """Find out what the kernel can, by transactions that are never ended."""
+        with kernel_call("make a fence of nftables", needs=NEEDS):
+            if self._flags and not self._knows_owners():
+                self._flags = 0
+            if read_identity(self._connection) is not None:
+                return
+            try:
+                self._connection.transact(
+                    [new_table(self._flags), *frame_messages((), ())], trial=True
+                )
+            except NftError as error:
+                if error.errno in _LACKING:
+                    raise NftError(errno.EOPNOTSUPP) from None
+                raise
+
+    def _knows_owners(self) -> bool:
+        try:
+            table = new_table(self._flags, f"{TABLE}-trial")
+            self._connection.transact([table], trial=True)
+        except NftError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return False
+        return True
+
+    def _go(self, wanted: Wanted, grants: dict[str, Grant]) -> None:
+        """Change the difference; or all of it, if the table is not as believed."""
+        standing, known = self._standing, self._wanted
+        if standing is None or known is None:
+            found = self._read()
+            if found is not None:
+                grants = grants_found(found, wanted)
+            self._rebuild(wanted, grants, found)
+            return
+        if any(standing.ranges[key] - wanted.ranges[key] for key in standing.ranges):
+            self._read()  # counters go with their elements
+        now = self._clock()
+        passes = passes_wanted(wanted, grants, now)
+        frame = (known.ports, known.sets) != (wanted.ports, wanted.sets)
+        try:
+            self._connection.transact(
+                list(changes(standing, wanted, passes, now, frame=frame))
+            )
+        except NftError:
+            self._rebuild(wanted, grants, self._read())
+        else:
+            self._note(wanted, grants, passes)
+
+    def _rebuild(
+        self, wanted: Wanted, grants: dict[str, Grant], found: Standing | None
+    ) -> None:
+        """Make all of it so, from what was read; in place, if that can be."""
+        now = self._clock()
+        passes = passes_wanted(wanted, grants, now)
+        table = new_table(self._flags)
+        if found is not None:
+            step = changes(found, wanted, passes, now, frame=True)
+            try:
+                self._connection.transact([table, *step])
+            except NftError as error:
+                if error.errno == errno.EPERM:
+                    raise self._forbidden() from None
+            else:
+                self._note(wanted, grants, passes)
+                return
+        # Of another make, or of one that somebody has bent.
+        step = changes(Standing(), wanted, passes, now, frame=True)
+        old = [delete_table()] if read_identity(self._connection) is not None else []
+        self._connection.transact([*old, table, *step])
+        self._note(wanted, grants, passes)
+
+    def _note(self, wanted: Wanted, grants: dict[str, Grant], passes: Passes) -> None:
+        self._wanted, self._grants = wanted, grants
+        self._standing = Standing(
+            ranges=wanted.ranges, passes=passes, sets=frozenset(wanted.sets)
+        )
+        self._identity = read_identity(self._connection)
+
+    def _forbidden(self) -> OSError | DataPlaneError:
+        """Return why the kernel forbids to change the table."""
+        identity = read_identity(self._connection)
+        if identity is None or not identity.flags & c.NFT_TABLE_F_OWNER:
+            return NftError(errno.EPERM)
+        return PlaneConflictError(
+            f"table inet {TABLE} belongs to another process",
+            "stop the other qgwd of this host: pgrep -a qgwd",
+        )
+
+    def _read(self) -> Standing | None:
+        found = read_standing(self._connection, self._clock())
+        if found is not None:
+            self._counters.note(found.counted)
+        return found
+
+    def _pass(self, name: str, wanted: Wanted, grant: Grant | None) -> None:
+        """Replace one tunnel's grant."""
+        standing = self._standing
+        if standing is None:
+            raise NftError(errno.ENOENT)
+        if grant is None:
+            self._grants.pop(name, None)
+        else:
+            self._grants[name] = grant
+        prefixes = wanted.prefixes.get(name, ())
+        passes = passes_of(prefixes, grant.passage) if grant is not None else ()
+        now = self._clock()
+        there = {
+            each: ends_at
+            for prefix in prefixes
+            for each, ends_at in standing.passes.get(prefix, {}).items()
+            if ends_at > now
+        }
+        going = [
+            each
+            for each, ends_at in there.items()
+            if each not in passes and ends_at > now + MARGIN
+        ]
+        try:
+            if grant is not None:
+                self._renew(going, passes, there, grant.ends_at)
+            else:
+                self._connection.transact(list(delete_passes(going)))
+        except NftError:
+            self._rebuild(wanted, self._grants, self._read())
+            return
+        for prefix in prefixes:
+            standing.passes.pop(prefix, None)
+        for each in passes:
+            ends_at = grant.ends_at if grant is not None else now
+            standing.passes.setdefault(each.prefix, {})[each] = ends_at
+
+    def _renew(
+        self,
+        going: list[Pass],
+        passes: Iterable[Pass],
+        there: dict[Pass, float],
+        ends_at: float,
+    ) -> None:
+        """Give elements a new time; those that are there keep working meanwhile."""
+        again = {each: end for each, end in there.items() if each in passes}
+        seconds = ends_at - self._clock()
+        is_later = [each for each, end in again.items() if ends_at - end > 4 * MARGIN]
+        may_refresh = self._refreshes or (self._refreshes is None and bool(is_later))
+        if not again or may_refresh:
+            self._connection.transact(
+                [*delete_passes(going), *add_passes(passes, seconds)]
+            )
+            if not again or self._refreshes or self._refreshed(is_later[0], ends_at):
+                return
+            going = []
+        try:
+            self._connection.transact(
+                [*delete_passes([*going, *again]), *add_passes(passes, seconds)]
+            )
+        except NftError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            self._replace(passes, seconds)
+
+    def _refreshed(self, each: Pass, ends_at: float) -> bool:
+        """Find out whether adding an element again gave it its new time."""
+        left = seconds_left(self._connection, each)
+        shown = self._clock() + (left or 0.0)
+        self._refreshes = abs(shown - ends_at) <= 2 * MARGIN
+        return self._refreshes
+
+    def _replace(self, passes: Iterable[Pass], seconds: float) -> None:
+        """Add elements of which some have just gone: each in a step of its own."""
+        for each in passes:
+            try:
+                self._connection.transact(
+                    [*delete_passes([each]), *add_passes([each], seconds)]
+                )
+            except NftError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+                self._connection.transact(list(add_passes([each], seconds)))
+
+
+def _is_alike(found: Standing, believed: Standing, now: float) -> bool:
+    """Whether the kernel holds what we left there, but for what has ended since."""
+
+    def alive(standing: Standing) -> set[Pass]:
+        soon = now + MARGIN
+        return {each for each, ends_at in standing.all_passes() if ends_at > soon}
+
+    return (
+        found.ranges == believed.ranges
+        and found.sets == believed.sets
+        and not found.strange_chains
+        and not found.strange_sets
+        and alive(found) == alive(believed)
+    )

@@ -1,0 +1,232 @@
+"""The parts of the table that no configuration changes: names, hooks, exemptions."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from gateway.dataplane.fence.nft import constants as c
+from gateway.dataplane.fence.nft import expressions as e
+from gateway.dataplane.fence.nft.addresses import VERSIONS, is_version
+from gateway.dataplane.fence.nft.attributes import nested, number, text, userdata
+from gateway.dataplane.fence.nft.objects import (
+    chain_message,
+    element,
+    elements_message,
+    flush_chain,
+    rule_message,
+    set_message,
+)
+from gateway.dataplane.fence.nft.passes import PassSet, new_pass_set, pass_rule
+from gateway.dataplane.fence.nft.ranges import FENCED, drop_rule, new_fenced_set
+from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
+
+OUTWARD: Final = "outward"
+INPUT: Final = "input"
+FORWARD: Final = "forward"
+
+PORTS: Final = "ports"
+"""Set of our UDP ports; `FencePlan.ports`."""
+
+OUTWARD_PRIORITY: Final = 500
+"""After every translation of addresses (source NAT has 100), so that what is looked at
+is what leaves; before conntrack takes note of a packet (2**31 - 1)."""
+
+INWARD_PRIORITY: Final = -500
+"""Before every other chain of these hooks: nobody's rules see what is refused."""
+
+_ARPHRD_LOOPBACK: Final = 772
+_ERRORS_4: Final = "errors4"
+_ERRORS_6: Final = "errors6"
+_NEIGHBOURS: Final = "neighbours"
+_IPPROTO_ICMP: Final = 1
+_IPPROTO_UDP: Final = 17
+_IPPROTO_ESP: Final = 50
+_IPPROTO_ICMPV6: Final = 58
+_NETWORK_ORDER: Final = userdata((0, e.native(2)))
+
+# Numbers by which nft knows how to print a key; the kernel does not look at them.
+_TYPE_SERVICE: Final = 13
+_TYPE_ICMP: Final = 14
+_TYPE_ICMPV6: Final = 29
+
+_CONSTANT_SETS: Final = {
+    # Unreachable, time exceeded, bad parameter; packet too big is of IPv6 alone.
+    _ERRORS_4: (_TYPE_ICMP, (3, 11, 12)),
+    _ERRORS_6: (_TYPE_ICMPV6, (1, 2, 3, 4)),
+    # Router and neighbour discovery (RFC 4861).
+    _NEIGHBOURS: (_TYPE_ICMPV6, (133, 134, 135, 136, 137)),
+}
+
+
+def frame_messages(ports: tuple[int, ...], passes: Iterable[PassSet]) -> list[bytes]:
+    """Return what makes the table's frame: sets, maps, chains of hooks, their rules.
+
+    Chains that are there get their rules anew, in the same step.
+
+    Args:
+        ports: Our UDP ports.
+        passes: The sets that say what may pass.
+    """
+    passes = tuple(passes)
+    return [
+        *_sets(ports),
+        *(new_fenced_set(*each) for each in FENCED),
+        *(new_pass_set(each) for each in passes),
+        _hook(OUTWARD, c.NF_INET_POST_ROUTING, OUTWARD_PRIORITY),
+        _hook(INPUT, c.NF_INET_LOCAL_IN, INWARD_PRIORITY),
+        _hook(FORWARD, c.NF_INET_FORWARD, INWARD_PRIORITY),
+        *(flush_chain(name) for name in (OUTWARD, INPUT, FORWARD)),
+        *_outward_rules(passes),
+        *_input_rules(ports, passes),
+        *_judging_rules(FORWARD, "in", passes),
+    ]
+
+
+def frame_names() -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names of the frame's chains, and of its sets and maps."""
+    return (
+        frozenset({OUTWARD, INPUT, FORWARD}),
+        frozenset({PORTS, *_CONSTANT_SETS, *FENCED.values()}),
+    )
+
+
+def _sets(ports: tuple[int, ...]) -> list[bytes]:
+    made = [set_message(PORTS, _TYPE_SERVICE, 2, notes=_NETWORK_ORDER)]
+    made.append(elements_message(c.NFT_MSG_DELSETELEM, PORTS))
+    if ports:
+        elements = (element(port.to_bytes(2)) for port in ports)
+        made.append(elements_message(c.NFT_MSG_NEWSETELEM, PORTS, *elements))
+    for name, (key_type, values) in _CONSTANT_SETS.items():
+        elements = (element(bytes((value,))) for value in values)
+        made += [
+            set_message(name, key_type, 1, notes=_NETWORK_ORDER),
+            elements_message(c.NFT_MSG_DELSETELEM, name),
+            elements_message(c.NFT_MSG_NEWSETELEM, name, *elements),
+        ]
+    return made
+
+
+def _hook(name: str, hook: int, priority: int) -> bytes:
+    return chain_message(
+        name,
+        nested(
+            c.NFTA_CHAIN_HOOK,
+            number(c.NFTA_HOOK_HOOKNUM, hook),
+            number(c.NFTA_HOOK_PRIORITY, priority & 0xFFFF_FFFF),
+        ),
+        number(c.NFTA_CHAIN_POLICY, c.NF_ACCEPT),
+        text(c.NFTA_CHAIN_TYPE, "filter"),
+    )
+
+
+def _outward_rules(passes: tuple[PassSet, ...]) -> list[bytes]:
+    return [
+        rule_message(
+            OUTWARD,
+            e.meta(c.NFT_META_OIFTYPE),
+            e.is_equal(_ARPHRD_LOOPBACK.to_bytes(2, "little")),
+            e.verdict(c.NF_ACCEPT),
+            comment="stays here",
+        ),
+        rule_message(
+            OUTWARD,
+            e.meta(c.NFT_META_MARK),
+            e.masked(e.native(OUTER_MASK)),
+            e.is_equal(e.native(OUTER_MARK)),
+            e.verdict(c.NF_ACCEPT),
+            comment="around a tunnel",
+        ),
+        _neighbour_rule(OUTWARD),
+        *_judging_rules(OUTWARD, "out", passes),
+    ]
+
+
+def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[bytes]:
+    return [
+        rule_message(
+            INPUT,
+            e.meta(c.NFT_META_IIFTYPE),
+            e.is_equal(_ARPHRD_LOOPBACK.to_bytes(2, "little")),
+            e.verdict(c.NF_ACCEPT),
+            comment="comes from here",
+        ),
+        _neighbour_rule(INPUT),
+        rule_message(
+            INPUT,
+            e.meta(c.NFT_META_L4PROTO),
+            e.is_equal(bytes((_IPPROTO_UDP,))),
+            e.payload(c.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2),
+            e.in_set(PORTS),
+            e.verdict(c.NF_ACCEPT),
+            comment="around a tunnel",
+        ),
+        rule_message(
+            INPUT,
+            e.meta(c.NFT_META_L4PROTO),
+            e.is_equal(bytes((_IPPROTO_ESP,))),
+            e.verdict(c.NF_ACCEPT),
+            comment="around a tunnel",
+        ),
+        *_error_rules(4, _IPPROTO_ICMP, _ERRORS_4, ports),
+        *_error_rules(6, _IPPROTO_ICMPV6, _ERRORS_6, ports),
+        *_judging_rules(INPUT, "in", passes),
+    ]
+
+
+def _neighbour_rule(chain: str) -> bytes:
+    """Let neighbours find each other by their global addresses too.
+
+    The hop limit of 255 says that no router has passed it on.
+    """
+    return rule_message(
+        chain,
+        *is_version(6),
+        e.meta(c.NFT_META_L4PROTO),
+        e.is_equal(bytes((_IPPROTO_ICMPV6,))),
+        e.payload(c.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1),
+        e.in_set(_NEIGHBOURS),
+        e.payload(c.NFT_PAYLOAD_NETWORK_HEADER, 7, 1),
+        e.is_equal(b"\xff"),
+        e.verdict(c.NF_ACCEPT),
+        comment="neighbours",
+    )
+
+
+def _error_rules(
+    version: int, protocol: int, types: str, ports: tuple[int, ...]
+) -> list[bytes]:
+    """Let routers on the way speak of the packets around a tunnel: ESP, our UDP.
+
+    An error holds the header of the packet that it is about, behind 8 bytes of its
+    own; without options, since ours have none.
+    """
+    header, where = {4: (20, 9), 6: (40, 6)}[version]
+    start = (
+        *is_version(version),
+        e.meta(c.NFT_META_L4PROTO),
+        e.is_equal(bytes((protocol,))),
+        e.payload(c.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1),
+        e.in_set(types),
+        e.payload(c.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + where, 1),
+    )
+    accept = e.verdict(c.NF_ACCEPT)
+    comment = "an error about a packet around a tunnel"
+    about_esp = e.is_equal(bytes((_IPPROTO_ESP,)))
+    rules = [rule_message(INPUT, *start, about_esp, accept, comment=comment)]
+    for port in ports:
+        about_udp = (
+            e.is_equal(bytes((_IPPROTO_UDP,))),
+            e.payload(c.NFT_PAYLOAD_TRANSPORT_HEADER, 8 + header, 2),
+            e.is_equal(port.to_bytes(2)),
+        )
+        rules.append(rule_message(INPUT, *start, *about_udp, accept, comment=comment))
+    return rules
+
+
+def _judging_rules(
+    chain: str, direction: str, passes: tuple[PassSet, ...]
+) -> list[bytes]:
+    """Ask first what may pass, which is most of all, and then what belongs to whom."""
+    return [
+        *(pass_rule(chain, direction, each) for each in passes),
+        *(drop_rule(chain, direction, version) for version in VERSIONS),
+    ]
