@@ -322,9 +322,13 @@ class Service:
         new = candidate.config
         await self.fencing.prepare(new)
         network_changed = new.relay != self.config.relay
-        self.relaying.configure(new, self.links)
-        seeds = {new.links[name].seed_file for name in diff.links_changed}
-        self.links.configure(all_links(new), reread=seeds)
+        try:
+            self.relaying.configure(new, self.links)
+            seeds = {new.links[name].seed_file for name in diff.links_changed}
+            self.links.configure(all_links(new), reread=seeds)
+        except GatewayError:
+            await self.fencing.settle(self.config)
+            raise
         before = self._contents
         details = describe_changes(diff, before, candidate.contents)
         self._take_over(candidate)

@@ -31,6 +31,7 @@ PYTEST = (
 OWN_KERNEL = ("tests/kernel", "tests/faults", "tests/systemd")
 
 NETNS = "tests/netns"
+FENCE = "tests/kernel/fence"
 
 STRICT = "QGW_LANE_STRICT"
 """The variable under which tests/conftest.py forgives no skip."""
@@ -92,8 +93,8 @@ def netns() -> list[tuple[str, ...]]:
     # Most of these wait; those that count lost packets need the processors.
     beside = ("-n", "3", "--dist", "loadfile", "-m", "not lossless")
     return [
-        (*PYTEST, *beside, NETNS),
-        (*PYTEST, "-m", "lossless", NETNS),
+        (*PYTEST, *beside, NETNS, FENCE),
+        (*PYTEST, "-m", "lossless", NETNS, FENCE),
     ]
 
 
