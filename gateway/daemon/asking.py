@@ -153,6 +153,9 @@ class Asking:
         lacks = event.status is Status.QKD_UNAVAILABLE and bool(self._offered)
         state.stock.note_unknown(unknown=lacks and not event.used)
         if event.status is Status.STALE_EPOCH:
+            if state.rotation.rotations:
+                # In this run it had agreed with us on every epoch until now.
+                state.twins.of_ours(now=state.now)
             state.rotation.behind(event.epoch, now=state.now)
         else:
             state.refused(event.status, event.terms, state.name)

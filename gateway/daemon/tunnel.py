@@ -31,6 +31,7 @@ from gateway.handshake.events import (
     HandshakeRefused,
     InitiationReceived,
     InitiationRefused,
+    PeerDoubled,
     PeerMoved,
     PeerSilent,
     QKDKeyRequested,
@@ -328,7 +329,7 @@ class TunnelDriver:
             self._timer.cancel()
             self._timer = self._timer_at = None
 
-    async def _handle(self, item: Event | Action) -> None:  # noqa: C901, PLR0912  # a table
+    async def _handle(self, item: Event | Action) -> None:  # noqa: C901, PLR0912, PLR0915  # a table
         match item:
             case StartHandshake(epoch):
                 task = self._asking.start(epoch)
@@ -360,6 +361,7 @@ class TunnelDriver:
                 await self._asking.activate(item)
             case HandshakeRefused():
                 await self._asking.refused(item)
+                self._warn_of_twins()
             case InitiationReceived():
                 await self._answering.answer(item)
             case CommitReceived():
@@ -374,6 +376,9 @@ class TunnelDriver:
                 await self._follow(address)
             case PeerSilent():
                 self._peer_silent()
+            case PeerDoubled(_, address, other):
+                self.state.twins.of_peer(address, other, now=self.state.now)
+                self._warn_of_twins()
             case ControlReceived():
                 self._control(item)
             case _:
@@ -418,6 +423,10 @@ class TunnelDriver:
         )
         await self._plane.move_peer(path.remote)
         self._rotation.rotate(RotateReason.ADDRESS_CHANGED, now=self.state.now)
+
+    def _warn_of_twins(self) -> None:
+        for fault in self.state.twins.faults(now=self.state.now):
+            self._warn(fault, event="identity-twice")
 
     def _peer_silent(self) -> None:
         self._asking.peer_silent()

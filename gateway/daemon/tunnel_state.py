@@ -7,6 +7,7 @@ from gateway.daemon.context import Context
 from gateway.daemon.refusals import explain_refusal, list_faults
 from gateway.daemon.stock import TunnelStock
 from gateway.daemon.tunnel_plane import TunnelPlane
+from gateway.daemon.twins import Twins
 from gateway.daemon.unproven import describe_unproven
 from gateway.dataplane.base import DataPlane
 from gateway.errors import GatewayError
@@ -43,6 +44,7 @@ class TunnelState:
         plane: Its data plane.
         peer_terms: The peer's configuration as it last told, or None.
         failure: The last failed attempt, or None.
+        twins: What was seen of two machines with one identity.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class TunnelState:
         )
         self.peer_terms: Terms | None = None
         self.failure: Failure | None = None
+        self.twins = Twins()
 
     @property
     def name(self) -> str:
@@ -212,6 +215,7 @@ class TunnelState:
         found = [self.plane.fault] if self.plane.fault else []
         if self.peer_terms is not None:
             found += list_faults(self.parameters.terms(), self.peer_terms)
+        found += self.twins.faults(now=self.now)
         current = self.rotation.current
         if current and self.rotation.lacks_qkd(current):
             reason = self.rotation.without_qkd

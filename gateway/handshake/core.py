@@ -125,6 +125,7 @@ class Core:
             tunnel.previous.wipe()
         tunnel.previous = tunnel.current
         tunnel.current = session
+        tunnel.shown = None
         tunnel.committed = session.epoch
         self.holders[session.local_id] = session
         parameters = tunnel.parameters

@@ -196,6 +196,20 @@ class PeerMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerDoubled:
+    """At the responder: another machine speaks with the peer's identity.
+
+    Attributes:
+        address: Where the one is that holds the newest session.
+        other: Where the one is that still speaks under the session before.
+    """
+
+    tunnel: str
+    address: Address
+    other: Address
+
+
+@dataclass(frozen=True, slots=True)
 class ControlReceived:
     """A control message that the machine does not answer itself."""
 
@@ -223,6 +237,7 @@ Event = (
     | EpochCommitted
     | HandshakeFailed
     | PeerMoved
+    | PeerDoubled
     | ControlReceived
     | PeerSilent
 )

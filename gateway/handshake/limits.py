@@ -86,6 +86,10 @@ its own to a silent one."""
 REPLAY_WINDOW: Final = 1024
 """Control datagrams that may overtake each other."""
 
+DOUBLE_GRACE: Final = 5.0
+"""A datagram of the session before may be this long on its way after the peer has shown
+that it holds the newest; one that comes later was sent by another machine."""
+
 MAX_CONTROL_DATAGRAMS: Final = 2**48
 """Sent under one key; AES-GCM allows far more than an epoch can send."""
 

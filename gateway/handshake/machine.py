@@ -19,12 +19,13 @@ from gateway.handshake.events import (
     ControlReceived,
     Event,
     HandshakeID,
+    PeerDoubled,
     PeerSilent,
 )
 from gateway.handshake.freshness import is_due
 from gateway.handshake.holder import Holder
 from gateway.handshake.initiating import InitiatorSide
-from gateway.handshake.pace import ping_interval, ping_retry
+from gateway.handshake.pace import double_grace, ping_interval, ping_retry
 from gateway.handshake.responding import ResponderSide
 from gateway.handshake.session import Session
 from gateway.handshake.symmetric import QKDKey
@@ -362,12 +363,17 @@ class Machine:
             if tunnel.parameters.initiator:
                 at = self._core.answered(tunnel.address, address)
             self._core.heard(tunnel, at, now=now)
+            if not tunnel.parameters.initiator and not session.shown:
+                session.shown = True
+                tunnel.shown = now
             if not tunnel.parameters.initiator and len(tunnel.chains) > 1:
                 # The initiator speaks under the new keys: it has them, and with
                 # them the new chain secret. The old one is of no use any more.
                 tunnel.chains = tunnel.chains[:1]
         else:
             self._core.alive(tunnel, now=now)
+            if newest and session is tunnel.previous:
+                self._suspect(tunnel, address, now=now)
         match message:
             case Ping(number):
                 self._core.send(session.seal(Pong(number)), address)
@@ -375,6 +381,15 @@ class Machine:
                 pass
             case _:
                 self._core.emit(ControlReceived(tunnel.name, session.epoch, message))
+
+    def _suspect(self, tunnel: TunnelState, other: Address, *, now: float) -> None:
+        """Report who speaks under a session that its maker has replaced; once each."""
+        core, address = self._core, tunnel.address
+        grace = double_grace(tunnel.parameters.interval)
+        late = tunnel.shown is not None and now - tunnel.shown > grace
+        if late and core.remote_of(address) != core.remote_of(other):
+            tunnel.shown = None
+            core.emit(PeerDoubled(tunnel.name, address, other))
 
     def _watch(self, tunnel: TunnelState, *, now: float) -> None:
         """Ping a quiet peer; report one that stays quiet."""

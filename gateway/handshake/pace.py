@@ -22,6 +22,11 @@ def ping_interval(interval: float) -> float:
     return min(limits.PING_INTERVAL, limits.HEAL_SHARE * interval)
 
 
+def double_grace(interval: float) -> float:
+    """Return how late a datagram of the session before may be, seconds."""
+    return min(limits.DOUBLE_GRACE, limits.HEAL_SHARE * interval)
+
+
 def ping_retry(interval: float) -> float:
     """Return the wait between unanswered pings, seconds."""
     share = limits.HEAL_SHARE * interval / limits.PING_ATTEMPTS

@@ -71,6 +71,8 @@ class TunnelState:
         pending: Handshakes the peer started, oldest first.
         current: Session of the last committed epoch.
         previous: The one before, while its datagrams may still arrive.
+        shown: At the responder, since when the initiator has shown that it holds
+            `current`; None before, and once two were seen to speak.
         cookie: What the peer asked us to show, or empty.
         cookie_expires: Until when.
         round_trip: Last measured, seconds, or None.
@@ -94,6 +96,7 @@ class TunnelState:
         "previous",
         "round_trip",
         "seal",
+        "shown",
         "silent",
         "static_secret",
         "terms",
@@ -111,6 +114,7 @@ class TunnelState:
         self.pending: OrderedDict[bytes, ResponderHandshake] = OrderedDict()
         self.current: Session | None = None
         self.previous: Session | None = None
+        self.shown: float | None = None
         self.cookie = b""
         self.cookie_expires = 0.0
         self.round_trip: float | None = None
