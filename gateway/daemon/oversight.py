@@ -24,8 +24,9 @@ from gateway.daemon.alerts import (
 from gateway.daemon.certificates import Certificates
 from gateway.daemon.exchange import Exchange
 from gateway.daemon.failing import FailingRotations
-from gateway.daemon.fence_watch import INTERVAL, FenceWatch
+from gateway.daemon.fence_watch import FenceWatch
 from gateway.daemon.fencing import Fencing
+from gateway.daemon.kme_watch import KMEWatch
 from gateway.daemon.links import Links
 from gateway.daemon.relaying import Relaying
 from gateway.dataplane.host import check_host
@@ -41,6 +42,7 @@ class Oversight:
     Attributes:
         failing: Rotations that fail.
         fence: What the fence refuses.
+        kmes: Whether KMEs answer.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Oversight:
         self._clock = clock
         self._certificates = Certificates()
         self.failing = FailingRotations()
+        self.kmes = KMEWatch(links)
         self.fence = FenceWatch(fencing.read, clock)
 
     async def watch(self, up: Collection[str]) -> None:
@@ -65,7 +68,7 @@ class Oversight:
         Args:
             up: Tunnels that are up.
         """
-        await self.fence.look(up, max_age=INTERVAL)
+        await self.fence.look(up, asked=False)
 
     async def look(self, up: Collection[str]) -> None:
         """Look at the fence now, for somebody who asks."""
@@ -92,7 +95,7 @@ class Oversight:
         now, sockets = self._clock(), self._exchange.sockets
         found = [
             *tunnel_alerts(tunnels, self.fence.refused()),
-            *link_alerts(links, self._links.trouble_and_hint),
+            *link_alerts(links, self.kmes.trouble_of),
             *await self._certificates.alerts(self._links.configs.values(), now=now),
             *fence_alerts(self.fence.state),
             # A main table may hold all of the Internet's routes.

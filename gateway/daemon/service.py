@@ -241,6 +241,7 @@ class Service:
             SOCKET_NAME, [sock.fileno() for sock in sockets.sockets]
         )
         self._tasks.append(loop.create_task(self._watch()))
+        self._tasks.append(loop.create_task(self.oversight.kmes.run()))
         if self.notifier.watchdog_interval is not None:
             self._tasks.append(loop.create_task(self._watchdog()))
         self.notifier.ready(self.summary())

@@ -103,7 +103,7 @@ class TunnelHandlers:
 
     def _status(self, driver: "TunnelDriver") -> TunnelStatus:
         service, link = self._service, driver.state.config.link or ""
-        error, hint = service.links.trouble_and_hint(link)
+        error, hint = service.oversight.kmes.trouble_of(link)
         around = Surroundings(
             address=self._address(driver.name),
             failing=service.oversight.failing.get(driver.name),

@@ -30,8 +30,9 @@ def test_reading(shared: Lab) -> None:
         lambda: not any("stock" in text for text in status(shared.a)["warnings"]),
         "enough keys in stock",
     )
-    (warning,) = status(shared.a)["warnings"]
-    assert "simulated, NOT quantum keys" in warning
+    (simulated,) = (one for one in status(shared.a)["alerts"] if one["about"] == "link")
+    assert simulated["severity"] == "note"
+    assert "simulated, NOT quantum keys" in simulated["text"]
     shared.next()  # only the second epoch has a first to be chained to
     found = status(shared.a)
     assert found["tunnels"][0]["state"] == "up"

@@ -62,7 +62,7 @@ def test_the_responder_pins_somebody_else(lab: Lab) -> None:
     assert found["last_failure"]["reason"] == "timeout"
     assert "fingerprints" in found["hint"]
     shown = qgw(lab.a, "tunnel", "show", TUNNEL).stdout
-    assert "check that the peer runs" in shown
+    assert "check that qgwd runs at the peer" in shown
     blocked(lab)
 
 

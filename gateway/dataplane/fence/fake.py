@@ -16,6 +16,7 @@ class FakeFence:
         plan: What was loaded last.
         before: What was loaded with it, to be refused too.
         grants: What may pass, and for how long.
+        dropped: Packets refused outward and inward, by tunnel, as a test sets them.
         failure: Raised by the next call that changes something, if set.
     """
 
@@ -24,6 +25,7 @@ class FakeFence:
         self.plan = FencePlan()
         self.before: FencePlan | None = None
         self.grants: dict[str, tuple[Passage, float]] = {}
+        self.dropped: dict[str, tuple[int, int]] = {}
         self.failure: DataPlaneError | None = None
 
     def load(self, plan: FencePlan, before: FencePlan | None = None) -> None:
@@ -54,7 +56,10 @@ class FakeFence:
         return FenceState(
             present=True,
             tunnels={
-                tunnel.name: TunnelFence(granted=granted.get(tunnel.name, 0.0))
+                tunnel.name: TunnelFence(
+                    *self.dropped.get(tunnel.name, (0, 0)),
+                    granted=granted.get(tunnel.name, 0.0),
+                )
                 for tunnel in self.plan.tunnels
             },
         )

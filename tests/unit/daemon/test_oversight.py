@@ -107,8 +107,13 @@ async def test_a_fence_that_cannot_be_read_is_none() -> None:
 async def test_what_costs_much_is_read_seldom() -> None:
     kernel = Kernel(cost=1.0)
     for _ in range(20):
-        await kernel.look()
+        kernel.now += 10.0
+        await kernel.watch.look((), asked=False)
     assert kernel.readings == 4
+    for _ in range(20):
+        kernel.now += 1.0
+        await kernel.watch.look(())
+    assert kernel.readings == 9
 
 
 async def test_a_reading_serves_all_who_ask_in_that_second() -> None:
