@@ -1,4 +1,3 @@
-# shellcheck shell=bash
 # Debian packages of a fixed version, unpacked in a temporary folder; sourced.
 
 folder=$(mktemp -d)

@@ -29,6 +29,7 @@ from gateway.daemon.claims import PeerClaims
 from gateway.daemon.context import Context
 from gateway.daemon.eventlog import log_event
 from gateway.daemon.exchange import Exchange
+from gateway.daemon.fence_guard import FenceGuard
 from gateway.daemon.fencing import Fencing
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.links import Links, LinkUser
@@ -185,6 +186,7 @@ class Service:
         self._stopped = asyncio.Event()
         self.started_at = 0.0
         self._context: Context
+        self._guard: FenceGuard
         self._control: ControlServer | None = None
         self._claims = PeerClaims()
         self._reloading = asyncio.Lock()
@@ -201,6 +203,7 @@ class Service:
         self.started_at = loop.time()
         state = StateDirectory(self.config.state_dir)
         await self.fencing.prepare(self.config)
+        self._guard = FenceGuard(self.fencing)
         await self.oversight.watch(())
         kept = receive_fds(os.environ)
         self.exchange.open(
@@ -232,6 +235,7 @@ class Service:
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
         await self.fencing.settle(self.config)
+        await self._guard.start()
         self._standing = (await self._judge(self._candidate)).findings
         self._note_users()
         self._prepare_sockets()
@@ -272,6 +276,7 @@ class Service:
         await self.relaying.stop()
         await self.links.stop()
         await self.planes.close()
+        await self._guard.stop()
         await self.fencing.close()
         self._plane_worker.stop()
         self.store_worker.stop()

@@ -57,8 +57,9 @@ def lint() -> list[tuple[str, ...]]:
     """Style, types, layers, shell scripts."""
     if not shutil.which("shellcheck"):
         raise CannotRunError("shellcheck is not installed: run scripts/setup test")
-    folders = ("scripts", ".ci", "findings")
-    files = (path for folder in folders for path in (ROOT / folder).iterdir())
+    files = (
+        path for folder in ("scripts", ".ci") for path in (ROOT / folder).iterdir()
+    )
     shell = re.compile(rb"#!/[^\n]*\b(?:ba)?sh\n")
     scripts = sorted(
         str(path.relative_to(ROOT))
@@ -70,7 +71,7 @@ def lint() -> list[tuple[str, ...]]:
         (str(BIN / "ruff"), "format", "--check", "."),
         (str(BIN / "mypy"),),
         (str(BIN / "lint-imports"),),
-        ("shellcheck", "-x", *scripts),
+        ("shellcheck", *scripts),
     ]
 
 

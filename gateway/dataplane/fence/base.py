@@ -86,7 +86,7 @@ class FenceState:
 
     Attributes:
         present: Whether the fence stands.
-        reason: Why it does not, in words; empty if it does.
+        reason: Why this kernel can have none, in words; empty if it can.
         tunnels: What it did, by tunnel.
         unfenced: Networks in a remote prefix that are connected here for a time
             only (DHCP, router advertisements), so that their hosts are refused.
@@ -96,6 +96,19 @@ class FenceState:
     reason: str = ""
     tunnels: Mapping[str, TunnelFence] = field(default_factory=dict)
     unfenced: tuple[str, ...] = ()
+
+
+class Notifications(Protocol):
+    """Says that somebody may have changed the fence."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable."""
+
+    def were_ours(self) -> bool:
+        """Read what has come; return whether none of it was a change by others."""
+
+    def close(self) -> None:
+        """Stop listening."""
 
 
 class Fence(Protocol):
@@ -127,6 +140,9 @@ class Fence(Protocol):
             touched: Whether somebody is known to have changed something. Else a
                 glance decides whether to look.
         """
+
+    def listen(self) -> Notifications | None:
+        """Begin to hear of changes by others; None if there can be none."""
 
     def read(self) -> FenceState:
         """Read what stands and what it refused."""

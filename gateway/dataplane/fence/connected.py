@@ -1,14 +1,23 @@
 """The networks that this host is connected to, by how long they are to stay."""
 
+import socket
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
+from typing import Final
 
-from pyroute2 import IPRoute
+from pyroute2.netlink import NETLINK_ROUTE
 
+from gateway.dataplane.netlink import rtnetlink as rt
+from gateway.dataplane.netlink.connection import HEADER, NetlinkConnection
 from gateway.dataplane.refusals import kernel_call
 
-_IFA_F_PERMANENT = 0x80
+_IFA_F_PERMANENT: Final = 0x80
+_ADDRESS_GROUPS: Final = (5, 9)
+"""RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR."""
+
+_READ_SIZE: Final = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +39,68 @@ def read_connected(own: Iterable[str]) -> Connected:
 
     Args:
         own: Addresses inside tunnels, ``"10.9.0.1/30"``.
+
+    Raises:
+        DataPlaneError: The kernel refused.
     """
     inside = {ip_interface(address) for address in own}
-    permanent: dict[str, None] = {}
-    leased: dict[str, None] = {}
-    with kernel_call("read this host's addresses"), IPRoute() as route:
-        for entry in route.get_addr():
-            found = entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS")
-            address = ip_interface(f"{found}/{entry['prefixlen']}")
-            if address in inside or address.is_link_local or address.is_loopback:
-                continue
-            flags = entry.get_attr("IFA_FLAGS") or entry["flags"]
-            kind = permanent if flags & _IFA_F_PERMANENT else leased
-            kind[str(address.network)] = None
-    return Connected(
-        tuple(permanent),
-        tuple(each for each in leased if each not in permanent),
-    )
+    permanent: set[str] = set()
+    leased: set[str] = set()
+    with (
+        kernel_call("read this host's addresses"),
+        closing(NetlinkConnection(NETLINK_ROUTE)) as connection,
+    ):
+        answers = list(connection.dump(rt.address_question()))
+    for answer in answers:
+        _, length, flags, _, _ = rt.IFADDR.unpack_from(answer, HEADER.size)
+        parts = dict(rt.walk(answer, HEADER.size + rt.IFADDR.size))
+        packed = parts.get(rt.IFA_LOCAL) or parts.get(rt.IFA_ADDRESS, b"")
+        address = ip_interface(f"{ip_address(packed)}/{length}")
+        if address in inside or address.is_link_local or address.is_loopback:
+            continue
+        if rt.IFA_FLAGS in parts:
+            flags = int.from_bytes(parts[rt.IFA_FLAGS], "little")
+        kind = permanent if flags & _IFA_F_PERMANENT else leased
+        kind.add(str(address.network))
+    return Connected(tuple(sorted(permanent)), tuple(sorted(leased - permanent)))
+
+
+class AddressNotifications:
+    """A socket that becomes readable when an address comes or goes."""
+
+    def __init__(self) -> None:
+        """Listen from now on.
+
+        Raises:
+            DataPlaneError: The kernel refuses.
+        """
+        with kernel_call("listen to changes of addresses"):
+            self._socket = socket.socket(
+                socket.AF_NETLINK,
+                socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK,
+                NETLINK_ROUTE,
+            )
+            try:
+                groups = sum(1 << group - 1 for group in _ADDRESS_GROUPS)
+                self._socket.bind((0, groups))
+            except OSError:
+                self._socket.close()
+                raise
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.close()
+
+    def drain(self) -> None:
+        """Read what has come; whoever asks looks at all addresses anyway."""
+        while True:
+            try:
+                self._socket.recv(_READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # ENOBUFS: more came than fits

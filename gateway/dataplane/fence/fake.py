@@ -50,6 +50,9 @@ class FakeFence:
         """See `Fence.repair`: nobody changes a fence in memory."""
         return False
 
+    def listen(self) -> None:
+        """Nobody changes a fence in memory."""
+
     def read(self) -> FenceState:
         """See `Fence.read`."""
         granted = {name: seconds for name, (_, seconds) in self.grants.items()}

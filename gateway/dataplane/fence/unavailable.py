@@ -25,6 +25,9 @@ class UnavailableFence:
         """Return that nothing was changed: there is nothing."""
         return False
 
+    def listen(self) -> None:
+        """There is nothing to change."""
+
     def read(self) -> FenceState:
         """Say that there is none, and why."""
         return FenceState(present=False, reason=self._reason)

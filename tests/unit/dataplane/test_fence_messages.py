@@ -34,7 +34,7 @@ def bodies(messages: list[bytes]) -> list[bytes]:
     return [
         body[HEADER_SIZE - 16 :]
         for message in messages
-        for _, _, body, _ in split(message)
+        for _, _, body, _, _ in split(message)
     ]
 
 

@@ -27,7 +27,9 @@ ANSWER_TIMEOUT: Final = 5
 MAX_DUMPS: Final = 20
 """Times a dump is begun afresh because something changed beneath it."""
 
-_HEADER = struct.Struct("=IHHII")
+NETLINK_HEADER = struct.Struct("=IHHII")
+"""Length, type, flags, sequence number, address of the socket that asked."""
+
 _ERROR = struct.Struct("=i")
 _FLAGS = struct.Struct("=HI")
 _FLAGS_OFFSET: Final = 6
@@ -123,7 +125,7 @@ class NftConnection:
         self._send(message(command, *parts))
         for kind, _, body in self._read():
             if kind != _NLMSG_ERROR:
-                return body[HEADER_SIZE - _HEADER.size :]
+                return body[HEADER_SIZE - NETLINK_HEADER.size :]
             number = -_ERROR.unpack_from(body)[0]
             if number == errno.ENOENT:
                 return None
@@ -141,7 +143,7 @@ class NftConnection:
                     return found, whole
                 if kind == _NLMSG_ERROR:
                     raise NftError(-_ERROR.unpack_from(body)[0])
-                found.append(body[HEADER_SIZE - _HEADER.size :])
+                found.append(body[HEADER_SIZE - NETLINK_HEADER.size :])
 
     def _send(self, data: bytes) -> None:
         needed = len(data) + _SEND_SPARE
@@ -162,7 +164,7 @@ class NftConnection:
                 )
             except BlockingIOError:
                 break
-            for kind, _, body, sequence in split(data) if sender == 0 else ():
+            for kind, _, body, sequence, _ in split(data) if sender == 0 else ():
                 if kind == _NLMSG_ERROR:
                     number = -_ERROR.unpack_from(body)[0]
                     refusal = refusal or number
@@ -175,16 +177,17 @@ class NftConnection:
             data, (sender, _) = self._socket.recvfrom(READ_SIZE)
             if sender == 0:  # the kernel
                 break
-        for kind, flags, body, _ in split(data):
+        for kind, flags, body, _, _ in split(data):
             yield kind, flags, body
 
 
-def split(data: bytes) -> Iterator[tuple[int, int, bytes, int]]:
-    """Yield the messages of a datagram: type, flags, body, sequence number."""
+def split(data: bytes) -> Iterator[tuple[int, int, bytes, int, int]]:
+    """Yield the messages of a datagram: type, flags, body, sequence number, port."""
     offset = 0
-    while offset + _HEADER.size <= len(data):
-        size, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-        if size < _HEADER.size or offset + size > len(data):
+    while offset + NETLINK_HEADER.size <= len(data):
+        size, kind, flags, sequence, port = NETLINK_HEADER.unpack_from(data, offset)
+        if size < NETLINK_HEADER.size or offset + size > len(data):
             return
-        yield kind, flags, data[offset + _HEADER.size : offset + size], sequence
+        body = data[offset + NETLINK_HEADER.size : offset + size]
+        yield kind, flags, body, sequence, port
         offset += (size + ALIGN) & ~ALIGN

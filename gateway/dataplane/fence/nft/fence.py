@@ -17,6 +17,7 @@ from gateway.dataplane.fence.nft.changes import (
 from gateway.dataplane.fence.nft.connection import NftConnection, NftError
 from gateway.dataplane.fence.nft.counters import Counters
 from gateway.dataplane.fence.nft.frame import frame_messages
+from gateway.dataplane.fence.nft.notifications import NftNotifications
 from gateway.dataplane.fence.nft.objects import TABLE, delete_table, new_table
 from gateway.dataplane.fence.nft.passes import (
     Pass,
@@ -82,11 +83,6 @@ class NftFence:
             self.close()
             raise
 
-    @property
-    def port(self) -> int:
-        """Netlink address by which our own changes are known."""
-        return self._connection.port
-
     def close(self) -> None:
         """See `Fence.close`."""
         self._connection.close()
@@ -123,18 +119,26 @@ class NftFence:
         if wanted is None or believed is None:
             return False
         with kernel_call("restore the fence"):
-            if not touched and read_identity(self._connection) == self._identity:
+            same = read_identity(self._connection) == self._identity
+            if same and not touched:
                 return False
             found = self._read()
+            same = same and found is not None
+            if found is not None and same and _is_alike(found, believed, self._clock()):
+                return False
             self._rebuild(wanted, self._grants, found)
-        return found is None or not _is_alike(found, believed, self._clock())
+        return True
+
+    def listen(self) -> NftNotifications | None:
+        """See `Fence.listen`."""
+        return None if self._flags else NftNotifications(self._connection.port)
 
     def read(self) -> FenceState:
         """See `Fence.read`."""
         with kernel_call("read the fence"):
             found = self._read()
         if found is None:
-            return FenceState(present=False, reason="its table is not there")
+            return FenceState(present=False)
         return report(found, self._counters, self._clock())
 
     def remove(self) -> None:

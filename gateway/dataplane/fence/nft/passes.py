@@ -7,6 +7,7 @@ Sets of ranges cannot hold two things at this speed, and maps to chains make the
 check the whole table at each grant (docs/adr/0206).
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -230,7 +231,10 @@ def read_passes(dump: Iterable[bytes], of: PassSet) -> dict[Pass, float]:
             key = read_attributes(parts.get(c.NFTA_SET_ELEM_KEY, b"")).get(
                 c.NFTA_DATA_VALUE, b""
             )
-            left = read_number(parts.get(c.NFTA_SET_ELEM_EXPIRATION, b""))
+            left = math.inf  # of one that somebody else added without a time
+            if c.NFTA_SET_ELEM_EXPIRATION in parts:
+                expiration = parts[c.NFTA_SET_ELEM_EXPIRATION]
+                left = read_number(expiration) / _MILLISECONDS
             prefix = Prefix(of.version, read_number(key[:size]), of.length)
             rest = key[size:]
             each = (
@@ -238,7 +242,7 @@ def read_passes(dump: Iterable[bytes], of: PassSet) -> dict[Pass, float]:
                 if of.by_device
                 else Pass(prefix, reqid=e.read_native(rest))
             )
-            found[each] = left / _MILLISECONDS
+            found[each] = left
     return found
 
 

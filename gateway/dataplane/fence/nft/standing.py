@@ -78,11 +78,13 @@ class Identity:
         handle: The kernel's number of the table, another one once it is made anew.
         use: How many chains and sets it has.
         flags: Whether it sleeps, and whether somebody owns it.
+        rules: The kernel's numbers of its rules, other ones once they are replaced.
     """
 
     handle: int
     use: int
     flags: int
+    rules: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -121,10 +123,15 @@ def read_identity(connection: NftConnection) -> Identity | None:
     if body is None:
         return None
     parts = read_attributes(body)
+    rules = connection.dump(c.NFT_MSG_GETRULE, text(c.NFTA_RULE_TABLE, TABLE))
     return Identity(
         handle=read_number(parts.get(c.NFTA_TABLE_HANDLE, b"")),
         use=read_number(parts.get(c.NFTA_TABLE_USE, b"")),
         flags=read_number(parts.get(c.NFTA_TABLE_FLAGS, b"")),
+        rules=tuple(
+            read_number(read_attributes(rule).get(c.NFTA_RULE_HANDLE, b""))
+            for rule in rules
+        ),
     )
 
 

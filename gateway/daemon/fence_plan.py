@@ -1,0 +1,57 @@
+"""What a configuration, and the addresses of this host, mean for the fence."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from gateway.config.model import GatewayConfig, TunnelConfig
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan
+from gateway.dataplane.fence.connected import Connected
+
+Network = IPv4Network | IPv6Network
+
+
+def plan_of(config: GatewayConfig, connected: Connected) -> FencePlan:
+    """Return what a configuration's fence refuses: every tunnel, enabled or not."""
+    ports = {endpoint.port for endpoint in config.listen} | set(config.wireguard_ports)
+    return FencePlan(
+        tunnels=tuple(map(_fenced, config.tunnels.values())),
+        exempt=connected.permanent,
+        ports=tuple(sorted(ports)),
+    )
+
+
+def leased_inside(plan: FencePlan, connected: Connected) -> frozenset[str]:
+    """Return leased networks that a remote prefix covers and nobody exempts."""
+    found: set[str] = set()
+    for lease in connected.leased:
+        network = ip_network(lease)
+        remote = _longest(network, (p for t in plan.tunnels for p in t.remote))
+        own = (p for t in plan.tunnels for p in t.local)
+        exempt = _longest(network, (*own, *plan.exempt))
+        if remote > exempt:
+            found.add(lease)
+    return frozenset(found)
+
+
+def _longest(network: Network, prefixes: Iterable[str]) -> int:
+    """Return the length of the longest prefix that covers a network, -1 if none."""
+    lengths = [-1]
+    for prefix in prefixes:
+        wide = ip_network(prefix)
+        is_wide = wide.version == network.version and (
+            wide.prefixlen <= network.prefixlen
+        )
+        if is_wide and network.network_address in wide:
+            lengths.append(wide.prefixlen)
+    return max(lengths)
+
+
+def _fenced(tunnel: TunnelConfig) -> FencedTunnel:
+    """Return a tunnel's prefixes, with the networks inside that it shares."""
+    local = tuple(map(str, tunnel.local_subnets))
+    inside = (address.network for address in tunnel.addresses)
+    shared = (str(each) for each in inside if each.num_addresses > 1)
+    remote = dict.fromkeys((*map(str, tunnel.remote_subnets), *shared))
+    return FencedTunnel(
+        tunnel.name, tuple(each for each in remote if each not in local), local
+    )

@@ -1,0 +1,215 @@
+"""The fence beside others: what they flush or change is as before, at once."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from lab.inside import made_inside
+
+from gateway.config.load import load_config
+from gateway.config.model import GatewayConfig
+from gateway.daemon.fence_guard import FenceGuard
+from gateway.daemon.fencing import Fencing
+from gateway.daemon.workers import Worker
+from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.fence.nft.fence import NftFence
+from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
+
+CONFIG = """
+[gateway]
+identity = "identity.key"
+listen = ["0.0.0.0:51810"]
+[keystore]
+path = "keys.db"
+[tunnels.a-b]
+peer = "peer.pub"
+endpoint = "203.0.113.2:51810"
+qkd = "off"
+local_subnets = ["10.1.0.0/24", "fd00:1::/64"]
+remote_subnets = {remote}
+"""
+
+
+SITE = '["10.2.0.0/16", "fd00:2::/48"]'
+
+
+def configured(folder: Path, remote: str = SITE) -> GatewayConfig:
+    path = folder / "gateway.toml"
+    path.write_text(CONFIG.format(remote=remote))
+    return load_config(path)
+
+
+def guarded(
+    place: Place,
+    config: GatewayConfig,
+    folder: Path,
+    body: Callable[[Fencing], Awaitable[None]],
+    *,
+    owned: bool = False,
+) -> None:
+    """Run something beside a guarded fence, in a thread on the gateway."""
+
+    async def run() -> None:
+        worker = Worker("planes")
+        fencing = Fencing(worker, folder, lambda: NftFence(owned=owned))
+        await fencing.prepare(config)
+        await fencing.settle(config)
+        guard = FenceGuard(fencing)
+        await guard.start()
+        try:
+            await body(fencing)
+        finally:
+            await guard.stop()
+            await fencing.close()
+            worker.stop()
+
+    made_inside(place.name("gateway"), lambda: asyncio.run(run()))
+
+
+async def arrives(place: Place, version: int = 4) -> set[str]:
+    return await asyncio.to_thread(
+        place.arrivals, "gateway", REMOTE[version], wait=0.05
+    )
+
+
+async def restored(place: Place, *, within: float = 1.0) -> None:
+    """Wait until the fence stands again and its tunnel passes."""
+    end = time.monotonic() + within
+    listed = ""
+    while time.monotonic() < end:
+        listed = await asyncio.to_thread(
+            place.run, "gateway", "nft", "list", "ruleset", check=False
+        )
+        whole = "ip daddr @out4 drop" in listed and '"a-b"' in listed
+        if whole and "stranger" not in listed and await arrives(place) == {"far"}:
+            return
+    raise AssertionError(f"not restored within {within} s:\n{listed}")
+
+
+MEDDLING = {
+    "flush everything": "flush ruleset",
+    "delete the table": "delete table inet qgw",
+    "flush the table": "flush table inet qgw",
+    "flush a chain": "flush chain inet qgw outward",
+    "put it to sleep": "add table inet qgw { flags dormant; }",
+    "flush a set": "flush set inet qgw out4",
+    "close it to a tunnel": "flush set inet qgw pass4-16",
+    "open it to a stranger": 'add element inet qgw pass4-16 { 10.2.0.0 . "stranger" }',
+    "add a rule": 'insert rule inet qgw outward accept comment "stranger"',
+    "add a chain": "add chain inet qgw stranger",
+    "add a set": "add set inet qgw stranger { type mark; }",
+    "free a network": "delete element inet qgw out4 { 10.2.0.0/16 }",
+    "fence a network": "add element inet qgw out4 { 203.0.113.0/24 }",
+}
+
+
+@pytest.mark.parametrize("rules", MEDDLING.values(), ids=MEDDLING)
+def test_what_others_do_is_undone_at_once(
+    place: Place, tmp_path: Path, rules: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(fencing: Fencing) -> None:
+        await fencing.grant(NAME, DEVICE, 30)
+        await restored(place)
+        for _ in range(2):
+            await asyncio.to_thread(place.nft, rules)
+            await restored(place)
+        state = (await fencing.read()).tunnels[NAME]
+        assert 27 < state.granted < 30, "a grant goes on with the time it had"
+        await asyncio.to_thread(place.divert)
+        assert await arrives(place) == {"refused"}
+        assert await arrives(place, 6) == {"refused"}
+
+    with caplog.at_level(logging.WARNING):
+        guarded(place, configured(tmp_path), tmp_path, body)
+    said = [line for line in caplog.messages if "restored" in line]
+    assert len(said) == 1, "said once, not each time"
+
+
+def test_a_fight_is_not_given_up(place: Place, tmp_path: Path) -> None:
+    async def body(fencing: Fencing) -> None:
+        await fencing.grant(NAME, DEVICE, 60)
+        for _ in range(12):
+            await asyncio.to_thread(place.nft, "flush ruleset")
+            await restored(place, within=3)
+        await asyncio.to_thread(place.outward, 4)
+
+    guarded(place, configured(tmp_path), tmp_path, body)
+
+
+def test_an_owned_table_is_flushed_by_nobody(place: Place, tmp_path: Path) -> None:
+    async def body(fencing: Fencing) -> None:
+        await fencing.grant(NAME, DEVICE, 60)
+        before = await asyncio.to_thread(place.listing)
+        if "flags owner" not in before:
+            pytest.skip("this kernel's tables have no owners: needs Linux 6.9")
+        await asyncio.to_thread(place.nft, "add table inet others")
+        await asyncio.to_thread(place.nft, "flush ruleset")
+        assert await arrives(place) == {"far"}
+        tables = await asyncio.to_thread(place.run, "gateway", "nft", "list", "tables")
+        assert tables.split() == ["table", "inet", "qgw"]
+        with pytest.raises(RuntimeError, match="not permitted"):
+            await asyncio.to_thread(place.nft, "delete table inet qgw")
+
+    guarded(place, configured(tmp_path), tmp_path, body, owned=True)
+    # Once its owner is gone, the table stays, and an administrator may take it.
+    place.divert()
+    assert place.arrivals("gateway", REMOTE[4]) == {"refused"}
+    place.nft("delete table inet qgw")
+
+
+def test_new_addresses_are_exempt_and_leases_are_not(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    everything = '["0.0.0.0/0", "::/0"]'
+
+    async def body(fencing: Fencing) -> None:
+        assert await asyncio.to_thread(place.arrivals, "gateway", "203.0.113.2") == {
+            "wan"
+        }, "connected for good"
+        await asyncio.to_thread(
+            place.ip,
+            "gateway",
+            "addr add 198.51.100.1/24 dev wan0",
+            "addr add 192.0.2.1/24 dev wan0 valid_lft 600 preferred_lft 600",
+        )
+        await asyncio.to_thread(
+            place.ip,
+            "wan",
+            "addr add 198.51.100.2/24 dev eth0",
+            "addr add 192.0.2.2/24 dev eth0",
+        )
+        await asyncio.sleep(0.5)
+        assert await asyncio.to_thread(place.arrivals, "gateway", "198.51.100.2") == {
+            "wan"
+        }
+        assert await asyncio.to_thread(place.arrivals, "gateway", "192.0.2.2") == {
+            "refused"
+        }
+        assert (await fencing.read()).unfenced == ("192.0.2.0/24",)
+        await asyncio.to_thread(
+            place.ip, "gateway", "addr del 198.51.100.1/24 dev wan0"
+        )
+        await asyncio.sleep(0.5)
+        found = await asyncio.to_thread(place.arrivals, "gateway", "198.51.100.2")
+        assert found <= {"refused", "unreachable"}
+
+    config = configured(tmp_path, everything)
+    with caplog.at_level(logging.WARNING):
+        guarded(place, config, tmp_path, body)
+    (said,) = [line for line in caplog.messages if "192.0.2.0/24" in line]
+    assert "its hosts are refused" in said
+
+
+def test_a_new_device_needs_a_new_grant(place: Place, tmp_path: Path) -> None:
+    async def body(fencing: Fencing) -> None:
+        await fencing.grant(NAME, Passage(("tun9",)), 60)
+        assert await arrives(place) == {"refused"}
+        await fencing.grant(NAME, DEVICE, 60)
+        assert await arrives(place) == {"far"}
+        await fencing.revoke(NAME)
+        assert await arrives(place) == {"refused"}
+
+    guarded(place, configured(tmp_path), tmp_path, body)
