@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Debian packages of a fixed version, unpacked in a temporary folder; sourced.
 
 folder=$(mktemp -d)

@@ -10,6 +10,7 @@
 # Needs: root, apt. Exits 0 when that is still so, 1 when it is not.
 set -euo pipefail
 [[ ${1-} == inside ]] || {
+  # shellcheck source=findings/debian.sh
   . "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
   unpack iproute2=6.1.0-3
   unshare --net "${BASH_SOURCE[0]}" inside

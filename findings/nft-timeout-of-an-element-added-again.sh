@@ -10,6 +10,7 @@
 # Needs: root, a kernel with nftables, apt. Exits 0 when that is still so, 1 when not.
 set -euo pipefail
 [[ ${1-} == inside ]] || {
+  # shellcheck source=findings/debian.sh
   . "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
   unpack nftables=1.0.6-2+deb12u2 libnftables1=1.0.6-2+deb12u2
   unshare --net "${BASH_SOURCE[0]}" inside

@@ -3,7 +3,7 @@
 # port that another program has.
 #
 # Expected: `wg set wg0 listen-port 51812` is refused and the device goes on listening
-# on 51811, as the kernel's WireGuard does (tried on 6.1: EADDRINUSE, port unchanged).
+# on 51811, as the kernel's WireGuard does (run on 6.1: EADDRINUSE, still 51811).
 # Seen: it is refused, and the device listens nowhere any more: `listening port` is 0,
 # the socket of 51811 is closed, peers no longer reach it. What is configured looks
 # unchanged otherwise, and the interface is still up.
@@ -11,6 +11,7 @@
 # Needs: root, /dev/net/tun, python3, apt. Exits 0 when that is still so, 1 when not.
 set -euo pipefail
 [[ ${1-} == inside ]] || {
+  # shellcheck source=findings/debian.sh
   . "$(dirname "${BASH_SOURCE[0]}")/debian.sh"
   unpack wireguard-go=0.0.20220316-1+b4 wireguard-tools=1.0.20210914-1+b1
   unshare --net "${BASH_SOURCE[0]}" inside "$folder"
@@ -18,6 +19,7 @@ set -euo pipefail
 }
 
 folder=$2
+umask 077
 name=find$$
 ip link set lo up
 wireguard-go --version | head -n 1

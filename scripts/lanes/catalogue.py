@@ -57,9 +57,8 @@ def lint() -> list[tuple[str, ...]]:
     """Style, types, layers, shell scripts."""
     if not shutil.which("shellcheck"):
         raise CannotRunError("shellcheck is not installed: run scripts/setup test")
-    files = (
-        path for folder in ("scripts", ".ci") for path in (ROOT / folder).iterdir()
-    )
+    folders = ("scripts", ".ci", "findings")
+    files = (path for folder in folders for path in (ROOT / folder).iterdir())
     shell = re.compile(rb"#!/[^\n]*\b(?:ba)?sh\n")
     scripts = sorted(
         str(path.relative_to(ROOT))
@@ -71,7 +70,7 @@ def lint() -> list[tuple[str, ...]]:
         (str(BIN / "ruff"), "format", "--check", "."),
         (str(BIN / "mypy"),),
         (str(BIN / "lint-imports"),),
-        ("shellcheck", *scripts),
+        ("shellcheck", "-x", *scripts),
     ]
 
 
