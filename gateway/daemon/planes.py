@@ -12,6 +12,8 @@ from gateway.dataplane.choose import (
     best_plane,
     make_plane,
 )
+from gateway.dataplane.held.keeper import Keeper
+from gateway.dataplane.held.restored import Restoration, Scope
 from gateway.wire.payloads import PlaneKind
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,7 @@ class Planes:
         self._open: dict[str, DataPlane] = {}
         self._options: tuple[PlaneOption, ...] = ()
         self._best = ""
+        self._keeper: Keeper | None = None
 
     async def options(self) -> tuple[PlaneOption, ...]:
         """Return what this kernel can do; found out when first asked."""
@@ -58,14 +61,48 @@ class Planes:
             # Once and for all: a better one must not move tunnels under way.
             self._best = name = self._best or await self._worker.run(best_plane)
         if name not in self._open:
-            plane = make_plane(name, self._ports)
+            if self._keeper is None:
+                self._keeper = await self._worker.run(Keeper)
+            plane = make_plane(name, self._ports, self._keeper)
             await self._worker.run(plane.open)
             logger.info("data plane %s is open", name)
             self._open[name] = plane
         return self._open[name]
+
+    def settle(self) -> None:
+        """Say that every tunnel was added: what an earlier run left over may go."""
+        if self._keeper is not None:
+            self._keeper.settle()
+
+    async def restore(self, scope: Scope) -> Restoration:
+        """Put back what is missing of every plane's tunnels. See `DataPlane.restore`.
+
+        Raises:
+            DataPlaneError: The kernel cannot be read.
+        """
+        found = Restoration()
+        for plane in tuple(self._open.values()):
+            found.add(await self._worker.run(plane.restore, scope))
+        return found
+
+    async def find_keyless(self) -> frozenset[str]:
+        """Name tunnels whose keys went unnoticed. See `DataPlane.find_keyless`."""
+        found: frozenset[str] = frozenset()
+        for plane in tuple(self._open.values()):
+            run = self._worker.run_quick if plane.quick else self._worker.run
+            found |= await run(plane.find_keyless)
+        return found
+
+    def ports(self) -> tuple[int, ...]:
+        """Return the netlink port ids under which our own changes are notified."""
+        own = () if self._keeper is None else (self._keeper.port,)
+        return own + tuple(p for plane in self._open.values() for p in plane.ports())
 
     async def close(self) -> None:
         """Let go of every plane; tunnels stay in the kernel."""
         for plane in self._open.values():
             await self._worker.run(plane.close)
         self._open.clear()
+        if self._keeper is not None:
+            await self._worker.run(self._keeper.close)
+            self._keeper = None

@@ -32,6 +32,7 @@ from gateway.daemon.exchange import Exchange
 from gateway.daemon.fence_guard import FenceGuard
 from gateway.daemon.fencing import Fencing
 from gateway.daemon.handlers import Handlers
+from gateway.daemon.holding import Holding
 from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
 from gateway.daemon.oversight import Oversight
@@ -53,6 +54,7 @@ from gateway.handshake.tunnel import TunnelParameters
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.process.notify import Notifier, receive_fds
+from gateway.rotation.actions import ReadPlane
 from gateway.rotation.events import (
     TunnelBlocked,
     TunnelEvent,
@@ -96,6 +98,7 @@ class Service:
         links: The QKD links, and the stocks of pads.
         relaying: The network of trusted nodes.
         planes: The data planes.
+        holding: What keeps their tunnels as they are wanted.
         fencing: The fence around them.
         oversight: What keeps an eye on all of it.
         exchange: The protocol machine, and the sockets it talks through.
@@ -154,6 +157,7 @@ class Service:
         plane_worker = Worker("data-plane")
         self.fencing = Fencing(plane_worker, config.state_dir, fence_opener)
         self.planes = Planes(plane_worker, config.wireguard_ports)
+        self.holding = Holding(self.planes, self._look_at)
         self.exchange = Exchange(config.listen, config.control_mtu, self._deliver)
         self.relaying = Relaying(
             self.store,
@@ -237,6 +241,7 @@ class Service:
         await self.fencing.settle(self.config)
         await self._guard.start()
         self._standing = (await self._judge(self._candidate)).findings
+        self.holding.start(is_complete=not self.failed)
         self._note_users()
         self._prepare_sockets()
         self.exchange.start()
@@ -267,6 +272,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._control is not None:
             await self._control.stop()
+        await self.holding.stop()
         await self._settle()
         for driver in self.drivers.values():
             await driver.stop()
@@ -501,6 +507,12 @@ class Service:
     def _initiates(self, tunnel: str) -> bool | None:
         driver = self.drivers.get(tunnel)
         return driver.state.parameters.initiator if driver is not None else None
+
+    def _look_at(self, tunnel: str) -> None:
+        """Have a tunnel see that the kernel holds its keys no longer."""
+        driver = self.drivers.get(tunnel)
+        if driver is not None:
+            driver.post(ReadPlane())
 
     def _deliver(self, tunnel: str, event: Event) -> None:
         driver = self.drivers.get(tunnel)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.held.restored import Restoration, Scope
 from gateway.dataplane.view import TunnelView
 from gateway.secret import Secret
 
@@ -171,7 +172,11 @@ class DataPlane(Protocol):
         """
 
     def update_tunnel(self, spec: TunnelSpec) -> None:
-        """Change addresses, routes and MTU of a tunnel that is there, and no keys."""
+        """Change what a spec says of a tunnel that is there, without a gap.
+
+        Keys stay in force; `encap` counts from the next epoch on. On failure what was
+        before stands.
+        """
 
     def remove_tunnel(self, name: str) -> None:
         """Remove all that was made for the tunnel. Unknown names are ignored."""
@@ -230,6 +235,21 @@ class DataPlane(Protocol):
 
     def block(self, name: str) -> None:
         """Remove every epoch's keys; nothing leaves until the next `activate`."""
+
+    def restore(self, scope: Scope = Scope.ALL) -> Restoration:
+        """Compare all tunnels with the kernel and put back what is missing.
+
+        What cannot be put back is named in the answer; keys never can.
+        """
+
+    def find_keyless(self) -> frozenset[str]:
+        """Name tunnels whose keys are gone, where nothing notifies of that.
+
+        Asked every second or so: costs little, or looks less often.
+        """
+
+    def ports(self) -> tuple[int, ...]:
+        """Return the netlink port ids of requests whose notifications are our own."""
 
     def close(self) -> None:
         """Let go of sockets; leave tunnels as they are."""

@@ -1,17 +1,15 @@
 """Which data planes this host can run, and the best of them."""
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.dataplane.links import Links
-from gateway.dataplane.wireguard.backend import DEVICE_OWNER
-from gateway.dataplane.wireguard.kernel import MISSING_HINT
+from gateway.dataplane.wireguard.kernel import try_wireguard
 from gateway.dataplane.wireguard.process import find_program
 from gateway.errors import DataPlaneError, PlaneUnsupportedError
 
 if TYPE_CHECKING:
     from gateway.dataplane.base import DataPlane
+    from gateway.dataplane.held.keeper import Keeper
 
 PREFERENCE = ("esp", "wireguard", "wireguard-go")
 """Best first: ESP carries our own session keys and the kernel expires them even if
@@ -61,27 +59,30 @@ def best_plane() -> str:
     raise PlaneUnsupportedError("this host can run no data plane", "; ".join(failed))
 
 
-def make_plane(name: str, wireguard_ports: tuple[int, int]) -> "DataPlane":
+def make_plane(
+    name: str, wireguard_ports: tuple[int, int], keeper: "Keeper | None" = None
+) -> "DataPlane":
     """Return a plane by name, not yet open.
 
     Args:
         name: One of `PREFERENCE`.
         wireguard_ports: UDP ports of the two WireGuard devices.
+        keeper: Holds what all planes want; without one, the plane has its own.
     """
     # Imported here: a gateway uses one plane and need not load the others.
     if name == "esp":
         from gateway.dataplane.esp import EspPlane  # noqa: PLC0415  # see above
 
-        return EspPlane()
+        return EspPlane(keeper)
     from gateway.dataplane.wireguard import (  # noqa: PLC0415  # see above
         kernel_wireguard,
         userspace_wireguard,
     )
 
     if name == "wireguard":
-        return kernel_wireguard(ports=wireguard_ports)
+        return kernel_wireguard(ports=wireguard_ports, keeper=keeper)
     if name == "wireguard-go":
-        return userspace_wireguard(ports=wireguard_ports)
+        return userspace_wireguard(ports=wireguard_ports, keeper=keeper)
     raise PlaneUnsupportedError(
         f"there is no data plane {name!r}", f"use one of: {', '.join(PREFERENCE)}"
     )
@@ -105,13 +106,7 @@ def _try_esp() -> None:
 
 
 def _try_wireguard() -> None:
-    links = Links()
-    device = f"qgw-try-{secrets.token_hex(3)}"
-    try:
-        links.ensure_interface(device, "wireguard", DEVICE_OWNER, needs=MISSING_HINT)
-        links.remove_interface(device, DEVICE_OWNER)
-    finally:
-        links.close()
+    try_wireguard()
 
 
 def _try_wireguard_go() -> None:

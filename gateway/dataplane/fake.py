@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
 from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.held.restored import Restoration, Scope
 from gateway.dataplane.view import DeviceView, SessionView, TunnelView
 from gateway.errors import DataPlaneError, PlaneConflictError
 
@@ -232,6 +233,19 @@ class FakePlane:
         tunnel = self._tunnel(name)
         tunnel.epochs.clear()
         tunnel.active = None
+
+    def restore(self, scope: Scope = Scope.ALL) -> Restoration:
+        """See `DataPlane.restore`; nobody takes anything from a plane in memory."""
+        self._begin("restore", scope)
+        return Restoration()
+
+    def find_keyless(self) -> frozenset[str]:
+        """See `DataPlane.find_keyless`."""
+        return frozenset()
+
+    def ports(self) -> tuple[int, ...]:
+        """See `DataPlane.ports`."""
+        return ()
 
     def _take_in(self, name: str, sent: EpochInstall) -> bool:
         """Receive a packet if we hold the keys it was sent under."""

@@ -10,6 +10,8 @@ from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
 from gateway.dataplane.xfrm import constants as c
 from gateway.dataplane.xfrm.messages import HEADER_SIZE, build
 from gateway.dataplane.xfrm.structs import (
+    ADDRESS_SIZE,
+    pack_address,
     unpack_address,
     xfrm_lifetime_cur,
     xfrm_usersa_info,
@@ -42,6 +44,10 @@ ANSWER_SIZE = HEADER_SIZE + xfrm_usersa_info.size()
 
 CURRENT_OFFSET = HEADER_SIZE + xfrm_usersa_info.offset_of("curlft")
 
+NAME_START = HEADER_SIZE + xfrm_usersa_info.offset_of("id")
+NAME_END = NAME_START + ADDRESS_SIZE + SPI_SIZE
+"""Where an answer to GETSA has what names the SA: destination and SPI."""
+
 
 @dataclass(frozen=True, slots=True)
 class Association:
@@ -67,6 +73,11 @@ class Association:
     def family(self) -> int:
         """AF_INET or AF_INET6, outside."""
         return int(socket.AF_INET6 if ":" in self.destination else socket.AF_INET)
+
+    @property
+    def name(self) -> bytes:
+        """Destination and SPI as an answer to GETSA has them."""
+        return pack_address(self.destination) + self.spi.to_bytes(SPI_SIZE)
 
     def deletion(self) -> bytearray:
         """Return a DELSA request."""

@@ -15,6 +15,8 @@ from gateway.dataplane.base import EpochInstall
 from gateway.dataplane.esp.associations import (
     AEAD,
     ANSWER_SIZE,
+    NAME_END,
+    NAME_START,
     Association,
     Found,
     Pair,
@@ -83,6 +85,11 @@ class Database:
         """Close the connection; leave SAs and policies as they are."""
         self._connection.close()
 
+    @property
+    def port(self) -> int:
+        """The port id under which our changes are notified."""
+        return self._connection.port
+
     def try_esp(self) -> None:
         """Check that the kernel takes an SA of the kind we install.
 
@@ -130,8 +137,25 @@ class Database:
                 if policy.reqid > REQID_BASE:
                     inventory.policies[policy.reqid].append(policy)
                 elif policy.is_passing:
-                    inventory.passing.add(policy.rule.key)
+                    inventory.passing.add(policy.key)
         return inventory
+
+    def read_policies(self) -> dict[PolicyKey, FoundPolicy]:
+        """Return all policies, everybody's."""
+        with kernel_call("list policies", needs=NEEDS_ESP):
+            found = map(
+                read_policy, self._connection.dump(build(c.XFRM_MSG_GETPOLICY, {}))
+            )
+            return {policy.key: policy for policy in found}
+
+    def read_names(self) -> set[bytes]:
+        """Return what names each SA there is: destination and SPI, as `name_of`."""
+        with kernel_call("list SAs", needs=NEEDS_ESP):
+            request = build(c.XFRM_MSG_GETSA, {})
+            return {
+                message[NAME_START:NAME_END]
+                for message in self._connection.dump(request, NAME_END)
+            }
 
     def install(
         self, pair: Pair, install: EpochInstall, *, reqid: int, if_id: int, encap: bool

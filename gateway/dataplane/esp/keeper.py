@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from gateway.dataplane.esp.database import Database, Inventory
+from gateway.dataplane.esp.policies import expected_policy
 from gateway.dataplane.esp.rules import PolicyKey, Purpose, Rule
 from gateway.dataplane.esp.tunnel import Tunnel
 from gateway.errors import GatewayError
@@ -38,6 +39,24 @@ class PolicyKeeper:
             tunnel.reqid,
             active,
         )
+
+    def find_changed(self) -> list[str]:
+        """Name the tunnels whose policies somebody changed or removed."""
+        there = self._database.read_policies()
+        return [
+            name
+            for name, tunnel in self._tunnels.items()
+            if any(
+                there.get(rule.key)
+                != expected_policy(rule, tunnel.reqid, tunnel.sending)
+                for rule in tunnel.rules
+            )
+        ]
+
+    def set_again(self, name: str) -> None:
+        """Put back a tunnel's policies, in one call: a single one missing is a gap."""
+        tunnel = self._tunnels[name]
+        self._database.update_policies(tunnel.rules, tunnel.reqid, tunnel.sending)
 
     def _is_shared(self, rule: Rule, tunnel: Tunnel) -> bool:
         """Return whether a policy is in the kernel for another tunnel.

@@ -1,6 +1,7 @@
 """The ESP data plane. How it works is said in this folder's `__init__`."""
 
 import os
+import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -18,6 +19,9 @@ from gateway.dataplane.esp.probe import Prober, probe_target
 from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
 from gateway.dataplane.esp.tunnel import Tunnel
 from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.held.keeper import Keeper
+from gateway.dataplane.held.patience import Patience
+from gateway.dataplane.held.restored import Loss, Restoration, Scope
 from gateway.dataplane.view import TunnelView
 from gateway.errors import DataPlaneError, GatewayError
 
@@ -41,7 +45,11 @@ class EspPlane:
     quick = True
     counts_packets = True
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: Keeper | None = None) -> None:
+        """Take the keeper of all planes; without one, the plane has its own."""
+        self._given = keeper
+        self._connected: tuple[str, ...] = ()
+        self._patience = Patience()
         self._tunnels: dict[str, Tunnel] = {}
         self._spis: set[int] = set()
         self._inventory = Inventory()
@@ -53,9 +61,12 @@ class EspPlane:
             self._database = opened.enter_context(closing(Database()))
             self._database.try_esp()
             self._inventory = self._database.take_inventory()
-            self._devices = opened.enter_context(closing(Devices()))
+            keeper = self._given or opened.enter_context(closing(Keeper()))
+            self._devices = Devices(keeper)
             self._prober = opened.enter_context(closing(Prober()))
-            self._keeper = PolicyKeeper(self._database, self._inventory, self._tunnels)
+            self._policies = PolicyKeeper(
+                self._database, self._inventory, self._tunnels
+            )
             self._opened = opened.pop_all()
 
     def close(self) -> None:
@@ -72,8 +83,8 @@ class EspPlane:
         policies = self._inventory.policies.get(tunnel.reqid, [])
         tunnel.adopt(self._inventory.associations.get(tunnel.reqid, []), policies)
         self._spis.update(sa.spi for sa in tunnel.all_associations())
-        there = {policy.rule.key for policy in policies}
-        self._keeper.settle(tunnel, there)
+        there = {policy.key for policy in policies}
+        self._policies.settle(tunnel, there)
         try:
             self._devices.settle(spec)
         except GatewayError:
@@ -82,18 +93,18 @@ class EspPlane:
             raise
         wanted = {rule.key for rule in tunnel.rules}
         self._database.delete_policies(
-            policy.rule for policy in policies if policy.rule.key not in wanted
+            policy.rule for policy in policies if policy.key not in wanted
         )
         self._tunnels[spec.name] = tunnel
         self._inventory.forget(tunnel.reqid)
 
     def update_tunnel(self, spec: TunnelSpec) -> None:
-        """See `DataPlane.update_tunnel`; another index or interface starts afresh."""
+        """See `DataPlane.update_tunnel`; another index starts afresh."""
         tunnel = self._tunnel(spec.name)
         old = tunnel.spec
         if spec == old:
             return
-        if (spec.index, spec.interface) != (old.index, old.interface):
+        if spec.index != old.index:
             self.remove_tunnel(spec.name)
             self.add_tunnel(spec)
             return
@@ -104,11 +115,9 @@ class EspPlane:
         except GatewayError:
             after = tunnel.rules
             self._change(tunnel, old)
-            self._keeper.drop(after, keep=before)
-            self._devices.settle(old)
+            self._policies.drop(after, keep=before)
             raise
-        self._keeper.drop(before, keep=tunnel.rules)
-        self._devices.unguard(set(old.remote_subnets) - set(spec.remote_subnets))
+        self._policies.drop(before, keep=tunnel.rules)
 
     def remove_tunnel(self, name: str) -> None:
         """See `DataPlane.remove_tunnel`."""
@@ -203,7 +212,7 @@ class EspPlane:
         """See `DataPlane.describe`: SPIs and outer addresses are the SAs' own."""
         tunnel = self._tunnel(name)
         self.read_state(name)
-        device = self._devices.links.describe(tunnel.spec.interface)
+        device = self._devices.describe(tunnel.spec)
         return TunnelView(
             devices=() if device is None else (device,),
             sessions=tunnel.sessions(),
@@ -245,6 +254,59 @@ class EspPlane:
         self._refuse(tunnel)
         self._drop_associations(tunnel)
 
+    def restore(self, scope: Scope = Scope.ALL) -> Restoration:
+        """See `DataPlane.restore`."""
+        result = Restoration()
+        if Scope.ROUTING in scope:
+            result = self._devices.keeper.restore()
+            self._follow_networks()
+        if Scope.XFRM in scope:
+            self._restore_policies(result)
+            there = self._database.read_names()
+            result.keyless |= {
+                name
+                for name, tunnel in self._tunnels.items()
+                if tunnel.active in tunnel.pairs
+                and any(
+                    sa.name not in there
+                    for sa in tunnel.pairs[tunnel.active].associations()
+                )
+            }
+        return result
+
+    def find_keyless(self) -> frozenset[str]:
+        """Name nothing: the kernel notifies of SAs that go."""
+        return frozenset()
+
+    def ports(self) -> tuple[int, ...]:
+        """See `DataPlane.ports`."""
+        return (self._database.port,)
+
+    def _restore_policies(self, result: Restoration) -> None:
+        now = time.monotonic()
+        for name in self._policies.find_changed():
+            loss = Loss(name, "IPsec policies")
+            if not self._patience.may(name, now=now):
+                result.leave(loss, self._patience.until(name))
+                continue
+            self._policies.set_again(name)
+            result.restored.append(loss)
+            pause = self._patience.put_back(name, now=now)
+            if pause:
+                result.fought[loss] = pause
+
+    def _follow_networks(self) -> None:
+        """Let networks pass that this host was connected to since we last looked."""
+        connected = self._devices.keeper.connected()
+        if connected == self._connected:
+            return
+        for tunnel in self._tunnels.values():
+            before = tunnel.rules
+            if self._rules(tunnel.spec) != before:
+                self._change(tunnel, tunnel.spec)
+                self._policies.drop(before, keep=tunnel.rules)
+        self._connected = connected
+
     def _tunnel(self, name: str) -> Tunnel:
         try:
             return self._tunnels[name]
@@ -258,7 +320,11 @@ class EspPlane:
         return tunnel.report()
 
     def _rules(self, spec: TunnelSpec) -> tuple[Rule, ...]:
-        return rules_of(spec, interface=self._devices.has_xfrm)
+        return rules_of(
+            spec,
+            interface=self._devices.has_xfrm,
+            connected=self._devices.keeper.connected(),
+        )
 
     def _if_id(self, tunnel: Tunnel) -> int:
         return tunnel.reqid if self._devices.has_xfrm else 0
@@ -276,10 +342,11 @@ class EspPlane:
         """Give a tunnel another specification, and the policies it lacks for that."""
         there = {rule.key for rule in tunnel.rules}
         rules = self._rules(spec)
-        self._keeper.settle(replace(tunnel, spec=spec, rules=rules), there)
+        self._policies.settle(replace(tunnel, spec=spec, rules=rules), there)
+        if (tunnel.spec.mtu, tunnel.spec.encap) != (spec.mtu, spec.encap):
+            tunnel.path = None
         tunnel.spec, tunnel.rules = spec, rules
         tunnel.probe_target = probe_target(spec)
-        tunnel.path = None
 
     def _replace(self, tunnel: Tunnel, known: Pair) -> None:
         """Put aside the SAs of an epoch that is being installed a second time.
@@ -309,7 +376,7 @@ class EspPlane:
         """Remove all that was made for a tunnel; the policies go last."""
         self._devices.remove(tunnel.spec)
         self._drop_associations(tunnel)
-        self._keeper.drop(tunnel.rules)
+        self._policies.drop(tunnel.rules)
         self._spis.difference_update(tunnel.offers)
 
     def _follow_path(self, tunnel: Tunnel, install: EpochInstall) -> None:

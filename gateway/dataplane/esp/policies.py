@@ -1,12 +1,25 @@
 """Policies as XFRM requests, and what the kernel answers of them."""
 
 import socket
+import struct
 from dataclasses import dataclass
 
 from gateway.dataplane.esp.associations import Association
-from gateway.dataplane.esp.rules import MAX_PRIORITY, PRIORITY_BASE, Purpose, Rule
+from gateway.dataplane.esp.rules import (
+    MAX_PRIORITY,
+    PRIORITY_BASE,
+    PolicyKey,
+    Purpose,
+    Rule,
+)
+from gateway.dataplane.netlink.rtnetlink import walk
 from gateway.dataplane.xfrm import constants as c
-from gateway.dataplane.xfrm.messages import build, parse_message
+from gateway.dataplane.xfrm.messages import HEADER_SIZE, build
+from gateway.dataplane.xfrm.structs import (
+    unpack_address,
+    xfrm_user_tmpl,
+    xfrm_userpolicy_info,
+)
 
 
 def policy_request(
@@ -69,35 +82,72 @@ class FoundPolicy:
     """A policy seen in a dump.
 
     Attributes:
-        rule: Its selector and direction; SEND for outward policies, RECEIVE else.
+        key: As `Rule.key`.
+        priority: Its priority.
+        is_allowed: Whether it lets through, encrypted or not.
         reqid: That of its template, 0 if it has none.
         spi: SPI that it sends with, 0 if it names none or refuses.
-        is_passing: Whether it is one of ours that let packets through as they are.
     """
 
-    rule: Rule
-    reqid: int
-    spi: int
-    is_passing: bool
+    key: PolicyKey
+    priority: int
+    is_allowed: bool
+    reqid: int = 0
+    spi: int = 0
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it is one of ours that let packets through as they are."""
+        ours = PRIORITY_BASE <= self.priority <= MAX_PRIORITY
+        return self.is_allowed and not self.reqid and ours
+
+    @property
+    def rule(self) -> Rule:
+        """A rule of the same key."""
+        direction, source, destination, if_id = self.key
+        return Rule(Purpose.REFUSE, direction, source, destination, if_id)
+
+
+def expected_policy(rule: Rule, reqid: int, active: Association | None) -> FoundPolicy:
+    """Return what a dump says of a policy as `policy_request` makes it."""
+    sends = rule.purpose is Purpose.SEND and active is not None
+    return FoundPolicy(
+        key=rule.key,
+        priority=rule.priority(),
+        is_allowed=sends or rule.purpose in {Purpose.PASS, Purpose.RECEIVE},
+        reqid=0 if rule.purpose is Purpose.PASS else reqid,
+        spi=active.spi if sends and active is not None else 0,
+    )
 
 
 def read_policy(message: bytes) -> FoundPolicy:
-    """Read whose policy an answer is about and what it sends with."""
-    parsed = parse_message(message)
-    info = parsed["info"]
-    selector = info["sel"]
-    templates = parsed.get_attr("XFRMA_TMPL") or []
-    allowed = info["action"] == c.XFRM_POLICY_ALLOW
-    outward = info["dir"] == c.XFRM_POLICY_OUT
+    """Read a policy of a dump; raw, since a hub's restart reads tens of thousands."""
+    daddr, saddr, family, length_d, length_s = _SELECTOR.unpack_from(message, _INFO)
+    priority, direction, action = _PRIORITY.unpack_from(message, _INFO + _LIFETIMES)
+    allowed = action == c.XFRM_POLICY_ALLOW
+    reqid = if_id = 0
+    spi = b""
+    for number, payload in walk(message, _INFO + xfrm_userpolicy_info.size()):
+        if number == _XFRMA_TMPL and len(payload) >= xfrm_user_tmpl.size():
+            spi, reqid = _TEMPLATE.unpack_from(payload)
+        elif number == _XFRMA_IF_ID:
+            (if_id,) = _IF_ID.unpack(payload)
+    source = f"{unpack_address(saddr, family)}/{length_s}"
+    destination = f"{unpack_address(daddr, family)}/{length_d}"
     return FoundPolicy(
-        Rule(
-            Purpose.SEND if outward else Purpose.RECEIVE,
-            info["dir"],
-            f"{selector['saddr']}/{selector['prefixlen_s']}",
-            f"{selector['daddr']}/{selector['prefixlen_d']}",
-            parsed.get_attr("XFRMA_IF_ID") or 0,
-        ),
-        templates[0]["reqid"] if templates else 0,
-        templates[0]["id"]["spi"] if templates and allowed else 0,
-        allowed and not templates and PRIORITY_BASE <= info["priority"] <= MAX_PRIORITY,
+        key=(direction, source, destination, if_id),
+        priority=priority,
+        is_allowed=allowed,
+        reqid=reqid,
+        spi=int.from_bytes(spi) if allowed else 0,
     )
+
+
+_INFO = HEADER_SIZE
+_SELECTOR = struct.Struct("=16s16s8xHBB")
+_LIFETIMES = xfrm_userpolicy_info.offset_of("priority")
+_PRIORITY = struct.Struct("=I4xBB")
+_TEMPLATE = struct.Struct("=16x4s24xI")
+_IF_ID = struct.Struct("=I")
+_XFRMA_TMPL = 5
+_XFRMA_IF_ID = 31

@@ -11,13 +11,12 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from gateway.dataplane.base import TunnelSpec
+from gateway.dataplane.held.spans import covers, span_of
 from gateway.dataplane.xfrm import constants as c
-
-Network = IPv4Network | IPv6Network
 
 PRIORITY_BASE = 0x00515700
 """Where our priorities start (lower wins); those of a key daemon beside us, which
@@ -113,12 +112,15 @@ def remote_prefixes(spec: TunnelSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(network) for network in networks))
 
 
-def rules_of(spec: TunnelSpec, *, interface: bool) -> tuple[Rule, ...]:
+def rules_of(
+    spec: TunnelSpec, *, interface: bool, connected: tuple[str, ...] = ()
+) -> tuple[Rule, ...]:
     """Return the policies of a tunnel, in the order in which to install them.
 
     Args:
         spec: The tunnel.
         interface: Whether it has an xfrm interface.
+        connected: Networks to which this host is connected for good.
     """
     remotes = remote_prefixes(spec)
     rules: list[Rule] = []
@@ -127,7 +129,7 @@ def rules_of(spec: TunnelSpec, *, interface: bool) -> tuple[Rule, ...]:
         rules += _inward(inward, remote)
         if not interface:
             rules.append(_outward(Purpose.SEND, remote))
-    for local in _kept_local(spec, remotes):
+    for local in _kept_local(spec, remotes, connected):
         rules += _inward(Purpose.PASS, local)
         if not interface:
             rules.append(_outward(Purpose.PASS, local))
@@ -139,22 +141,16 @@ def rules_of(spec: TunnelSpec, *, interface: bool) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _kept_local(spec: TunnelSpec, remotes: tuple[str, ...]) -> Iterator[str]:
+def _kept_local(
+    spec: TunnelSpec, remotes: tuple[str, ...], connected: tuple[str, ...]
+) -> Iterator[str]:
     """Yield our own prefixes that a remote prefix covers, as a hub's 10/8 does."""
-    networks = [ip_network(remote) for remote in remotes]
-    own = [
-        *(ip_network(prefix) for prefix in spec.local_subnets),
-        *(ip_network(ip_interface(address).ip) for address in spec.addresses),
-    ]
+    networks = [span_of(remote) for remote in remotes]
+    own = [*spec.local_subnets, *connected]
+    own += [str(ip_network(ip_interface(address).ip)) for address in spec.addresses]
     for prefix in dict.fromkeys(own):
-        if any(_covers(network, prefix) for network in networks):
-            yield str(prefix)
-
-
-def _covers(outer: Network, inner: Network) -> bool:
-    if isinstance(outer, IPv4Network):
-        return isinstance(inner, IPv4Network) and inner.subnet_of(outer)
-    return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
+        if any(covers(network, span_of(prefix)) for network in networks):
+            yield prefix
 
 
 def _everything(prefix: str) -> str:

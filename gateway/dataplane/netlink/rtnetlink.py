@@ -298,11 +298,11 @@ def route_request(
     )
 
 
-def route_dump(family: int, table: int) -> bytearray:
-    """Return a request for a dump of one table."""
+def route_dump(family: int, table: int, protocol: int = 0) -> bytearray:
+    """Return a request for a dump of one table, 0 for the routes of any protocol."""
     return request(
         RTM_GETROUTE,
-        RTMSG.pack(family, 0, 0, 0, _short(table), 0, 0, 0, 0),
+        RTMSG.pack(family, 0, 0, 0, _short(table), protocol, 0, 0, 0),
         attribute(RTA_TABLE, u32(table)),
     )
 

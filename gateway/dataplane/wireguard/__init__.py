@@ -6,6 +6,7 @@ old session still carries traffic; then the tunnel's routes move.
 docs/adr/0020 tells why.
 """
 
+from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.wireguard.kernel import KernelBackend
 from gateway.dataplane.wireguard.plane import WireGuardPlane
 from gateway.dataplane.wireguard.userspace import UserspaceBackend
@@ -18,14 +19,18 @@ DEFAULT_PORTS = (51811, 51812)
 
 
 def kernel_wireguard(
-    devices: tuple[str, str] = DEFAULT_DEVICES, ports: tuple[int, int] = DEFAULT_PORTS
+    devices: tuple[str, str] = DEFAULT_DEVICES,
+    ports: tuple[int, int] = DEFAULT_PORTS,
+    keeper: Keeper | None = None,
 ) -> WireGuardPlane:
     """Return the plane ``wireguard``; names and ports must be free or ours."""
-    return WireGuardPlane(KernelBackend(), devices, ports)
+    return WireGuardPlane(KernelBackend(), devices, ports, keeper=keeper)
 
 
 def userspace_wireguard(
-    devices: tuple[str, str] = DEFAULT_DEVICES, ports: tuple[int, int] = DEFAULT_PORTS
+    devices: tuple[str, str] = DEFAULT_DEVICES,
+    ports: tuple[int, int] = DEFAULT_PORTS,
+    keeper: Keeper | None = None,
 ) -> WireGuardPlane:
     """Return the plane ``wireguard-go``; names and ports must be free or ours."""
-    return WireGuardPlane(UserspaceBackend(), devices, ports)
+    return WireGuardPlane(UserspaceBackend(), devices, ports, keeper=keeper)

@@ -23,16 +23,12 @@ class Adoption:
         self._claimed: set[tuple[int, bytes]] = set()
         self._ends_at = opened_at + ADOPTION_GRACE
 
-    def claim(
-        self, tunnel: Tunnel, devices: tuple[str, str], now: float
-    ) -> frozenset[str]:
+    def claim(self, tunnel: Tunnel, devices: tuple[str, str], now: float) -> None:
         """Give a tunnel the peers that have one of its prefixes.
 
         The one with the newest handshake becomes the active one: its session works
-        at both ends, and a rotation that the restart interrupted ends here.
-
-        Returns:
-            The prefixes that are routed by us already.
+        at both ends, and a rotation that the restart interrupted ends here. Its routes
+        lead where they led.
         """
         found: dict[tuple[int, bytes], Adoptable] = {}
         for prefix in tunnel.prefixes:
@@ -49,6 +45,7 @@ class Adoption:
                 initiator=False,
                 activated=True,
                 confirmed=peer.reading.confirmed,
+                allowed=peer.reading.allowed,
             )
             tunnel.installed.append(one)
             if one.confirmed:
@@ -56,7 +53,6 @@ class Adoption:
         routed = {prefix for prefix in tunnel.prefixes if prefix in self._routed}
         for prefix in routed:
             tunnel.device = devices.index(self._routed.pop(prefix))
-        return frozenset(routed)
 
     def take_unclaimed(self, now: float) -> tuple[Adoptable, ...]:
         """Return the peers that no tunnel claimed in time, once."""

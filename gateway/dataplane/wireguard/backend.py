@@ -5,8 +5,8 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from gateway.dataplane.links import Links
-from gateway.dataplane.wireguard.shared import SharedLinks
+from gateway.dataplane.held.keeper import Keeper
+from gateway.dataplane.held.wanted import WantedLink, alias_of
 from gateway.errors import DataPlaneError
 from gateway.secret import Secret
 
@@ -17,7 +17,10 @@ RESPONSE_SIZE = 92
 """Bytes of WireGuard's handshake response, which counts as received."""
 
 DEVICE_OWNER = "wireguard"
-"""Owner in our interface's alias: the devices belong to no single tunnel."""
+"""Start of the owner in our interface's alias: devices belong to no single tunnel."""
+
+DEFAULT_MTU = 1420
+"""Bytes inside when the outer path is unknown: fits 1500 outside over IPv6."""
 
 
 class DeviceGoneError(DataPlaneError):
@@ -81,7 +84,7 @@ class Backend(Protocol):
     name: str
     """The plane's name: ``wireguard`` or ``wireguard-go``."""
 
-    def open(self, links: Links, shared: SharedLinks) -> None:
+    def open(self, keeper: Keeper) -> None:
         """Check that this host can do it; nothing else is called before.
 
         Raises:
@@ -139,6 +142,30 @@ def public_key_of(private_key: Secret) -> bytes:
     """Return the public key, 32 bytes, of a device key."""
     key = X25519PrivateKey.from_private_bytes(private_key.expose())
     return key.public_key().public_bytes_raw()
+
+
+def device_alias(device: str) -> str:
+    """Return the alias by which a device is known for ours, whatever its name."""
+    return alias_of(f"{DEVICE_OWNER}:{device}")
+
+
+def device_link(device: str, kind: str, needs: str = "") -> WantedLink:
+    """Return what a device's interface should be.
+
+    Its reverse path is loose: for one round trip the two ends use different devices;
+    WireGuard itself has checked the source against the peer's prefixes, which is
+    stricter than any reverse path.
+    """
+    return WantedLink(
+        alias=device_alias(device),
+        name=device,
+        kind=kind,
+        mtu=DEFAULT_MTU,
+        is_loose=True,
+        makable=False,
+        needs=needs,
+        former_alias=alias_of(DEVICE_OWNER),
+    )
 
 
 def port_hint(port: int) -> str:

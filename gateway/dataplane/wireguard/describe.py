@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import replace
 from ipaddress import ip_interface
 
-from gateway.dataplane.links import Links
+from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.view import DeviceView, SessionView, TunnelView
 from gateway.dataplane.wireguard.backend import Backend, DeviceGoneError
 from gateway.dataplane.wireguard.devices import DEVICE_COUNT, DevicePair
@@ -12,10 +12,10 @@ from gateway.dataplane.wireguard.tunnel import Installed, Tunnel
 
 
 def describe_tunnel(
-    tunnel: Tunnel, pair: DevicePair, backend: Backend, links: Links
+    tunnel: Tunnel, pair: DevicePair, backend: Backend, keeper: Keeper
 ) -> TunnelView:
     """Return both devices, since each epoch takes the other, and the peers on them."""
-    devices = [_describe_device(tunnel, i, pair, links) for i in range(DEVICE_COUNT)]
+    devices = [_describe_device(tunnel, i, pair, keeper) for i in range(DEVICE_COUNT)]
     sessions = [_describe_peer(tunnel, one, pair, backend) for one in tunnel.installed]
     routed = devices[tunnel.device]
     return TunnelView(
@@ -26,9 +26,9 @@ def describe_tunnel(
 
 
 def _describe_device(
-    tunnel: Tunnel, index: int, pair: DevicePair, links: Links
+    tunnel: Tunnel, index: int, pair: DevicePair, keeper: Keeper
 ) -> DeviceView | None:
-    device = links.describe(pair.names[index])
+    device = keeper.describe(pair.aliases[index])
     if device is None:
         return None
     # The addresses of all tunnels are on both devices: these are this one's.

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gateway.dataplane.links import Links
+from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.wireguard.backend import (
     Backend,
     DeviceGoneError,
     PeerReading,
+    device_alias,
 )
-from gateway.dataplane.wireguard.shared import SharedLinks
 from gateway.errors import DataPlaneError
 
 DEVICE_COUNT = 2
@@ -22,6 +22,11 @@ READING_SHARE = 20
 """A reading is kept for this many times what it cost: at most 5 % of a processor
 goes into reading, however many peers a hub has. The kernel has no command to read
 one peer; 5,000 take some 30 ms."""
+
+
+LOOKING_SHARE = 100
+"""A reading that nobody asked for is taken at most every so many times what it costs:
+1 % of a processor to notice that somebody removed peers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,16 @@ class DevicePair:
         self.ports = ports
         self._backend = backend
         self._clock = clock
+        self._look_at = 0.0
         self._keys: list[bytes] = [b""] * DEVICE_COUNT
         self._readings: list[_Reading | None] = [None] * DEVICE_COUNT
 
-    def ensure(self, links: Links, shared: SharedLinks) -> list[int]:
+    @property
+    def aliases(self) -> tuple[str, str]:
+        """The aliases of their interfaces."""
+        return device_alias(self.names[0]), device_alias(self.names[1])
+
+    def ensure(self) -> list[int]:
         """Make devices that are not there; return the indexes of those.
 
         Raises:
@@ -73,10 +84,9 @@ class DevicePair:
         for index, name in enumerate(self.names):
             if self._keys[index] and self._backend.is_there(name):
                 continue
-            existed = links.find_interface(name) is not None
             try:
+                existed = self._backend.is_there(name)
                 key = self._backend.ensure_device(name, self.ports[index])
-                shared.loosen_reverse_path(name)
             except DataPlaneError:
                 for earlier in made:
                     self._backend.remove_device(self.names[earlier])
@@ -112,6 +122,21 @@ class DevicePair:
             keep_until = now + max(MIN_READING_AGE, READING_SHARE * cost)
             reading = self._readings[index] = _Reading(now, keep_until, peers)
         return reading.peers if reading.taken_at > since else None
+
+    def find_gone(self, keeper: Keeper) -> list[str]:
+        """Name the devices of which the keeper saw no interface any more."""
+        return [n for n in self.names if keeper.index_of(device_alias(n)) is None]
+
+    def may_look(self) -> bool:
+        """Whether reading the peers unasked costs little enough by now."""
+        now = self._clock()
+        if now < self._look_at:
+            return False
+        for index in range(DEVICE_COUNT):
+            self._readings[index] = None
+            self.peers(index, 0.0)
+        self._look_at = now + LOOKING_SHARE * (self._clock() - now)
+        return True
 
     def adoptable(self) -> dict[str, list[Adoptable]]:
         """Return every peer by each of its prefixes, ``""`` for one without any."""

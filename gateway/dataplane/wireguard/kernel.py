@@ -1,20 +1,22 @@
 """WireGuard devices of the kernel, by generic netlink."""
 
 import errno
-import socket
+import secrets
+from contextlib import closing
 
 from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST
 from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket
 
-from gateway.dataplane.links import Links
+from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.marks import OUTER_MARK
 from gateway.dataplane.refusals import explain_refusal, kernel_call
 from gateway.dataplane.wireguard.backend import (
-    DEVICE_OWNER,
     DeviceGoneError,
     PeerReading,
     PeerSettings,
+    device_alias,
+    device_link,
     new_private_key,
     port_hint,
     public_key_of,
@@ -32,7 +34,6 @@ from gateway.dataplane.wireguard.messages import (
     encode_update,
     read_peers,
 )
-from gateway.dataplane.wireguard.shared import SharedLinks
 from gateway.errors import DataPlaneError, PlaneConflictError, PlaneUnsupportedError
 
 MISSING_HINT = (
@@ -41,6 +42,19 @@ MISSING_HINT = (
 )
 
 _KIND = "wireguard"
+
+
+def try_wireguard() -> None:
+    """Check that the kernel has WireGuard, and leave nothing behind.
+
+    Raises:
+        PlaneUnsupportedError: It has not.
+        PlanePermissionError: CAP_NET_ADMIN is missing.
+    """
+    device = f"qgw-try-{secrets.token_hex(3)}"
+    with closing(Keeper()) as keeper:
+        keeper.make_link(device_link(device, _KIND, MISSING_HINT))
+        keeper.drop_link(device_alias(device))
 
 
 class _AsyncWireGuardSocket(AsyncGenericNetlinkSocket):  # type: ignore[misc]  # untyped
@@ -70,21 +84,20 @@ class KernelBackend:
 
     name = "wireguard"
 
-    _links: Links
+    _keeper: Keeper
 
     def __init__(self) -> None:
         self._socket: _WireGuardSocket | None = None
 
-    def open(self, links: Links, shared: SharedLinks) -> None:
-        """Keep the socket; the module loads itself when the first device is made."""
-        del shared
-        self._links = links
+    def open(self, keeper: Keeper) -> None:
+        """Keep the keeper; the module loads itself when the first device is made."""
+        self._keeper = keeper
 
     def ensure_device(self, device: str, port: int) -> bytes:
         """Make or adopt a device. Raises as `Backend.ensure_device`."""
-        links = self._links
-        is_new = links.find_interface(device) is None
-        links.ensure_interface(device, _KIND, DEVICE_OWNER, needs=MISSING_HINT)
+        link = device_link(device, _KIND, MISSING_HINT)
+        is_new = self._keeper.seek_link(link) is None
+        self._keeper.make_link(link if is_new else self._keeper.keep_mtu(link))
         try:
             public_key = self._public_key(device)
             if public_key is None:
@@ -103,7 +116,7 @@ class KernelBackend:
             )
         except DataPlaneError as error:
             if is_new:
-                links.remove_interface(device, DEVICE_OWNER)
+                self._keeper.drop_link(device_alias(device))
             if isinstance(error, PlaneConflictError):
                 raise PlaneConflictError(
                     f"UDP port {port} for {device} is taken",
@@ -113,11 +126,8 @@ class KernelBackend:
         return public_key
 
     def is_there(self, device: str) -> bool:
-        """Return whether the interface exists."""
-        try:
-            return socket.if_nametoindex(device) > 0
-        except OSError:
-            return False
+        """Return whether the interface exists, under whatever name."""
+        return self._keeper.seek_link(device_link(device, _KIND)) is not None
 
     def read_peers(
         self, device: str, *, with_details: bool = False
@@ -160,7 +170,7 @@ class KernelBackend:
 
     def remove_device(self, device: str) -> None:
         """Remove a device of ours."""
-        self._links.remove_interface(device, DEVICE_OWNER)
+        self._keeper.drop_link(device_alias(device))
 
     def close(self) -> None:
         """Close the socket."""

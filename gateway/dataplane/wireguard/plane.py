@@ -18,7 +18,9 @@ from dataclasses import replace
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
 from gateway.dataplane.fence.base import Passage
-from gateway.dataplane.links import Links
+from gateway.dataplane.held.compare import NOBODY
+from gateway.dataplane.held.keeper import Keeper
+from gateway.dataplane.held.restored import Loss, Restoration, Scope
 from gateway.dataplane.view import TunnelView
 from gateway.dataplane.wireguard.adoption import Adoption
 from gateway.dataplane.wireguard.backend import (
@@ -32,7 +34,6 @@ from gateway.dataplane.wireguard.describe import describe_tunnel
 from gateway.dataplane.wireguard.devices import DevicePair
 from gateway.dataplane.wireguard.offer import Offer, decode_offer, encode_offer
 from gateway.dataplane.wireguard.paths import TunnelPaths
-from gateway.dataplane.wireguard.shared import SharedLinks
 from gateway.dataplane.wireguard.tunnel import (
     KEEPALIVE,
     PROBE_INTERVAL,
@@ -51,8 +52,7 @@ class WireGuardPlane:
     quick = False
     counts_packets = False
 
-    _links: Links
-    _shared: SharedLinks
+    _keeper: Keeper
     _paths: TunnelPaths
     _adoption: Adoption
 
@@ -62,7 +62,10 @@ class WireGuardPlane:
         devices: tuple[str, str],
         ports: tuple[int, int],
         clock: Callable[[], float] = time.monotonic,
+        keeper: Keeper | None = None,
     ) -> None:
+        self._given = keeper
+        self._found = Restoration()
         self.name = backend.name
         self._backend = backend
         self._clock = clock
@@ -71,20 +74,19 @@ class WireGuardPlane:
 
     def open(self) -> None:
         """Make or adopt both devices. Raises as `DataPlane.open`."""
-        self._links = Links()
-        self._shared = SharedLinks()
+        self._keeper = self._given or Keeper()
         try:
-            self._backend.open(self._links, self._shared)
-            self._devices.ensure(self._links, self._shared)
+            self._backend.open(self._keeper)
+            self._devices.ensure()
             self._adoption = Adoption(
                 self._devices.adoptable(),
-                self._shared.routed_devices(self._devices.names),
+                self._keeper.routed_links(),
                 self._clock(),
             )
         except DataPlaneError:
             self.close()
             raise
-        self._paths = TunnelPaths(self._links, self._shared, self._devices.names)
+        self._paths = TunnelPaths(self._keeper, self._devices.aliases)
 
     def add_tunnel(self, spec: TunnelSpec) -> None:
         """Route a tunnel into nowhere, or adopt its peers and its routes."""
@@ -93,14 +95,13 @@ class WireGuardPlane:
             return
         tunnel = Tunnel(spec, tunnel_prefixes(spec), mtu=spec.mtu)
         self._refuse_shared_prefixes(tunnel)
-        self._links.lead_to_table()
         self._ensure_devices()
-        routed = self._adoption.claim(tunnel, self._devices.names, self._clock())
+        self._adoption.claim(tunnel, self._devices.aliases, self._clock())
         if tunnel.active is not None:
             tunnel.device = tunnel.active.device
         elif tunnel.installed:
             tunnel.device = 1 - tunnel.installed[-1].device
-        self._paths.make(tunnel, routed)
+        self._paths.hold(tunnel)
         self._tunnels[spec.name] = tunnel
 
     def update_tunnel(self, spec: TunnelSpec) -> None:
@@ -108,14 +109,31 @@ class WireGuardPlane:
         tunnel = self._find(spec.name)
         changed = replace_spec(tunnel, spec)
         self._refuse_shared_prefixes(changed)
-        self._paths.change(tunnel, changed, self._addresses_of_others(spec.name))
-        if changed.prefixes != tunnel.prefixes:
-            for one in tunnel.installed:
-                with _unless_gone():
-                    device = self._devices.names[one.device]
-                    self._backend.set_allowed(device, one.key, changed.prefixes)
+        wider = tuple(dict.fromkeys(changed.prefixes + tunnel.prefixes))
+        # What a peer may send and is sent grows before routes lead there, and shrinks
+        # once none does.
+        self._allow(tunnel, wider)
+        try:
+            self._paths.hold(changed)
+        except DataPlaneError:
+            self._allow(tunnel, tunnel.prefixes)
+            raise
+        self._allow(tunnel, changed.prefixes)
         tunnel.spec, tunnel.prefixes = changed.spec, changed.prefixes
         tunnel.mtu = changed.mtu
+        self._paths.fit_device(tunnel.device, tunnel.mtu)
+
+    def _allow(self, tunnel: Tunnel, prefixes: tuple[str, ...]) -> None:
+        """Let a tunnel's peers have these prefixes, if they have others."""
+        for one in tunnel.installed:
+            if one.allowed == prefixes:
+                continue
+            with _unless_gone():
+                device = self._devices.names[one.device]
+                self._backend.set_allowed(device, one.key, prefixes)
+                one.allowed = prefixes
+            if one.settings is not None:
+                one.settings = replace(one.settings, allowed=prefixes)
 
     def remove_tunnel(self, name: str) -> None:
         """Remove a tunnel's peers, then its routes and addresses."""
@@ -124,7 +142,7 @@ class WireGuardPlane:
             return
         for one in list(tunnel.installed):
             self._remove(tunnel, one)
-        self._paths.unmake(tunnel, self._addresses_of_others(name))
+        self._paths.release(name)
         del self._tunnels[name]
 
     def offer(self, name: str, epoch: int) -> bytes:
@@ -171,6 +189,7 @@ class WireGuardPlane:
             initiator=install.initiator,
             settings=settings,
             port=peer.port,
+            allowed=settings.allowed,
         )
         for old in [old for old in tunnel.installed if old.device == device]:
             if old.key == one.key:
@@ -254,7 +273,7 @@ class WireGuardPlane:
     def describe(self, name: str) -> TunnelView:
         """See `DataPlane.describe`: both devices, since each epoch takes the other."""
         return describe_tunnel(
-            self._find(name), self._devices, self._backend, self._links
+            self._find(name), self._devices, self._backend, self._keeper
         )
 
     def move_peer(self, name: str, address: tuple[str, int]) -> None:
@@ -292,8 +311,45 @@ class WireGuardPlane:
     def close(self) -> None:
         """Close sockets; devices, processes, peers and routes stay."""
         self._backend.close()
-        self._shared.close()
-        self._links.close()
+        if self._given is None:
+            self._keeper.close()
+
+    def restore(self, scope: Scope = Scope.ALL) -> Restoration:
+        """See `DataPlane.restore`; XFRM does not concern it."""
+        result, self._found = self._found, Restoration()
+        if Scope.ROUTING in scope:
+            result.add(self._keeper.restore())
+            if gone := self._devices.find_gone(self._keeper):
+                self._make_again(result, gone)
+        result.keyless |= self.find_keyless()
+        return result
+
+    def _make_again(self, result: Restoration, gone: list[str]) -> None:
+        """Make devices again that somebody removed, with what was on them but keys."""
+        try:
+            self._ensure_devices()
+        except DataPlaneError as error:
+            losses = [Loss(NOBODY, f"interface {name}") for name in gone]
+            result.missing |= dict.fromkeys(losses, error.message)
+            return
+        result.missing.clear()
+        result.add(self._found)
+        self._found = Restoration()
+
+    def find_keyless(self) -> frozenset[str]:
+        """See `DataPlane.find_keyless`: WireGuard notifies of no peer that goes."""
+        keyless = set()
+        if self._devices.may_look():
+            for name, tunnel in self._tunnels.items():
+                active = tunnel.active
+                self._forget_lost(tunnel)
+                if tunnel.active is not active:
+                    keyless.add(name)
+        return frozenset(keyless)
+
+    def ports(self) -> tuple[int, ...]:
+        """Return none: the keeper's are its own to name."""
+        return ()
 
     def remove_devices(self) -> None:
         """Remove both devices with all keys: for uninstalling, and for tests."""
@@ -366,10 +422,14 @@ class WireGuardPlane:
 
     def _ensure_devices(self) -> None:
         """Make devices that vanished anew, with their addresses and routes."""
-        made = self._devices.ensure(self._links, self._shared)
-        for tunnel in self._tunnels.values() if made else ():
-            self._forget_lost(tunnel)
-            self._paths.restore(tunnel, made)
+        made = self._devices.ensure()
+        if made:
+            for tunnel in self._tunnels.values():
+                self._forget_lost(tunnel)
+            for index in made:
+                name = self._devices.names[index]
+                self._found.restored.append(Loss(NOBODY, f"interface {name}"))
+            self._found.add(self._keeper.restore())
 
     def _remove_unclaimed(self) -> None:
         for peer in self._adoption.take_unclaimed(self._clock()):
@@ -386,14 +446,6 @@ class WireGuardPlane:
                     f"tunnel {other.spec.name}",
                     "give each tunnel its own remote_subnets and inside network",
                 )
-
-    def _addresses_of_others(self, name: str) -> frozenset[str]:
-        return frozenset(
-            address
-            for other in self._tunnels.values()
-            if other.spec.name != name
-            for address in other.spec.addresses
-        )
 
     def _find(self, name: str) -> Tunnel:
         try:

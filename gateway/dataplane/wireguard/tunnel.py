@@ -47,6 +47,7 @@ class Installed:
         next_attempt: When to start the handshake afresh.
         attempts: Attempts made.
         next_probe: When to send a keepalive again.
+        allowed: The prefixes that the device has for it.
     """
 
     epoch: int
@@ -61,6 +62,7 @@ class Installed:
     next_attempt: float = 0.0
     attempts: int = 0
     next_probe: float = 0.0
+    allowed: tuple[str, ...] = ()
 
     def schedule_attempt(self, now: float) -> None:
         """Set when the next attempt is due."""
@@ -115,14 +117,6 @@ class Tunnel:
         would start its handshake. Each end chooses for itself; the offers tell.
         """
         return 1 - self.device
-
-    def source_for(self, prefix: str) -> str | None:
-        """Return our inside address of a prefix's family, if there is one."""
-        version = ip_network(prefix).version
-        for address in self.spec.addresses:
-            if ip_interface(address).version == version:
-                return str(ip_interface(address).ip)
-        return None
 
 
 def tunnel_prefixes(spec: TunnelSpec) -> tuple[str, ...]:

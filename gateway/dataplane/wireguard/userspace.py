@@ -4,22 +4,25 @@ import errno
 import socket
 import time
 
-from gateway.dataplane.links import Links
+from gateway.dataplane.held.keeper import Keeper
+from gateway.dataplane.held.wanted import WantedLink
 from gateway.dataplane.marks import OUTER_MARK
 from gateway.dataplane.refusals import explain_refusal
 from gateway.dataplane.wireguard import uapi
 from gateway.dataplane.wireguard.backend import (
-    DEVICE_OWNER,
     DeviceGoneError,
     PeerReading,
     PeerSettings,
+    device_alias,
+    device_link,
     new_private_key,
     port_hint,
     public_key_of,
 )
 from gateway.dataplane.wireguard.process import ProcessTable, find_program
-from gateway.dataplane.wireguard.shared import SharedLinks
 from gateway.errors import DataPlaneError, PlaneConflictError
+
+_KIND = "tun"
 
 END_TIMEOUT = 5.0
 """Seconds for a process to end after its interface was removed."""
@@ -30,31 +33,25 @@ class UserspaceBackend:
 
     name = "wireguard-go"
 
-    _links: Links
-    _shared: SharedLinks
+    _keeper: Keeper
 
     def __init__(self) -> None:
         self._program = ""
         self._processes = ProcessTable()
 
-    def open(self, links: Links, shared: SharedLinks) -> None:
+    def open(self, keeper: Keeper) -> None:
         """Look for the program, TUN and the capability. Raises as `Backend.open`."""
         self._program = find_program()
-        self._links, self._shared = links, shared
+        self._keeper = keeper
 
     def ensure_device(self, device: str, port: int) -> bytes:
         """Start or adopt a process. Raises as `Backend.ensure_device`."""
-        links = self._links
-        exists = links.find_interface(device) is not None
-        if exists and links.owner_of(device) != DEVICE_OWNER:
-            raise PlaneConflictError(
-                f"interface {device} is there and was not made by this gateway",
-                f"remove it: ip link delete {device}",
-            )
-        is_new = not exists or not self.is_there(device)
+        link = device_link(device, _KIND)
+        exists = self._keeper.seek_link(link) is not None
+        is_new = not exists or not self._answers(device)
         if is_new:
             _refuse_taken_port(device, port)
-            self._start(device)
+            self._start(link)
         answer = self._exchange(device, "get=1\n")
         private_key = uapi.find_private_key(answer)
         if private_key is None:
@@ -64,19 +61,19 @@ class UserspaceBackend:
         private_key.wipe()
         if f"\nfwmark={OUTER_MARK}\n" not in answer:
             self._exchange(device, uapi.set_mark(OUTER_MARK))
-        if is_new or f"\nlisten_port={port}\n" not in answer:
+        if is_new:
             self._exchange(device, uapi.set_port(port))
-        self._shared.bring_up(device)
+        elif f"\nlisten_port={port}\n" not in answer:
+            # It would let go of the old port before it finds the new one taken.
+            _refuse_taken_port(device, port)
+            self._exchange(device, uapi.set_port(port))
+        self._keeper.make_link(link if is_new else self._keeper.keep_mtu(link))
         return public_key
 
     def is_there(self, device: str) -> bool:
         """Return whether the process answers and its interface is still there."""
-        try:
-            self._exchange(device, "get=1\n")
-        except DataPlaneError:
-            self._processes.is_running(device)
-            return False
-        return self._links.find_interface(device) is not None
+        there = self._keeper.seek_link(device_link(device, _KIND)) is not None
+        return self._answers(device) and there
 
     def read_peers(
         self, device: str, *, with_details: bool = False
@@ -111,7 +108,7 @@ class UserspaceBackend:
 
     def remove_device(self, device: str) -> None:
         """Remove the interface; the process notices and ends, removing its socket."""
-        self._links.remove_interface(device, DEVICE_OWNER)
+        self._keeper.drop_link(device_alias(device))
         end = time.monotonic() + END_TIMEOUT
         while self._processes.is_running(device) and time.monotonic() < end:
             time.sleep(0.01)
@@ -119,14 +116,23 @@ class UserspaceBackend:
     def close(self) -> None:
         """Do nothing: there is a connection for each request, and processes stay."""
 
-    def _start(self, device: str) -> None:
+    def _answers(self, device: str) -> bool:
+        try:
+            self._exchange(device, "get=1\n")
+        except DataPlaneError:
+            self._processes.is_running(device)
+            return False
+        return True
+
+    def _start(self, link: WantedLink) -> None:
+        device = link.name
         path = uapi.SOCKET_FOLDER / f"{device}.sock"
-        self._links.remove_interface(device, DEVICE_OWNER)
+        self._keeper.drop_link(link.alias)
         # A socket without a process behind it makes wireguard-go refuse to start.
         path.unlink(missing_ok=True)
         self._processes.start(self._program, device)
         self._processes.wait_for(device, path)
-        self._shared.mark(device, DEVICE_OWNER)
+        self._keeper.claim_link(link)
 
     def _exchange(self, device: str, request: str) -> str:
         action = f"configure WireGuard device {device}"

@@ -200,8 +200,8 @@ def test_tcp_of_full_size_flows(pair: Pair) -> None:
 
 def test_only_exempt_sockets_reach_a_peer_inside_its_own_prefix(pair: Pair) -> None:
     """The control channel never runs inside the tunnel it keys."""
-    for site in pair.sites:
-        spec = replace(site.spec, remote_subnets=("192.0.0.0/16",))
+    for site, peer in (pair.sites, pair.sites[::-1]):
+        spec = replace(site.spec, remote_subnets=(f"{peer.outer}/32",))
         site.call(site.plane.update_tunnel, spec)
 
     def make(site: Site[EspPlane]) -> socket.socket:
@@ -230,8 +230,8 @@ def test_only_exempt_sockets_reach_a_peer_inside_its_own_prefix(pair: Pair) -> N
 def test_an_unmarked_socket_does_not_reach_a_peer_inside_its_own_prefix(
     pair: Pair,
 ) -> None:
-    for site in pair.sites:
-        spec = replace(site.spec, remote_subnets=("192.0.0.0/16",))
+    for site, peer in (pair.sites, pair.sites[::-1]):
+        spec = replace(site.spec, remote_subnets=(f"{peer.outer}/32",))
         site.call(site.plane.update_tunnel, spec)
     with Tap(pair) as tap:
         pair.expect_closed(pair.far.outer)

@@ -54,9 +54,8 @@ def test_every_family_outside_and_inside(layout: Layout) -> None:
 def test_the_largest_packet_fits_and_one_byte_more_does_not(layout: Layout) -> None:
     with make_pair(layout) as pair:
         pair.rotate()
-        mtu = pair.near.call(
-            pair.near.plane._devices.links.mtu_of, pair.near.spec.interface
-        )
+        mtu = pair.near.call(pair.near.plane.describe, "paris").mtu
+        assert mtu is not None
         overhead = 8 + (40 if layout.inner6 else 20)
         assert ping(pair.near.namespace, pair.far.inner, mtu - overhead)
         assert not ping(pair.near.namespace, pair.far.inner, mtu - overhead + 1)

@@ -1,0 +1,200 @@
+"""What the kernel should hold is compared with what it holds, and put back.
+
+Notifications say that something changed; a moment later everything of that kind is
+compared, in the planes' thread. A slow sweep compares without being told.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from gateway.daemon.planes import Planes
+from gateway.dataplane.held.monitor import Monitor
+from gateway.dataplane.held.restored import Loss, Restoration, Scope
+from gateway.errors import DataPlaneError
+
+logger = logging.getLogger(__name__)
+
+DEBOUNCE: Final = 0.03
+"""Seconds from a notification to the comparison: a flush sends thousands."""
+
+SHARE: Final = 10
+"""A comparison is followed by a pause of this many times what it took, so that a busy
+host's changes cost at most a tenth of a processor; with a hub's thousands of tunnels
+still below a second."""
+
+LONGEST_PAUSE: Final = 0.7
+"""Seconds; what is missing must be back within one."""
+
+SWEEP: Final = 30.0
+"""Seconds between comparisons that nothing asked for."""
+
+RETRY: Final = 5.0
+"""Seconds until what the kernel refused to take back is tried again."""
+
+PULSE: Final = 1.0
+"""Seconds between looks for keys that went without a notification."""
+
+
+class Holding:
+    """Keeps the planes' tunnels as they are wanted.
+
+    Attributes:
+        missing: What is missing now, and why it was not put back.
+    """
+
+    def __init__(self, planes: Planes, keyless: Callable[[str], None]) -> None:
+        """Take the planes; nothing is watched before `start`.
+
+        Args:
+            planes: Whose tunnels.
+            keyless: Called with a tunnel whose keys are gone from the kernel.
+        """
+        self.missing: dict[Loss, str] = {}
+        self._planes = planes
+        self._keyless = keyless
+        self._changed = Scope(0)
+        self._wake = asyncio.Event()
+        self._monitor: Monitor | None = None
+        self._retry_at = 0.0
+        self._ports: tuple[int, ...] = ()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._keyless_before: frozenset[str] = frozenset()
+
+    def start(self, *, is_complete: bool) -> None:
+        """Listen, and compare from now on.
+
+        Args:
+            is_complete: Whether every tunnel has started, so that what an earlier
+                run left and none of them wants may go at once.
+        """
+        loop = asyncio.get_running_loop()
+        if is_complete:
+            self._planes.settle()
+        self._note(Scope.ROUTING)
+        self._listen(loop)
+        self._tasks = [loop.create_task(self._run()), loop.create_task(self._beat())]
+
+    async def stop(self) -> None:
+        """Stop; everything stays as it is."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._unlisten()
+
+    def missing_of(self, tunnel: str) -> tuple[str, ...]:
+        """Return what is missing of a tunnel, or of what all tunnels need, in words."""
+        return tuple(
+            f"{loss.what} is missing: {why}"
+            for loss, why in self.missing.items()
+            if loss.tunnel in {tunnel, ""}
+        )
+
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._ports = self._planes.ports()
+        try:
+            self._monitor = Monitor(self._ports)
+        except DataPlaneError as error:
+            logger.warning(
+                "cannot listen to the kernel's changes, so they are looked for every "
+                "%d s: %s",
+                SWEEP,
+                error.message,
+                extra={"event": "unwatched"},
+            )
+            return
+        for opened in self._monitor.sockets:
+            loop.add_reader(opened, self._on_readable, opened)
+
+    def _unlisten(self) -> None:
+        if self._monitor is not None:
+            for opened in self._monitor.sockets:
+                asyncio.get_running_loop().remove_reader(opened)
+            self._monitor.close()
+            self._monitor = None
+
+    def _on_readable(self, ready: socket.socket) -> None:
+        assert self._monitor is not None  # noqa: S101  # it is its socket
+        self._note(self._monitor.read(ready))
+
+    def _note(self, changed: Scope) -> None:
+        if changed:
+            self._changed |= changed
+            self._wake.set()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(DEBOUNCE)
+            self._wake.clear()
+            scope, self._changed = self._changed, Scope(0)
+            started = loop.time()
+            await self._compare(scope)
+            took = loop.time() - started
+            await asyncio.sleep(min(SHARE * took, LONGEST_PAUSE))
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        sweep_at = loop.time() + SWEEP
+        while True:
+            await asyncio.sleep(PULSE)
+            if self._planes.ports() != self._ports:  # a plane was opened since
+                self._unlisten()
+                self._listen(loop)
+                self._note(Scope.ALL)
+            found = await self._planes.find_keyless()
+            self._report_keyless(found)
+            now = loop.time()
+            if now >= sweep_at or (self.missing and now >= self._retry_at):
+                sweep_at = now + SWEEP
+                self._retry_at = now + RETRY
+                self._note(Scope.ALL)
+
+    async def _compare(self, scope: Scope) -> None:
+        try:
+            found = await self._planes.restore(scope)
+        except DataPlaneError as error:
+            logger.warning(
+                "cannot compare what is in the kernel: %s",
+                error.message,
+                extra={"event": "uncompared"},
+            )
+            return
+        self._report(found)
+        self._report_keyless(frozenset(found.keyless))
+
+    def _report(self, found: Restoration) -> None:
+        for loss in found.restored:
+            logger.warning(
+                "%s was missing or changed, and is restored",
+                loss.what,
+                extra={"tunnel": loss.tunnel or None, "event": "restored"},
+            )
+        for loss, pause in found.fought.items():
+            logger.error(
+                "somebody keeps taking away %s; if it happens again it is left alone "
+                "for %d s",
+                loss.what,
+                pause,
+                extra={"tunnel": loss.tunnel or None, "event": "fought"},
+            )
+        for loss, why in found.missing.items():
+            if loss not in self.missing:
+                logger.error(
+                    "%s is missing: %s",
+                    loss.what,
+                    why,
+                    extra={"tunnel": loss.tunnel or None, "event": "missing"},
+                )
+        self.missing = found.missing
+        if found.retry_at is not None:
+            self._retry_at = found.retry_at
+
+    def _report_keyless(self, found: frozenset[str]) -> None:
+        for name in sorted(found - self._keyless_before):
+            self._keyless(name)
+        self._keyless_before = found
