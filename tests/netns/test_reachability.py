@@ -146,7 +146,7 @@ def full_tunnel(lab: Lab) -> Iterator[Lab]:
         branch.run("ip", family, "route", "flush", "table", "5157", check=False)
     edit(lab.a, "^endpoint = .*", f'endpoint = "{FAR}:{PORT}"')
     edit(lab.b, "^endpoint = .*", "")
-    edit(lab.a, "^local_subnets = .*", "")
+    edit(lab.b, "^local_subnets = .*", "")
     edit(lab.a, "^remote_subnets = .*", f"remote_subnets = {[*BEYOND]}")
     yield lab
     run("ip", "-n", branch.name, "route", "del", "default", check=False)
