@@ -31,6 +31,7 @@ from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
 from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
+from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
 
@@ -132,6 +133,14 @@ class End:
     async def start(self) -> None:
         """Start a new service."""
         await self.make().start()
+
+    async def start_with(self, numbers: Iterable[int]) -> None:
+        """Start a new service that has had keys since before its first attempt."""
+        service = self.make()
+        keys = [{"key_ID": str(UUID(int=n)), "key": _key(n)} for n in numbers]
+        parsed = parse_container(json.dumps({"keys": keys}))
+        service.store.add(LINK, parsed.keys, lifetime=None, confirmed=False)
+        await service.start()
 
     async def stop(self) -> None:
         """Stop it as SIGTERM does."""

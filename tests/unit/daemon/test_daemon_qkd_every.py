@@ -19,8 +19,7 @@ def set_all(ends: Pair, **keys: object) -> None:
 
 async def start(ends: Pair, keys: int) -> None:
     for end in reversed(ends):
-        await end.start()
-        await end.import_keys(range(1, keys + 1))
+        await end.start_with(range(1, keys + 1))
     await until(lambda: in_force(ends), "the tunnel", 12.0)
 
 
