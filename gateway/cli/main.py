@@ -16,6 +16,7 @@ from gateway import __version__
 from gateway.cli.completion import completion
 from gateway.cli.config import config
 from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
+from gateway.cli.fence import fence
 from gateway.cli.identity import identity
 from gateway.cli.keystore import keystore
 from gateway.cli.network import network
@@ -54,7 +55,7 @@ def root(context: click.Context, socket: Path | None, config_path: Path | None) 
 
 _COMMANDS = (
     *(tunnel, status, qkd, network, plan, keystore),
-    *(identity, config, reload, completion),
+    *(fence, identity, config, reload, completion),
 )
 for _command in _COMMANDS:
     root.add_command(_command)

@@ -54,6 +54,37 @@ def test_exposure(unit: Path) -> None:
     assert float(found[1]) <= MAX_EXPOSURE
 
 
+@pytest.fixture
+def early(tmp_path: Path, unit: Path) -> Path:
+    """The unit that fences before the network is up."""
+    text = (SYSTEMD / "qgw-fence.service").read_text()
+    assert "/opt/qgw/bin/" in text
+    path = tmp_path / "qgw-fence.service"
+    path.write_text(text.replace("/opt/qgw/bin", str(tmp_path / "bin")))
+    return path
+
+
+def test_the_early_unit_is_understood_and_confined(early: Path) -> None:
+    done = run("systemd-analyze", "verify", str(early))
+    said = [line for line in done.stderr.splitlines() if "qgw-fence" in line]
+    assert (done.returncode, said) == (0, [])
+    done = run("systemd-analyze", "security", "--offline=true", str(early))
+    found = re.search(r"exposure level for qgw-fence.service: ([\d.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    assert float(found[1]) <= MAX_EXPOSURE
+
+
+def test_the_early_unit_comes_before_the_network_and_after_rulesets() -> None:
+    text = (SYSTEMD / "qgw-fence.service").read_text()
+    assert "DefaultDependencies=no\n" in text
+    assert "\nWants=network-pre.target\nBefore=network-pre.target qgwd.service " in text
+    for other in ("nftables", "firewalld", "ufw"):
+        assert f"{other}.service" in text
+    daemon = (SYSTEMD / "qgwd.service").read_text()
+    assert re.search(r"^Wants=.*qgw-fence.service", daemon, re.MULTILINE)
+    assert re.search(r"^After=.*qgw-fence.service", daemon, re.MULTILINE)
+
+
 def directives() -> dict[str, list[str]]:
     taken: dict[str, list[str]] = {}
     for line in (SYSTEMD / "qgwd.service").read_text().splitlines():

@@ -1,6 +1,7 @@
 """What a table that was read says of each tunnel."""
 
 from bisect import bisect_left
+from typing import Final
 
 from gateway.dataplane.fence.base import FenceState, Passage, TunnelFence
 from gateway.dataplane.fence.nft.addresses import ADDRESS_SIZE
@@ -8,6 +9,9 @@ from gateway.dataplane.fence.nft.changes import Grant
 from gateway.dataplane.fence.nft.counters import Counters
 from gateway.dataplane.fence.nft.standing import Standing, Wanted
 from gateway.dataplane.fence.partition import Prefix, Range
+
+FOREVER: Final = 1e9
+"""Seconds shown of an element without an end, as only somebody else adds one."""
 
 
 def report(found: Standing, counters: Counters, now: float) -> FenceState:
@@ -20,7 +24,7 @@ def report(found: Standing, counters: Counters, now: float) -> FenceState:
     granted: dict[str, float] = {}
     for prefix, passes in found.passes.items():
         tunnel = _owner(prefix, ranges[prefix.version])
-        left = max(passes.values(), default=now) - now
+        left = min(max(passes.values(), default=now) - now, FOREVER)
         granted[tunnel] = max(granted.get(tunnel, 0.0), left)
     return FenceState(
         present=True,

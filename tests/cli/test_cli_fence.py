@@ -1,0 +1,65 @@
+"""``qgw fence`` where it needs no kernel: what it refuses, and what it prints."""
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.fence import render
+from gateway.control.schema import Method
+from gateway.dataplane.fence.base import FencePlan, FenceState, TunnelFence
+from gateway.dataplane.fence.plan_file import write_plan
+from tests.cli.conftest import StartDaemon, a_status, qgw
+
+
+def test_a_fence_that_the_daemon_keeps_is_not_removed(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start_daemon({Method.STATUS: a_status()})
+    for option in ((), ("--everything",)):
+        outcome = daemon.qgw("fence", "remove", *option)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert outcome.err.startswith("qgw: qgwd is running and keeps the fence\n")
+
+
+def test_nothing_is_loaded_before_a_configuration_was_accepted(tmp_path: Path) -> None:
+    said = "nothing to refuse: no configuration was accepted yet\n"
+    outcome = qgw("fence", "load", str(tmp_path / "none.json"))
+    assert (outcome.code, outcome.out) == (0, said)
+    (tmp_path / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n')
+    (tmp_path / "state").mkdir()
+    write_plan(tmp_path / "state" / "fence.json", FencePlan())
+    outcome = qgw("--config", str(tmp_path / "gateway.toml"), "fence", "load")
+    assert (outcome.code, outcome.out) == (0, said)
+
+
+def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    path.write_text("{}")
+    outcome = qgw("fence", "load", str(path))
+    assert (outcome.code, outcome.err) == (
+        1,
+        f"qgw: {path} is damaged\nhint: start qgwd: it writes the file anew\n",
+    )
+
+
+def test_a_picture_of_it_fits_a_screen() -> None:
+    name = "a-name-of-thirty-two-letters-xyz"
+    state = FenceState(
+        present=True,
+        tunnels={
+            "a-b": TunnelFence(granted=271.4),
+            name: TunnelFence(2**40, 12, 0.0),
+        },
+    )
+    text = click.unstyle(render(state))
+    assert text == (
+        "fence: nftables table inet qgw\n"
+        "  tunnels: 2, of which 1 may pass\n"
+        "\n"
+        "TUNNEL                            MAY PASS FOR  REFUSED OUT    REFUSED IN\n"
+        "a-b                               4m31s         0              0\n"
+        f"{name}  no            1099511627776  12"
+    )
+    assert max(map(len, text.splitlines())) <= 80
+    assert render(FenceState(present=False)).startswith("no fence: the nftables table")
+    assert render(FenceState(present=False, reason="why")) == "no fence: why"
