@@ -14,7 +14,7 @@ import json
 import logging
 import math
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,14 @@ class TunnelRecord:
             return (str(ip_address(host.strip("[]"))), int(port)) if colon else None
         except ValueError:
             return None
+
+
+_FIELDS: Final = tuple(field.name for field in fields(TunnelRecord))
+
+
+def _fields(record: TunnelRecord) -> dict[str, object]:
+    """Return a record's fields: `asdict` copies each, three times as slowly."""
+    return {name: getattr(record, name) for name in _FIELDS}
 
 
 class StateDirectory:
@@ -166,7 +174,7 @@ class StateDirectory:
 
     def _write(self, tunnel: str, record: TunnelRecord) -> None:
         self._records[tunnel] = record
-        text = json.dumps(asdict(record)).ljust(_SIZE - 1) + "\n"
+        text = json.dumps(_fields(record)).ljust(_SIZE - 1) + "\n"
         try:
             if tunnel in self._written:
                 _overwrite(self._path(tunnel), text.encode("ascii"))

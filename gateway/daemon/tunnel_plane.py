@@ -37,6 +37,7 @@ class TunnelPlane:
     Attributes:
         plane: The plane, which other tunnels share.
         fault: What it last objected to, empty once a call succeeds.
+        obstacle: Why it cannot bring an epoch further, empty once it can.
         state: The kernel's state as last read.
         traffic: What the tunnel carried, as of that reading.
         outside: What its packets look like on the way, None before the first epoch.
@@ -47,7 +48,7 @@ class TunnelPlane:
         self._name = name
         self._encap = False
         self.plane = plane
-        self.fault = ""
+        self.fault = self.obstacle = ""
         self.state = PlaneState(blocked=True)
         self.outside: Outside | None = None
         self.traffic = Traffic(Counts(*context.state.carried(name)))
@@ -122,7 +123,13 @@ class TunnelPlane:
 
     async def poll(self) -> PlaneState:
         """Push an activation that is not yet complete, and read the state."""
-        return self._note(await self._quick(self.plane.poll, self._name))
+        try:
+            found = await self._quick(self.plane.poll, self._name)
+        except DataPlaneError as error:
+            self.obstacle = error.message
+            raise
+        self.obstacle = ""
+        return self._note(found)
 
     async def read(self) -> PlaneState:
         """Read the state."""
@@ -130,7 +137,7 @@ class TunnelPlane:
 
     async def describe(self) -> TunnelView:
         """Say what is real of the tunnel."""
-        return await self._call(self.plane.describe, self._name)
+        return await self._context.plane_worker.run(self.plane.describe, self._name)
 
     async def move_peer(self, address: tuple[str, int]) -> None:
         """Follow the peer to another outer address."""

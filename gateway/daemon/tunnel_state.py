@@ -158,7 +158,7 @@ class TunnelState:
             here=epoch.local_proof,
             there=epoch.peer_proof,
             outside=self.plane.outside,
-            fault=self.plane.fault,
+            fault=self.plane.obstacle,
         )
 
     def can_ask(self) -> bool:
