@@ -372,8 +372,8 @@ class TunnelDriver:
                 await self._asking.failed(item)
             case HandshakeFailed():
                 await self._answering.failed(item)
-            case PeerMoved(_, address):
-                await self._follow(address)
+            case PeerMoved():
+                await self._follow(item)
             case PeerSilent():
                 self._peer_silent()
             case PeerDoubled(_, address, other):
@@ -412,7 +412,8 @@ class TunnelDriver:
             self._warn(KEYS_LOST, event="plane-lost")
             self._rotation.plane_lost(KEYS_LOST, now=self.state.now)
 
-    async def _follow(self, path: object) -> None:
+    async def _follow(self, event: PeerMoved) -> None:
+        path = event.address
         if not isinstance(path, Path):
             return
         logger.info(
@@ -422,7 +423,8 @@ class TunnelDriver:
             extra={"tunnel": self.name, "event": "peer-moved"},
         )
         await self._plane.move_peer(path.remote)
-        self._rotation.rotate(RotateReason.ADDRESS_CHANGED, now=self.state.now)
+        if not event.keyed:
+            self._rotation.rotate(RotateReason.ADDRESS_CHANGED, now=self.state.now)
 
     def _warn_of_twins(self) -> None:
         for fault in self.state.twins.faults(now=self.state.now):

@@ -98,8 +98,22 @@ class Core:
             return address
         return called
 
-    def heard(self, tunnel: TunnelState, address: Address, *, now: float) -> None:
-        """Note an authentic message that is the newest from this peer."""
+    def heard(
+        self,
+        tunnel: TunnelState,
+        address: Address,
+        *,
+        now: float,
+        keyed: bool = False,
+    ) -> None:
+        """Note an authentic message that is the newest from this peer.
+
+        Args:
+            tunnel: The tunnel.
+            address: Where it came from.
+            now: Current time, seconds.
+            keyed: Whether it commits an epoch.
+        """
         known = tunnel.address
         if known != address:
             tunnel.address = address
@@ -107,7 +121,7 @@ class Core:
             if known is not None and not (
                 initiator and self.remote_of(known) == self.remote_of(address)
             ):
-                self.emit(PeerMoved(tunnel.name, address))
+                self.emit(PeerMoved(tunnel.name, address, keyed))
         self.alive(tunnel, now=now)
 
     def alive(self, tunnel: TunnelState, *, now: float) -> None:

@@ -189,10 +189,15 @@ class HandshakeFailed:
 
 @dataclass(frozen=True, slots=True)
 class PeerMoved:
-    """An authentic, newest message came from another address than before."""
+    """An authentic, newest message came from another address than before.
+
+    Attributes:
+        keyed: Whether it committed an epoch, which so has the new address already.
+    """
 
     tunnel: str
     address: Address
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

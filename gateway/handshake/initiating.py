@@ -352,7 +352,8 @@ class InitiatorSide:
         tunnel.chains = (Chain(keys.chain_id, keys.chain, handshake.qkd_age),)
         core.install_session(tunnel, session, now=now)
         at = core.answered(handshake.address, address)
-        core.heard(tunnel, at, now=now)
+        installed = core.remote_of(handshake.answered) == core.remote_of(address)
+        core.heard(tunnel, at, now=now, keyed=installed)
         core.emit(
             EpochCommitted(
                 handshake.handshake_id, tunnel.name, handshake.epoch, address

@@ -153,7 +153,7 @@ class ResponderSide:
         for other in list(tunnel.pending.values()):
             self.fail(other, "superseded", "a newer epoch was committed")
         core.install_session(tunnel, session, now=now)
-        core.heard(tunnel, handshake.commit_address, now=now)
+        core.heard(tunnel, handshake.commit_address, now=now, keyed=True)
         core.send(session.confirmation, handshake.commit_address)
 
     def fail(self, handshake: ResponderHandshake, reason: str, detail: str) -> None:

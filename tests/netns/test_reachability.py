@@ -193,6 +193,10 @@ def test_a_strict_filter_drops_what_a_covered_peer_sends(full_tunnel: Lab) -> No
             end.wait_ready()
         until(lambda: failure(lab.a), "a failure", 15.0)
         assert state(lab.a) != "up"
+        until(
+            lambda: any("rp_filter" in line for line in status(lab.a)["warnings"]),
+            "the warning",
+        )
         branch.run("sysctl", "-qw", f"{strict}=2")
         lab.in_force()
         assert ping(branch, INNER["a"], BEYOND["0.0.0.0/0"])

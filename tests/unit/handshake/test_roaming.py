@@ -113,6 +113,18 @@ def test_a_responder_answers_from_the_address_that_was_asked() -> None:
     assert pair.b.events(PeerMoved) == [PeerMoved(TUNNEL, second)]
 
 
+def test_a_commit_from_elsewhere_moves_the_peer_and_needs_no_other() -> None:
+    pair = Pair()
+    pair.handshake()
+    pair.start()
+    pair.deliver(pair.b, pair.sent(pair.a), ELSEWHERE)
+    pair.deliver(pair.a, pair.sent(pair.b), STRANGER)
+    pair.deliver(pair.b, pair.sent(pair.a), ELSEWHERE)
+    assert pair.b.events(PeerMoved) == [PeerMoved(TUNNEL, ELSEWHERE, keyed=True)]
+    pair.deliver(pair.a, pair.sent(pair.b), STRANGER)
+    assert pair.a.events(PeerMoved) == [PeerMoved(TUNNEL, STRANGER, keyed=True)]
+
+
 def test_newest_message_moves_the_peer_and_an_older_one_does_not() -> None:
     pair = Pair()
     pair.handshake()
