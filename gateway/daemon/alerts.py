@@ -7,7 +7,9 @@ from gateway.control.schema import Alert, AlertKind, LinkStatus, Severity, Tunne
 from gateway.control.wording import duration, plural
 from gateway.daemon.fence_watch import Refused
 from gateway.dataplane.fence.base import FenceState
+from gateway.dataplane.held.restored import Loss
 from gateway.dataplane.host import HostFinding
+from gateway.errors import GatewayError
 
 REPEATED: Final = 2
 """Attempts that fail in a row before a tunnel that is up is said to fail: one lost
@@ -79,6 +81,56 @@ def fence_alerts(state: FenceState | None) -> Iterator[Alert]:
             f"{network} is connected here for a time only (DHCP, router "
             "advertisement) and lies in a remote prefix: its hosts are refused",
             "give the interface a static address, or narrow remote_subnets",
+        )
+
+
+def kernel_alerts(
+    missing: Mapping[Loss, str], restored: Mapping[Loss, int], fence: int
+) -> Iterator[Alert]:
+    """Say what others take out of the kernel.
+
+    Args:
+        missing: What is missing now, and why.
+        restored: What was put back lately, and how often.
+        fence: How often the fence was put back lately.
+    """
+    for loss, why in missing.items():
+        yield _of_loss(
+            loss,
+            "critical",
+            AlertKind.KERNEL_MISSING,
+            f"{loss.what} is missing: {why}",
+            "find who takes it away (ip monitor, journalctl); it is tried again by "
+            "itself",
+        )
+    for loss, count in restored.items():
+        if loss not in missing:
+            yield _of_loss(
+                loss,
+                "note",
+                AlertKind.KERNEL_RESTORED,
+                f"{loss.what} was missing or changed, and is restored "
+                f"({_times(count)})",
+                "",
+            )
+    if fence:
+        yield gateway_alert(
+            "note",
+            AlertKind.FENCE_RESTORED,
+            "another program removed or changed the nftables table inet qgw; it is "
+            f"restored ({_times(fence)})",
+        )
+
+
+def unapplied_alerts(unapplied: Mapping[str, GatewayError]) -> Iterator[Alert]:
+    """Say which tunnels go on as they were, though the configuration changed."""
+    for name, error in sorted(unapplied.items()):
+        yield _alert_of(
+            name,
+            "warning",
+            AlertKind.NOT_APPLIED,
+            f"its new configuration is not in force: {error.message}",
+            error.hint or "mend that, then: qgw reload",
         )
 
 
@@ -217,14 +269,25 @@ def _stock_hint(link: LinkStatus, *, is_supplied: bool) -> str:
             return f"see what is wrong with the KME: qgw qkd test {name}"
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _of_loss(loss: Loss, severity: Severity, kind: str, text: str, hint: str) -> Alert:
+    if not loss.tunnel:
+        return gateway_alert(severity, kind, text, hint)
+    return _alert_of(loss.tunnel, severity, kind, text, hint)
+
+
 def _of_tunnel(
     tunnel: TunnelStatus, severity: Severity, kind: str, text: str, hint: str
 ) -> Alert:
+    return _alert_of(tunnel["name"], severity, kind, text, hint)
+
+
+def _alert_of(
+    tunnel: str, severity: Severity, kind: str, text: str, hint: str
+) -> Alert:
     return Alert(
-        severity=severity,
-        kind=kind,
-        about="tunnel",
-        name=tunnel["name"],
-        text=text,
-        hint=hint,
+        severity=severity, kind=kind, about="tunnel", name=tunnel, text=text, hint=hint
     )

@@ -38,7 +38,11 @@ SAY_AGAIN: Final = 300.0
 
 
 class FenceGuard:
-    """Watches one fence in the event loop."""
+    """Watches one fence in the event loop.
+
+    Attributes:
+        restored: How often it was put back since the start.
+    """
 
     def __init__(self, fencing: Fencing) -> None:
         self._fencing = fencing
@@ -48,7 +52,7 @@ class FenceGuard:
         self._touched = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._refresh: asyncio.TimerHandle | None = None
-        self._restored = 0
+        self.restored = 0
         self._pause = 0.0
         self._last = self._said = float("-inf")
 
@@ -120,13 +124,13 @@ class FenceGuard:
         if now - self._last > CALM:
             self._pause = 0.0
         self._last = now
-        self._restored += 1
+        self.restored += 1
         if now - self._said > SAY_AGAIN:
             self._said = now
             logger.warning(
                 "another program removed or changed the nftables table inet qgw; it is "
                 "restored (%d times until now)",
-                self._restored,
+                self.restored,
                 extra={"event": "fence-restored"},
             )
         await asyncio.sleep(self._pause)

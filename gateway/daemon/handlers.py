@@ -74,7 +74,9 @@ class Handlers:
         now = asyncio.get_running_loop().time()
         await service.oversight.look(service.up())
         tunnels, links = self._tunnels.statuses(), await self._links(None)
-        alerts = await service.oversight.alerts(service.config, tunnels, links)
+        alerts = await service.oversight.alerts(
+            service.config, tunnels, links, service.unapplied
+        )
         return StatusResult(
             version=__version__,
             pid=os.getpid(),

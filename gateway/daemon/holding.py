@@ -7,6 +7,7 @@ compared, in the planes' thread. A slow sweep compares without being told.
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -43,6 +44,7 @@ class Holding:
 
     Attributes:
         missing: What is missing now, and why it was not put back.
+        restored: How often what was put back since the start.
     """
 
     def __init__(self, planes: Planes, keyless: Callable[[str], None]) -> None:
@@ -53,6 +55,7 @@ class Holding:
             keyless: Called with a tunnel whose keys are gone from the kernel.
         """
         self.missing: dict[Loss, str] = {}
+        self.restored: Counter[Loss] = Counter()
         self._planes = planes
         self._keyless = keyless
         self._changed = Scope(0)
@@ -168,6 +171,7 @@ class Holding:
         self._report_keyless(frozenset(found.keyless))
 
     def _report(self, found: Restoration) -> None:
+        self.restored.update(found.restored)
         for loss in found.restored:
             logger.warning(
                 "%s was missing or changed, and is restored",

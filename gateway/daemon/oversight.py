@@ -1,8 +1,8 @@
 """What keeps an eye on one daemon: all that is not right, for whoever asks."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from gateway.config.model import GatewayConfig
 from gateway.control.schema import (
@@ -16,20 +16,29 @@ from gateway.daemon.alerts import (
     fence_alerts,
     gateway_alert,
     host_alerts,
+    kernel_alerts,
     link_alert,
     link_alerts,
     socket_alerts,
     tunnel_alerts,
+    unapplied_alerts,
 )
 from gateway.daemon.certificates import Certificates
 from gateway.daemon.exchange import Exchange
 from gateway.daemon.failing import FailingRotations
 from gateway.daemon.fence_watch import FenceWatch
 from gateway.daemon.fencing import Fencing
+from gateway.daemon.growth import Growth
+from gateway.daemon.holding import Holding
 from gateway.daemon.kme_watch import KMEWatch
 from gateway.daemon.links import Links
 from gateway.daemon.relaying import Relaying
 from gateway.dataplane.host import check_host
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.daemon.fence_guard import FenceGuard
+    from gateway.dataplane.held.restored import Loss
 
 FENCE_PATIENCE: Final = 2.0
 """Seconds a status waits for the planes' thread, which may be busy; then it shows what
@@ -43,6 +52,7 @@ class Oversight:
         failing: Rotations that fail.
         fence: What the fence refuses.
         kmes: Whether KMEs answer.
+        guard: What keeps the fence, once it runs.
     """
 
     def __init__(
@@ -51,14 +61,19 @@ class Oversight:
         links: Links,
         relaying: Relaying,
         fencing: Fencing,
+        holding: Holding,
         clock: Callable[[], float],
     ) -> None:
         self._exchange = exchange
         self._links = links
         self._relaying = relaying
+        self._holding = holding
         self._clock = clock
+        self._losses: Growth[Loss] = Growth()
+        self._guarded: Growth[str] = Growth()
         self._certificates = Certificates()
         self.failing = FailingRotations()
+        self.guard: FenceGuard | None = None
         self.kmes = KMEWatch(links)
         self.fence = FenceWatch(fencing.read, clock)
 
@@ -68,6 +83,7 @@ class Oversight:
         Args:
             up: Tunnels that are up.
         """
+        self._note_restored()
         await self.fence.look(up, asked=False)
 
     async def look(self, up: Collection[str]) -> None:
@@ -90,11 +106,19 @@ class Oversight:
         config: GatewayConfig,
         tunnels: Sequence[TunnelStatus],
         links: Sequence[LinkStatus],
+        unapplied: Mapping[str, GatewayError],
     ) -> list[Alert]:
         """Return everything that is not right, tunnels first."""
+        self._note_restored()
         now, sockets = self._clock(), self._exchange.sockets
         found = [
             *tunnel_alerts(tunnels, self.fence.refused()),
+            *unapplied_alerts(unapplied),
+            *kernel_alerts(
+                self._holding.missing,
+                self._losses.recent(now=now),
+                sum(self._guarded.recent(now=now).values()),
+            ),
             *link_alerts(links, self.kmes.trouble_of),
             *await self._certificates.alerts(self._links.configs.values(), now=now),
             *fence_alerts(self.fence.state),
@@ -119,3 +143,10 @@ class Oversight:
             for name, description in self._links.simulated()
         )
         return found
+
+    def _note_restored(self) -> None:
+        """See what others have taken away since the last look."""
+        now = self._clock()
+        self._losses.note(self._holding.restored, now=now)
+        if self.guard is not None:
+            self._guarded.note({"fence": self.guard.restored}, now=now)

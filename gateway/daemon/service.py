@@ -179,7 +179,12 @@ class Service:
         self.links.configure(all_links(config))
         self._plane_worker = plane_worker
         self.oversight = Oversight(
-            self.exchange, self.links, self.relaying, self.fencing, _loop_time
+            self.exchange,
+            self.links,
+            self.relaying,
+            self.fencing,
+            self.holding,
+            _loop_time,
         )
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
@@ -207,7 +212,7 @@ class Service:
         self.started_at = loop.time()
         state = StateDirectory(self.config.state_dir)
         await self.fencing.prepare(self.config)
-        self._guard = FenceGuard(self.fencing)
+        self._guard = self.oversight.guard = FenceGuard(self.fencing)
         await self.oversight.watch(())
         kept = receive_fds(os.environ)
         self.exchange.open(
@@ -546,6 +551,11 @@ class Service:
                 enable_udp_encap(sock)
 
     # -- Watching
+
+    @property
+    def unapplied(self) -> Mapping[str, GatewayError]:
+        """Tunnels whose new configuration the kernel refused, and why."""
+        return self._unapplied
 
     def up(self) -> frozenset[str]:
         """Return the tunnels that are up."""

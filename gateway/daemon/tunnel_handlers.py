@@ -75,6 +75,8 @@ class TunnelHandlers:
             if status["name"] == name and config is not None:
                 address = self._address(name) if driver is not None else None
                 fence = service.oversight.fence.of(name)
+                # What status tells in an alert of its own is a fault here.
+                status["faults"] += service.holding.missing_of(name)
                 return report_details(status, config, view, fence, address)
         raise _no_tunnel(name)
 

@@ -7,13 +7,17 @@ from gateway.daemon.alerts import (
     alert_line,
     fence_alerts,
     host_alerts,
+    kernel_alerts,
     link_alerts,
     socket_alerts,
     tunnel_alerts,
+    unapplied_alerts,
 )
 from gateway.daemon.fence_watch import Refused
 from gateway.dataplane.fence.base import FenceState
+from gateway.dataplane.held.restored import Loss
 from gateway.dataplane.host import HostFinding
+from gateway.errors import DataPlaneError
 from tests.cli.conftest import a_link, a_tunnel
 
 
@@ -243,3 +247,51 @@ def test_host_and_sockets() -> None:
         ),
         ("unsent", "7 datagrams could not be sent: why"),
     ]
+
+
+def test_what_others_take_out_of_the_kernel() -> None:
+    route = Loss("paris", "route 10.2.0.0/16 in table 5157")
+    rule = Loss("", "the IPv4 rule for table 5157")
+    found = [
+        brief(one)
+        for one in kernel_alerts(
+            {route: "somebody keeps taking it away"}, {route: 9, rule: 1}, 3
+        )
+    ]
+    assert [(severity, kind, line) for severity, kind, line, _ in found] == [
+        (
+            "critical",
+            "kernel-missing",
+            (
+                "tunnel paris: route 10.2.0.0/16 in table 5157 is missing: somebody "
+                "keeps taking it away"
+            ),
+        ),
+        (
+            "note",
+            "kernel-restored",
+            (
+                "the IPv4 rule for table 5157 was missing or changed, and is restored "
+                "(once)"
+            ),
+        ),
+        (
+            "note",
+            "fence-restored",
+            (
+                "another program removed or changed the nftables table inet qgw; it is "
+                "restored (3 times)"
+            ),
+        ),
+    ]
+
+
+def test_a_change_that_was_not_applied() -> None:
+    error = DataPlaneError("the kernel refused", "free the port")
+    (alert,) = unapplied_alerts({"paris": error})
+    assert brief(alert) == (
+        "warning",
+        "not-applied",
+        "tunnel paris: its new configuration is not in force: the kernel refused",
+        "free the port",
+    )
