@@ -40,7 +40,7 @@ def reload(session: Session, *, as_json: bool) -> None:
             err=True,
         )
     for name, reason in result["failed"].items():
-        click.echo(f"qgw: {clean(name)} stays as it was: {clean(reason)}", err=True)
+        click.echo(f"qgw: {clean(name)}: {clean(reason)}", err=True)
     if result["failed"]:
         click.get_current_context().exit(FAILED)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields
 from typing import Final
 
-from gateway.config.model import GatewayConfig, LinkConfig, TunnelConfig
+from gateway.config.model import GatewayConfig, LinkConfig, PlaneName, TunnelConfig
 
 TUNNEL_AT_ONCE: Final = frozenset(
     {
@@ -117,6 +117,7 @@ def compare_configs(
     *,
     contents: Contents = (),
     started: GatewayConfig | None = None,
+    auto: PlaneName = PlaneName.AUTO,
 ) -> ConfigDiff:
     """Compare the configuration in force with the one to come.
 
@@ -126,10 +127,11 @@ def compare_configs(
         contents: Keys that name files which hold something else now.
         started: What the daemon started with, which keys that need a restart are
             compared with; None for the one in force.
+        auto: The plane that ``auto`` stands for, where that is known.
     """
     kept = sorted(old.tunnels.keys() & new.tunnels.keys())
     fields_of = {
-        name: changed_keys(old.tunnels[name], new.tunnels[name]) - TUNNEL_IGNORED
+        name: _changed_tunnel(old.tunnels[name], new.tunnels[name], auto)
         for name in kept
     }
     files_of = {name: _files(contents, "tunnels", name) for name in kept}
@@ -188,6 +190,17 @@ def changed_keys(old: Configured, new: Configured) -> frozenset[str]:
         for field in fields(old)
         if getattr(old, field.name) != getattr(new, field.name)
     )
+
+
+def _changed_tunnel(
+    old: TunnelConfig, new: TunnelConfig, auto: PlaneName
+) -> frozenset[str]:
+    """Name the fields that differ; ``auto`` is the plane that it stands for."""
+    if old == new:
+        return frozenset()
+    changed = changed_keys(old, new) - TUNNEL_IGNORED
+    planes = {auto if one.plane is PlaneName.AUTO else one.plane for one in (old, new)}
+    return changed - {"plane"} if len(planes) == 1 else changed
 
 
 def _files(contents: Contents, kind: str, name: str) -> frozenset[str]:

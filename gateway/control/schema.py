@@ -319,8 +319,8 @@ class ReloadResult(TypedDict):
 
     `restart_needed` are dotted TOML keys that only a restart of the daemon applies.
     `details` says by name what changed; a peer with both fingerprints. `warnings` are
-    problems that stood before and do not concern what changed. `failed` are tunnels
-    that the kernel would not change, and why: they stay as they were.
+    problems that stood before and do not concern what changed. `failed` says what the
+    kernel would not do, by name of a tunnel or ``fence``.
     """
 
     added: list[str]

@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.acceptance.accept import Candidate, judge_files
 from gateway.config.load import DEFAULT_PATH, load_config
 from gateway.config.model import LogFormat
+from gateway.daemon.garbage import Garbage
 from gateway.daemon.logging import configure_logging
 from gateway.daemon.memory import protect_memory
 from gateway.daemon.service import Service
@@ -84,6 +85,8 @@ async def _serve(
     loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         await service.start()
+        service.garbage = Garbage()
+        service.garbage.collect()
         await service.run()
     finally:
         await service.stop()

@@ -38,6 +38,11 @@ class Planes:
             self._options = await self._worker.run(available_planes)
         return self._options
 
+    @property
+    def auto(self) -> PlaneName:
+        """The plane that ``auto`` stands for, or ``auto`` while no tunnel has asked."""
+        return PlaneName(self._best or PlaneName.AUTO)
+
     async def look(self, wanted: frozenset[PlaneName]) -> Options:
         """Find out anew whether this host can run planes; those that are open can."""
         auto = PlaneName.AUTO
@@ -47,7 +52,11 @@ class Planes:
             if (self._best if plane is auto else plane.value in self._open)
         }
         new = wanted - found.keys()
-        return found | await self._worker.run(look_for_planes, new) if new else found
+        if new:
+            found |= await self._worker.run(look_for_planes, new)
+        if auto in new and found[auto].works:
+            self._best = found[auto].name
+        return found
 
     async def get(self, wanted: PlaneName) -> DataPlane:
         """Return an open plane; ``auto`` takes the best this kernel can do.

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gateway.acceptance.accept import Candidate, accept, judge_host
 from gateway.acceptance.contents import Content, Key, changed_contents, is_own
@@ -48,7 +48,7 @@ from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.fence.base import Fence
 from gateway.dataplane.fence.open import open_fence
-from gateway.errors import GatewayError
+from gateway.errors import DataPlaneError, GatewayError
 from gateway.handshake.events import Event
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.keystore.master_key import load_master_key
@@ -65,6 +65,9 @@ from gateway.rotation.phases import TunnelPhase
 from gateway.wire.control import RotateReason, StockMessage
 from gateway.wire.network import NetworkMessage
 from gateway.wire.payloads import Policy
+
+if TYPE_CHECKING:
+    from gateway.daemon.garbage import Garbage
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +111,7 @@ class Service:
         store_worker: Its thread.
         notifier: Tells systemd how we stand.
         started_at: When `start` was called, monotonic seconds.
+        garbage: Keeps collections out of reloads; None leaves them to Python.
     """
 
     def __init__(
@@ -188,7 +192,7 @@ class Service:
         )
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
-        self._unapplied: dict[str, GatewayError] = {}
+        self._unapplied: dict[str, str] = {}
         self.notifier = Notifier(environ)
         self._status_timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -198,6 +202,7 @@ class Service:
         self._guard: FenceGuard
         self._control: ControlServer | None = None
         self._claims = PeerClaims()
+        self.garbage: Garbage | None = None
         self._reloading = asyncio.Lock()
 
     # -- Life
@@ -311,17 +316,25 @@ class Service:
             GatewayError: It has problems; nothing was changed.
         """
         async with self._reloading:
-            candidate = await asyncio.to_thread(
-                accept, self._config_path, environ=self._environ
-            )
-            candidate = await self._judge(candidate)
-            candidate.refuse_any(self._standing)
-            diff = await asyncio.to_thread(self._compare, candidate)
-            self.notifier.reloading()
-            try:
-                return await self._apply(candidate, diff)
-            finally:
-                self.notifier.ready(self.summary())
+            if self.garbage is None:
+                return await self._reload()
+            with self.garbage.held():
+                answer = await self._reload()
+                self.garbage.let_go(len(answer["removed"]) + len(answer["changed"]))
+                return answer
+
+    async def _reload(self) -> ReloadResult:
+        candidate = await asyncio.to_thread(
+            accept, self._config_path, environ=self._environ
+        )
+        candidate = await self._judge(candidate)
+        candidate.refuse_any(self._standing)
+        diff = await asyncio.to_thread(self._compare, candidate)
+        self.notifier.reloading()
+        try:
+            return await self._apply(candidate, diff)
+        finally:
+            self.notifier.ready(self.summary())
 
     async def _judge(self, candidate: Candidate) -> Candidate:
         options = await self.planes.look(wanted_planes(candidate.config))
@@ -333,6 +346,7 @@ class Service:
             candidate.config,
             contents=changed_contents(self._contents, candidate.contents),
             started=self._started_with,
+            auto=self.planes.auto,
         )
 
     async def _apply(self, candidate: Candidate, diff: ConfigDiff) -> ReloadResult:
@@ -344,6 +358,7 @@ class Service:
             seeds = {new.links[name].seed_file for name in diff.links_changed}
             self.links.configure(all_links(new), reread=seeds)
         except GatewayError:
+            self.relaying.configure(self.config, self.links)
             await self.fencing.settle(self.config)
             raise
         before = self._contents
@@ -352,7 +367,7 @@ class Service:
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)
         await self._change_tunnels(diff, before)
-        await self.fencing.settle(self.config)
+        await self._settle_fence()
         self._note_users()
         if network_changed:
             await self.relaying.settle()
@@ -374,8 +389,20 @@ class Service:
             restart_needed=list(diff.restart),
             details=details,
             warnings=[str(finding.problem) for finding in candidate.findings],
-            failed={name: error.message for name, error in self._unapplied.items()},
+            failed=dict(self._unapplied),
         )
+
+    async def _settle_fence(self) -> None:
+        """Refuse what the configuration names and no more; or say that more is."""
+        try:
+            await self.fencing.settle(self.config)
+        except DataPlaneError as error:
+            self._unapplied["fence"] = f"refuses more than it need: {error.message}"
+            logger.error(  # noqa: TRY400  # what an operator can act on
+                "the fence still refuses what only the old configuration names: %s",
+                error.message,
+                extra={"event": "fence-unsettled"},
+            )
 
     async def _change_tunnels(
         self, diff: ConfigDiff, before: Mapping[Key, Content]
@@ -387,15 +414,14 @@ class Service:
             before: What files held, for tunnels that stay as they were.
         """
         tunnels = self.config.tunnels
-        for name in diff.removed:
-            await self._remove_tunnel(name)
-        for name in diff.rebuilt:
-            await self._remove_tunnel(name, returning=True)
+        for name in (*diff.removed, *diff.rebuilt):
+            await self._remove_tunnel(name, returning=name in tunnels)
         for name in (*diff.added, *diff.rebuilt):
             await self._add_tunnel(tunnels[name])
         for name in diff.adopted:
             await self._begin_anew(tunnels[name])
         for name in (*diff.renewed, *diff.updated):
+            await asyncio.sleep(0)  # others have their turn, however many there are
             rotate = name in diff.renewed
             if not await self._update_tunnel(tunnels[name], rotate=rotate):
                 # The next reload finds the difference again.
@@ -405,6 +431,9 @@ class Service:
         for name in diff.unchanged:
             if name in self.failed:
                 await self._add_tunnel(tunnels[name])
+        for name in (*diff.added, *diff.rebuilt, *diff.adopted):
+            if name in self.failed:
+                self._unapplied[name] = f"cannot start: {self.failed[name].message}"
 
     def _take_over(self, candidate: Candidate) -> None:
         """Let a configuration be the one in force."""
@@ -462,6 +491,7 @@ class Service:
         try:
             await driver.remove(returning=returning)
         except GatewayError as error:
+            self._unapplied[name] = f"not all of it is removed: {error.message}"
             logger.warning(
                 "not all of it could be removed: %s",
                 error.message,
@@ -491,7 +521,7 @@ class Service:
             self._claims.claim(old, plane, driver.state.parameters.peer.fingerprint)
             tunnels = {**self.config.tunnels, name: old}
             self.config = replace(self.config, tunnels=tunnels)
-            self._unapplied[name] = error
+            self._unapplied[name] = f"stays as it was: {error.message}"
             _log_error("not changed", name, "update-failed", error)
             return False
         if rotate:

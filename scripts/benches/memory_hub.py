@@ -18,11 +18,13 @@ import sys
 from pathlib import Path
 
 from gateway.acceptance.accept import accept
+from gateway.acceptance.host import Options
 from gateway.config.model import LogFormat, PlaneName
 from gateway.daemon.planes import Planes
 from gateway.daemon.service import Service
 from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
+from gateway.dataplane.choose import PlaneOption
 from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
 from gateway.rotation.phases import TunnelPhase
@@ -38,6 +40,10 @@ class MemoryPlanes(Planes):
     async def probe(self) -> None:
         """There is nothing to try."""
 
+    async def look(self, wanted: frozenset[PlaneName]) -> Options:
+        """Say that it can run whatever is wanted."""
+        return {plane: PlaneOption(plane.value) for plane in wanted}
+
     async def get(self, wanted: PlaneName) -> DataPlane:
         """Return the plane in memory, whichever is wanted."""
         del wanted
@@ -51,10 +57,14 @@ def resident_bytes() -> int:
 
 
 class MemoryHub:
-    """One daemon that answers lines."""
+    """One daemon that answers lines.
+
+    Attributes:
+        service: The daemon's.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._service = Service(
+        self.service = Service(
             accept(path, environ={}),
             path,
             {},
@@ -62,11 +72,11 @@ class MemoryHub:
             fence_opener=FakeFence,
         )
         self._planes = MemoryPlanes(Worker("data-plane"))
-        self._service.planes = self._planes
+        self.service.planes = self._planes
 
     async def run(self) -> None:
         """Serve until standard input ends."""
-        service, loop = self._service, asyncio.get_running_loop()
+        service, loop = self.service, asyncio.get_running_loop()
         await service.start()
         loop.add_reader(sys.stdin, self._report)
         public = service.identity.public
@@ -77,12 +87,12 @@ class MemoryHub:
 
     def _report(self) -> None:
         if not sys.stdin.readline():
-            self._service.request_stop()
+            self.service.request_stop()
             return
         # The plane's record of calls is a tool of tests; no real plane has one.
         self._planes.plane.calls.clear()
         gc.collect()
-        drivers = self._service.drivers.values()
+        drivers = self.service.drivers.values()
         up = sum(driver.state.rotation.phase is TunnelPhase.UP for driver in drivers)
         proven = sum(
             driver.state.rotation.current is not None

@@ -156,12 +156,12 @@ def test_reload_fails_where_a_tunnel_stays_as_it_was(
         "changed": ["paris"],
         "details": {"paris": "mtu"},
         "warnings": [],
-        "failed": {"paris": "the kernel refused"},
+        "failed": {"paris": "stays as it was: the kernel refused"},
     }
     result = start_daemon({"reload": answer}).qgw("reload")
     assert result.code == 1
     assert result.out == "changed: paris (mtu)\n"
-    assert result.err == "qgw: paris stays as it was: the kernel refused\n"
+    assert result.err == "qgw: paris: stays as it was: the kernel refused\n"
 
 
 def test_a_fault_of_qgw_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,8 @@ PROMISED = [
     *(f"hub_handshakes_per_s.{count}" for count in (1, 100, 5000)),
     *(f"hub_socket_handshakes_per_s.{count}" for count in (1, 100, 5000)),
     "tunnel_memory_kib",
+    "reload_ms.1000",
+    "lost.reload",
     "store_ops_per_s.10",
     "store_ops_per_s.1000000",
     "store_slowdown",

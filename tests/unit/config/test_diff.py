@@ -21,6 +21,7 @@ from gateway.config.model import (
     LinkConfig,
     LinkSource,
     LogLevel,
+    PlaneName,
     TunnelConfig,
 )
 
@@ -85,6 +86,14 @@ def test_one_key_that_rebuilds_is_enough(config: GatewayConfig) -> None:
     new = with_tunnel(config, remote_subnets=subnets, interface="qgw7")
     diff = compare_configs(config, new)
     assert (diff.rebuilt, diff.updated) == (("paris",), ())
+
+
+def test_auto_and_the_plane_that_it_stands_for_are_one(config: GatewayConfig) -> None:
+    new = with_tunnel(config, plane=PlaneName.WIREGUARD)
+    assert compare_configs(config, new).rebuilt == ("paris",)
+    same = compare_configs(config, new, auto=PlaneName.WIREGUARD)
+    assert same.unchanged == ("paris", "rome")
+    assert compare_configs(config, new, auto=PlaneName.ESP).rebuilt == ("paris",)
 
 
 def test_links(config: GatewayConfig) -> None:

@@ -54,6 +54,11 @@ class MemoryPlanes:
         """Say that there is one."""
         return (PlaneOption("esp"),)
 
+    @property
+    def auto(self) -> PlaneName:
+        """What ``auto`` stands for."""
+        return PlaneName(self.plane.name)
+
     async def look(self, wanted: frozenset[PlaneName]) -> Options:
         """Say that it can run them all."""
         return {plane: PlaneOption(self.plane.name) for plane in wanted}

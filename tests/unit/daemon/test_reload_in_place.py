@@ -86,7 +86,7 @@ async def test_a_change_that_the_kernel_refuses_leaves_the_tunnel_as_it_was(
     first.tunnel_keys[TUNNEL]["mtu"] = 1300
     first.plane.fail_next("update_tunnel", DataPlaneError("the address is taken"))
     result, _ = await reload(first)
-    assert result["failed"] == {TUNNEL: "the address is taken"}
+    assert result["failed"] == {TUNNEL: "stays as it was: the address is taken"}
     assert first.driver.state.config is old
     assert first.in_force()
     await rotate(running)
