@@ -192,7 +192,8 @@ class Service:
         )
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}
-        self._unapplied: dict[str, str] = {}
+        self._unapplied: dict[str, GatewayError] = {}
+        self._troubles: dict[str, str] = {}
         self.notifier = Notifier(environ)
         self._status_timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -389,7 +390,7 @@ class Service:
             restart_needed=list(diff.restart),
             details=details,
             warnings=[str(finding.problem) for finding in candidate.findings],
-            failed=dict(self._unapplied),
+            failed=dict(self._troubles),
         )
 
     async def _settle_fence(self) -> None:
@@ -397,7 +398,7 @@ class Service:
         try:
             await self.fencing.settle(self.config)
         except DataPlaneError as error:
-            self._unapplied["fence"] = f"refuses more than it need: {error.message}"
+            self._troubles["fence"] = f"refuses more than it need: {error.message}"
             logger.error(  # noqa: TRY400  # what an operator can act on
                 "the fence still refuses what only the old configuration names: %s",
                 error.message,
@@ -433,7 +434,7 @@ class Service:
                 await self._add_tunnel(tunnels[name])
         for name in (*diff.added, *diff.rebuilt, *diff.adopted):
             if name in self.failed:
-                self._unapplied[name] = f"cannot start: {self.failed[name].message}"
+                self._troubles[name] = f"cannot start: {self.failed[name].message}"
 
     def _take_over(self, candidate: Candidate) -> None:
         """Let a configuration be the one in force."""
@@ -444,6 +445,7 @@ class Service:
         own = {key: self._contents[key] for key in self._contents if is_own(key)}
         self._contents = {**candidate.contents, **own}
         self._unapplied.clear()
+        self._troubles.clear()
 
     async def _add_tunnel(self, config: TunnelConfig) -> None:
         """Start one tunnel; what keeps it from starting is logged and shown."""
@@ -491,7 +493,7 @@ class Service:
         try:
             await driver.remove(returning=returning)
         except GatewayError as error:
-            self._unapplied[name] = f"not all of it is removed: {error.message}"
+            self._troubles[name] = f"not all of it is removed: {error.message}"
             logger.warning(
                 "not all of it could be removed: %s",
                 error.message,
@@ -521,7 +523,8 @@ class Service:
             self._claims.claim(old, plane, driver.state.parameters.peer.fingerprint)
             tunnels = {**self.config.tunnels, name: old}
             self.config = replace(self.config, tunnels=tunnels)
-            self._unapplied[name] = f"stays as it was: {error.message}"
+            self._unapplied[name] = error
+            self._troubles[name] = f"stays as it was: {error.message}"
             _log_error("not changed", name, "update-failed", error)
             return False
         if rotate:
