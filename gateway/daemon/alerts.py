@@ -80,7 +80,7 @@ def fence_alerts(state: FenceState | None) -> Iterator[Alert]:
             AlertKind.LEASE_IN_PREFIX,
             f"{network} is connected here for a time only (DHCP, router "
             "advertisement) and lies in a remote prefix: its hosts are refused",
-            "give the interface a static address, or narrow remote_subnets",
+            "add it to local_subnets, or give the interface a static address",
         )
 
 

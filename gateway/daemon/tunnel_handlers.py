@@ -43,7 +43,8 @@ class TunnelHandlers:
     def statuses(self) -> list[TunnelStatus]:
         """Describe every tunnel, by name, as last read from the kernel."""
         service = self._service
-        found = [self._status(driver) for driver in service.drivers.values()]
+        unsent = ", ".join(service.exchange.sockets.unsent.recent_reasons())
+        found = [self._status(one, unsent) for one in service.drivers.values()]
         fence = service.oversight.fence.state
         found += [
             report_unstarted(
@@ -103,14 +104,14 @@ class TunnelHandlers:
         driver.rotate(RotateReason.OPERATOR)
         return await self.show(params)
 
-    def _status(self, driver: "TunnelDriver") -> TunnelStatus:
+    def _status(self, driver: "TunnelDriver", unsent: str) -> TunnelStatus:
         service, link = self._service, driver.state.config.link or ""
         error, hint = service.oversight.kmes.trouble_of(link)
         around = Surroundings(
             address=self._address(driver.name),
             failing=service.oversight.failing.get(driver.name),
             link_hint=hint if error else "",
-            unsent=", ".join(service.exchange.sockets.unsent.recent_reasons()),
+            unsent=unsent,
             now=asyncio.get_running_loop().time(),
         )
         return report_tunnel(driver.state, around)

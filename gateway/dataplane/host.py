@@ -7,7 +7,7 @@ The daemon does not change these settings: they concern all that this host does.
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Final
 
@@ -121,11 +121,11 @@ def _check_reverse_path(
     A peer inside a remote prefix (a full tunnel) is reached by the outer interface,
     and the way back to it, as the filter looks it up, leads into the tunnel.
     """
-    prefixes = [prefix for t in tunnels for prefix in t.remote_subnets]
+    remote = _Prefixes(prefix for t in tunnels for prefix in t.remote_subnets)
     strict: dict[str, list[str]] = {}
     for tunnel in tunnels:
         peer = _ipv4(tunnel.endpoint.host) if tunnel.endpoint else None
-        if peer is None or not any(peer in prefix for prefix in prefixes):
+        if peer is None or not remote.cover(peer):
             continue
         interface = _interface_to(peer, routes)
         if interface and _reverse_path(settings, interface) == STRICT:
@@ -137,6 +137,25 @@ def _check_reverse_path(
             f"{_list(users)} sends, for the peer's address is inside a remote prefix",
             # With slashes: an interface's name may have a dot in it.
             _set(f"net/ipv4/conf/{interface}/rp_filter=2"),
+        )
+
+
+class _Prefixes:
+    """IPv4 prefixes by length: a hub's thousands are asked once for each peer."""
+
+    def __init__(self, prefixes: Iterable[IPv4Network | IPv6Network]) -> None:
+        self._by_shift: dict[int, set[int]] = {}
+        for prefix in prefixes:
+            if isinstance(prefix, IPv4Network):
+                shift = prefix.max_prefixlen - prefix.prefixlen
+                start = int(prefix.network_address) >> shift
+                self._by_shift.setdefault(shift, set()).add(start)
+
+    def cover(self, address: IPv4Address) -> bool:
+        """Whether one of them has the address in it."""
+        number = int(address)
+        return any(
+            number >> shift in starts for shift, starts in self._by_shift.items()
         )
 
 

@@ -52,7 +52,9 @@ def explain_refusal(action: str, number: int, *, needs: str = "") -> DataPlaneEr
             text, needs or "this kernel lacks the feature; load its module"
         )
     if number in TAKEN:
-        return PlaneConflictError(text, "remove what is there, or use another name")
+        return PlaneConflictError(
+            text, "something else on this host has that name or address: use another"
+        )
     return DataPlaneError(text, retryable=number in RETRYABLE)
 
 

@@ -20,7 +20,7 @@ from gateway.errors import (
         (errno.EPERM, PlanePermissionError, "CAP_NET_ADMIN"),
         (errno.EOPNOTSUPP, PlaneUnsupportedError, "load esp4"),
         (errno.ENOSYS, PlaneUnsupportedError, "load esp4"),
-        (errno.EEXIST, PlaneConflictError, "remove"),
+        (errno.EEXIST, PlaneConflictError, "use another"),
     ],
 )
 @pytest.mark.parametrize("foreign", [NetlinkError, OSError])
