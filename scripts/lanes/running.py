@@ -9,7 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TextIO
 
-from lanes.catalogue import STRICT, lint
+from lanes.catalogue import lint
+from lanes.command import STRICT
 from lanes.count import count
 from lanes.lane import ROOT, CannotRunError, Lane, Result
 

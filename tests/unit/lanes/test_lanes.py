@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lanes import __main__ as closing
-from lanes import catalogue, kernels, running
+from lanes import catalogue, elsewhere, kernels, running
 from lanes.count import count
 from lanes.lane import CannotRunError, Lane, Result
 
@@ -186,10 +186,10 @@ def test_every_lane_is_named_once() -> None:
 def test_esp_goes_to_the_virtual_machine_and_says_so(
     monkeypatch: pytest.MonkeyPatch, here: bool, refusal: str, begins: str, aside: str
 ) -> None:
-    monkeypatch.setattr(catalogue, "need_root", lambda: None)
-    monkeypatch.setattr(catalogue, "kernel_has_esp", lambda: here)
-    monkeypatch.setattr(catalogue, "uml_refusal", lambda: refusal)
-    commands = catalogue.esp()
+    monkeypatch.setattr(elsewhere, "need_root", lambda: None)
+    monkeypatch.setattr(elsewhere, "kernel_has_esp", lambda: here)
+    monkeypatch.setattr(elsewhere, "uml_refusal", lambda: refusal)
+    commands = elsewhere.esp()
     assert all("not esp_interface" in line for line in commands)
     assert {Path(command[0]).name for command in commands} == {begins}
     files = {word for line in commands for word in line if word.endswith(".py")}

@@ -1,0 +1,154 @@
+"""Lanes that need another kernel where this machine's lacks something."""
+
+import shutil
+from pathlib import Path
+
+from lanes.command import PYTEST, passed_on
+from lanes.kernels import (
+    IN_UML,
+    IN_VM,
+    IN_VM_WITHOUT_INTERFACES,
+    in_uml,
+    kernel_has_esp,
+    kernel_has_wireguard,
+    kernel_has_xfrm_interface,
+    may_raise_limits,
+    need_root,
+    uml_refusal,
+)
+from lanes.lane import ROOT, CannotRunError
+
+INSTALLED = "QGW_SYSTEMD_INSTALLED"
+"""The variable under which tests/systemd boots from a root with the gateway in it."""
+
+UML_INTERVAL = 10
+"""Seconds between epochs under faults in User-mode Linux, where a daemon takes some
+three seconds to start, and six on a busy machine: within one interval, it must have
+started and recovered."""
+
+
+ESP = "tests/kernel/esp"
+
+MEDDLING = "tests/meddle"
+
+MEDDLED_STEPS = {"here": 30, "in-uml": 20, "in-vm": 4}
+"""Steps of the short form, by how fast a daemon starts in a kernel."""
+
+VM_COST = "some two minutes more without KVM"
+"""What the ESP lane costs there: 320 s of processors where User-mode Linux needs 70."""
+
+
+def esp() -> list[tuple[str, ...]]:
+    """ESP by policies alone, here or in User-mode Linux.
+
+    Where that does not start, it takes the virtual machine, and the table says so.
+    """
+    need_root()
+    if kernel_has_esp():
+        return esp_halves((), "not esp_interface")
+    return esp_halves(
+        IN_VM_WITHOUT_INTERFACES if uml_refusal() else IN_UML, "not esp_interface"
+    )
+
+
+def esp_interface() -> list[tuple[str, ...]]:
+    """The same tests over xfrm interfaces, here or in the virtual machine."""
+    need_root()
+    here = kernel_has_xfrm_interface()
+    return esp_halves(() if here else IN_VM, "esp_interface")
+
+
+def esp_halves(inside: tuple[str, ...], chosen: str) -> list[tuple[str, ...]]:
+    """Divide the tests of ESP: a kernel elsewhere keeps one processor busy."""
+    folder = ROOT / ESP
+    files = sorted(str(path.relative_to(ROOT)) for path in folder.glob("test_*.py"))
+    if not inside:
+        return [(*PYTEST, "-m", chosen, *files)]
+    begin = (*inside, *passed_on(), *PYTEST, "-m", chosen)
+    return [(*begin, *files[::2]), (*begin, *files[1::2])]
+
+
+def esp_aside() -> str:
+    """Say that it ran in the virtual machine, why, and what that costs."""
+    if kernel_has_esp() or not uml_refusal():
+        return ""
+    return f"in the virtual machine, {VM_COST}: {uml_refusal()}"
+
+
+def places() -> list[tuple[str, ...]]:
+    """The other kernels themselves: that they start, and have what they should."""
+    need_root()
+    return [(*PYTEST, "-n", "2", "tests/kernel/places")]
+
+
+def wireguard() -> list[tuple[str, ...]]:
+    """The kernel's WireGuard, here or in two virtual machines.
+
+    Without KVM one machine keeps one processor busy.
+    """
+    need_root()
+    tests = (*PYTEST, "tests/kernel/wireguard")
+    if kernel_has_wireguard():
+        return [tests]
+    inside = (*IN_VM, *passed_on(), *tests, "-k")
+    return [(*inside, "TestRotation"), (*inside, "not TestRotation")]
+
+
+def meddle() -> list[tuple[str, ...]]:
+    """A hostile or clumsy host, in short, on each plane where there is one.
+
+    The long form is run by name: see tests/meddle/test_meddle.py.
+    """
+    need_root()
+
+    def short(inside: tuple[str, ...], plane: str) -> tuple[str, ...]:
+        place = Path(inside[0]).name if inside else "here"
+        steps = f"QGW_MEDDLE_STEPS={MEDDLED_STEPS[place]}"
+        begin = (*inside, *passed_on()) if inside else ()
+        return (*begin, "env", steps, f"QGW_MEDDLE_PLANE={plane}", *PYTEST, MEDDLING)
+
+    commands = [short((), "wireguard-go")]
+    if not kernel_has_esp():
+        by_policies = IN_VM_WITHOUT_INTERFACES if uml_refusal() else IN_UML
+        commands.append(short(by_policies, "esp"))
+    commands.append(short(() if kernel_has_xfrm_interface() else IN_VM, "esp"))
+    commands.append(short(() if kernel_has_wireguard() else IN_VM, "wireguard"))
+    return commands
+
+
+def faults() -> list[tuple[str, ...]]:
+    """A hundred kills, restarts and cuts, and some of them on ESP wherever it is.
+
+    They wait most of the time, for daemons to start and epochs to be due.
+    """
+    need_root()
+    commands: list[tuple[str, ...]] = [(*PYTEST, "tests/faults")]
+    if not kernel_has_esp():
+        fewer = ("env", "QGW_FAULT_COUNT=20", f"QGW_FAULT_INTERVAL={UML_INTERVAL:g}")
+        commands.append(
+            (
+                *(*in_uml(), *passed_on(), *fewer, *PYTEST),
+                "tests/faults/test_hundred_faults.py",
+            )
+        )
+    return commands
+
+
+def systemd() -> list[tuple[str, ...]]:
+    """The unit and README.md's set-up under systemd, on two booted machines."""
+    need_root()
+    if not shutil.which("debootstrap"):
+        raise CannotRunError("debootstrap is not installed: run scripts/setup test")
+    return [("scripts/systemd-root",), (*PYTEST, "tests/systemd")]
+
+
+def systemd_esp() -> list[tuple[str, ...]]:
+    """The same set-up with ESP, and what only a root without limits may do."""
+    need_root()
+    root, tests = systemd()
+    chosen = (*tests, "-k", "readme or memory")
+    if kernel_has_esp() and may_raise_limits():
+        return [root, chosen]
+    # pip is slow in there, and the lane above has followed README.md to the letter.
+    inside = (*in_uml(), *passed_on(), "env", f"{INSTALLED}=1", *chosen)
+    return [(*root, "--installed"), inside]
