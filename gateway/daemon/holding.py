@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from gateway.daemon.planes import Planes
@@ -34,6 +34,9 @@ SWEEP: Final = 30.0
 
 RETRY: Final = 5.0
 """Seconds until what the kernel refused to take back is tried again."""
+
+MOST_SAID: Final = 20
+"""Tunnels of which one comparison speaks, and things that it names of each."""
 
 PULSE: Final = 1.0
 """Seconds between looks for keys that went without a notification."""
@@ -171,12 +174,12 @@ class Holding:
         self._report_keyless(frozenset(found.keyless))
 
     def _report(self, found: Restoration) -> None:
-        self.restored.update(found.restored)
-        for loss in found.restored:
+        self.restored.update(found.restored.keys())
+        for tunnel, what in _by_tunnel(found.restored):
             logger.warning(
-                "%s was missing or changed, and is restored",
-                loss.what,
-                extra={"tunnel": loss.tunnel or None, "event": "restored"},
+                "was missing or changed, and is restored: %s",
+                what,
+                extra={"tunnel": tunnel or None, "event": "restored"},
             )
         for loss, pause in found.fought.items():
             logger.error(
@@ -186,14 +189,13 @@ class Holding:
                 pause,
                 extra={"tunnel": loss.tunnel or None, "event": "fought"},
             )
-        for loss, why in found.missing.items():
-            if loss not in self.missing:
-                logger.error(
-                    "%s is missing: %s",
-                    loss.what,
-                    why,
-                    extra={"tunnel": loss.tunnel or None, "event": "missing"},
-                )
+        new = [loss for loss in found.missing if loss not in self.missing]
+        for tunnel, what in _by_tunnel(new):
+            logger.error(
+                "is missing and cannot be restored: %s",
+                what,
+                extra={"tunnel": tunnel or None, "event": "missing"},
+            )
         self.missing = found.missing
         if found.retry_at is not None:
             self._retry_at = found.retry_at
@@ -202,3 +204,16 @@ class Holding:
         for name in sorted(found - self._keyless_before):
             self._keyless(name)
         self._keyless_before = found
+
+
+def _by_tunnel(losses: Iterable[Loss]) -> Iterator[tuple[str, str]]:
+    """Yield what is said of each tunnel: a flush takes thousands of things at once."""
+    tunnels: dict[str, list[str]] = {}
+    for loss in losses:
+        tunnels.setdefault(loss.tunnel, []).append(loss.what)
+    for number, (tunnel, what) in enumerate(tunnels.items()):
+        if number == MOST_SAID:
+            yield "", f"the same of {len(tunnels) - number} more tunnels"
+            return
+        more = f", and {len(what) - MOST_SAID} more" if len(what) > MOST_SAID else ""
+        yield tunnel, "; ".join(what[:MOST_SAID]) + more

@@ -128,9 +128,9 @@ INTERFERENCES: dict[str, tuple[Callable[[Gateway], None], str]] = {
     "table flushed": (flush_table, "route 10.72.0.0/24 in table 5157"),
     "rules deleted": (delete_rules, "the IPv4 rule for table 5157"),
     "addresses flushed": (flush_addresses, "address "),
-    "links down": (take_links_down, ": up was missing"),
+    "links down": (take_links_down, ": up"),
     "another MTU": (change_mtu, "which was 1290"),
-    "alias cleared": (clear_alias, ": its alias was missing"),
+    "alias cleared": (clear_alias, ": its alias"),
     "renamed": (rename, "its name, which was vpn0"),
     "routes replaced": (replace_routes, "route fd72::/64 in table 5157"),
     "better routes": (add_better_routes, "a foreign route 10.72.0.1/32"),
@@ -262,3 +262,28 @@ def test_a_remote_prefix_over_the_own_lan(lab: Lab) -> None:
         assert "dev lan" not in ip(lab.a, "route", "get", "10.50.9.9")
     finally:
         ip(lab.a, "link", "delete", "lan")
+
+
+def test_a_full_tunnel_leaves_its_own_packets_outside(lab: Lab) -> None:
+    """0.0.0.0/0 and ::/0, a default route beside them, and the peer within."""
+    everything = 'remote_subnets = ["0.0.0.0/0", "::/0"]'
+    edit(lab.a, r"^remote_subnets = .*$", everything)
+    ip(lab.a, "route", "add", "default", "via", "192.0.2.2")
+    try:
+        lab.start()
+        assert lab.ping()
+        assert "table 5157" in ip(lab.a, "route", "get", "198.51.100.9")
+        assert "table 5157" in ip(lab.a, "route", "get", "2001:db8::9")
+        marked = ip(lab.a, "route", "get", "192.0.2.2", "mark", "0x51570000")
+        assert "table 5157" not in marked
+        flush_table(lab.a)
+        until(
+            lambda: "table 5157" in ip(lab.a, "route", "get", "198.51.100.9"),
+            "all leads into the tunnel again",
+            WITHIN + SLACK,
+        )
+        lab.next()
+        lab.next()
+        assert lab.ping()
+    finally:
+        ip(lab.a, "route", "delete", "default")

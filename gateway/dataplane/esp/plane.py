@@ -290,7 +290,7 @@ class EspPlane:
                 result.leave(loss, self._patience.until(name))
                 continue
             self._policies.set_again(name)
-            result.restored.append(loss)
+            result.restored[loss] = None
             pause = self._patience.put_back(name, now=now)
             if pause:
                 result.fought[loss] = pause

@@ -213,20 +213,20 @@ def _compare_routes(
     around: Surroundings,
     is_settled: bool,  # noqa: FBT001  # passed on
 ) -> Iterator[Difference]:
-    there = {route.key: route for route in snapshot.routes}
-    right: dict[tuple[str, int], str] = {}
+    there = set(snapshot.routes)
+    right: set[tuple[str, int]] = set()
     for tunnel in wanted.tunnels.values():
         for route in routes_of(tunnel, indexes.get(tunnel.link), around):
-            right[route.key] = tunnel.name
-            if there.get(route.key) != route:
+            right.add((route[0], route[5]))
+            if route not in there:
                 yield MissingRoute(tunnel.name, route)
     for route in thrown(wanted.tunnels.values(), around):
         if route.key not in right:
-            right[route.key] = NOBODY
-            if there.get(route.key) != route:
+            right.add(route.key)
+            if route not in there:
                 yield MissingRoute(NOBODY, route)
     for route in snapshot.routes:
-        if route.key not in right and (is_settled or not route.is_ours):
+        if (route[0], route[5]) not in right and (is_settled or not route.is_ours):
             yield SurplusRoute(route)
 
 
@@ -240,7 +240,7 @@ def routes_of(
         if index is not None:
             yield Route(
                 prefix,
-                index=index,
+                device=index,
                 source=source_of(tunnel, prefix, around),
                 mtu=tunnel.mtu,
                 metric=IPV6_METRIC if ":" in prefix else 0,

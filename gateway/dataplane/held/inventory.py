@@ -33,7 +33,7 @@ class Inventory:
         requests = [_deletion(route, rt.RT_TABLE_MAIN) for route in going]
         if len(tunnel.holders) > 1:
             return requests  # the interface leads into other tunnels, too
-        left = {r.prefix for r in self.routes if r.index and r.index == index}
+        left = {r.prefix for r in self.routes if r.device and r.device == index}
         left -= set(tunnel.prefixes)
         return requests + [
             _deletion(route, marks.ROUTE_TABLE)
@@ -55,7 +55,7 @@ def _deletion(route: Route, table: int) -> bytearray:
         route.kind,
         table=table,
         protocol=0,
-        index=route.index,
+        index=route.device,
         metric=route.metric,
         delete=True,
     )

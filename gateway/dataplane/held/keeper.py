@@ -35,7 +35,7 @@ from gateway.dataplane.held.snapshot import (
     read_addresses,
     take_snapshot,
 )
-from gateway.dataplane.held.spans import text_of
+from gateway.dataplane.held.spans import canonical_address, span_of, text_of
 from gateway.dataplane.held.wanted import (
     GUARD_METRIC,
     IPV6_METRIC,
@@ -154,6 +154,7 @@ class Keeper:
             DataPlaneError: The kernel refused. What was before stands.
         """
         inventory = self._begin()
+        tunnel = _canonical(tunnel)
         old = self.wanted.tunnels.get(tunnel.name)
         self._refuse_taken(tunnel, old)
         self._want(tunnel.name, tunnel)
@@ -187,9 +188,9 @@ class Keeper:
         """Return where prefixes led when we started: alias by prefix, in our table."""
         indexes = {self._links.find(alias): alias for alias in self.wanted.links}
         return {
-            route.prefix: indexes[route.index]
+            route.prefix: indexes[route.device]
             for route in self._begin().routes
-            if route.is_ours and route.index in indexes
+            if route.is_ours and route.device in indexes
         }
 
     def connected(self) -> tuple[str, ...]:
@@ -240,7 +241,7 @@ class Keeper:
             differences, snapshot = self._compare(now)
             names = {i: link.name for i, link in snapshot.links.items()}
             result.missing.clear()
-            if not sum(self._put_back(d, names, result, now) for d in differences):
+            if not self._put_back(differences, names, result, now):
                 break
         self._patience.forget_calm(now=now)
         if self._is_settled(now):
@@ -249,25 +250,34 @@ class Keeper:
 
     def _put_back(
         self,
-        difference: Difference,
+        differences: list[Difference],
         names: dict[int, str],
         result: Restoration,
         now: float,
     ) -> bool:
-        """Put one thing back; return whether that is news."""
-        loss = loss_of(difference, names)
-        if not self._patience.may(loss, now=now):
-            result.leave(loss, self._patience.until(loss))
-        elif reason := self._repairer.repair(difference):
-            result.missing[loss] = reason
-        elif isinstance(difference, SurplusRoute) and difference.route.is_ours:
-            return False  # what an earlier run left
-        elif loss not in result.restored:
-            result.restored.append(loss)
-            if pause := self._patience.put_back(loss, now=now):
-                result.fought[loss] = pause
-            return True
-        return False
+        """Put things back; return whether any of that is news."""
+        losses = [loss_of(difference, names) for difference in differences]
+        allowed = [
+            (difference, loss)
+            for difference, loss in zip(differences, losses, strict=True)
+            if self._patience.may(loss, now=now)
+        ]
+        for loss in losses:
+            if not self._patience.may(loss, now=now):
+                result.leave(loss, self._patience.until(loss))
+        reasons = self._repairer.repair([difference for difference, _ in allowed])
+        is_news = False
+        for (difference, loss), reason in zip(allowed, reasons, strict=True):
+            if reason:
+                result.missing[loss] = reason
+            elif isinstance(difference, SurplusRoute) and difference.route.is_ours:
+                continue  # what an earlier run left
+            elif loss not in result.restored:
+                is_news = True
+                result.restored[loss] = None
+                if pause := self._patience.put_back(loss, now=now):
+                    result.fought[loss] = pause
+        return is_news
 
     def _compare(self, now: float) -> tuple[list[Difference], Snapshot]:
         with kernel_call("read links, addresses and routes"):
@@ -419,3 +429,12 @@ class Keeper:
             for error in self._connection.send(list(requests)):
                 if error.errno not in ignore:
                     raise error
+
+
+def _canonical(tunnel: WantedTunnel) -> WantedTunnel:
+    """Spell prefixes and addresses as the kernel's dumps are read."""
+    return replace(
+        tunnel,
+        prefixes=tuple(text_of(span_of(prefix)) for prefix in tunnel.prefixes),
+        addresses=tuple(map(canonical_address, tunnel.addresses)),
+    )

@@ -1,7 +1,8 @@
-"""Differences carried out: each is put back by one request, or it is said why not."""
+"""Differences carried out: each by one request, or it is said why not."""
 
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.dataplane import marks
 from gateway.dataplane.held.compare import (
@@ -30,7 +31,7 @@ def route_change(route: Route, *, delete: bool = False) -> bytearray:
         route.kind,
         table=marks.ROUTE_TABLE,
         protocol=0 if delete else marks.ROUTE_PROTOCOL,
-        index=route.index,
+        index=route.device,
         source=route.source,
         mtu=route.mtu,
         metric=route.metric,
@@ -45,8 +46,29 @@ class Repairer:
         self._connection = connection
         self._links = links
 
-    def repair(self, difference: Difference) -> str:  # noqa: PLR0911  # a table
-        """Put something back; return why it cannot be, or nothing."""
+    def repair(self, differences: Sequence[Difference]) -> list[str]:
+        """Put things back, in order; return for each why it cannot be, or nothing.
+
+        Interfaces one at a time, all else with as few system calls as can be.
+        """
+        reasons = [""] * len(differences)
+        requests: list[bytearray] = []
+        places: list[int] = []
+        for place, difference in enumerate(differences):
+            request = _request(difference)
+            if request is None:
+                reasons[place] = self._repair_link(difference)
+            else:
+                requests.append(request)
+                places.append(place)
+        for error in self._connection.send(requests):
+            if error.errno not in _DONE.get(
+                type(differences[places[error.position]]), ()
+            ):
+                reasons[places[error.position]] = os.strerror(error.errno or 0)
+        return reasons
+
+    def _repair_link(self, difference: Difference) -> str:
         try:
             match difference:
                 case MissingLink(link) if link.makable:
@@ -55,14 +77,8 @@ class Repairer:
                     return ONLY_ITS_PLANE
                 case ChangedLink(link, found):
                     self._links.adjust(link, found)
-                case MissingAddress(_, index, address):
-                    return self._send(rt.address_request(index, address))
-                case MissingRoute(_, route):
-                    return self._send(route_change(route))
-                case SurplusRoute(route):
-                    return self._send(route_change(route, delete=True))
-                case MissingRule(family):
-                    return self._send(rule_creation(family))
+                case _:
+                    pass
         except DataPlaneError as error:
             return error.message
         return ""
@@ -71,6 +87,24 @@ class Repairer:
         """Carry out what can be, after a failure that is being reported."""
         self._connection.send(list(requests))
 
-    def _send(self, request: bytearray) -> str:
-        errors = self._connection.send([request])
-        return os.strerror(errors[0].errno or 0) if errors else ""
+
+_DONE: dict[type, tuple[int, ...]] = {
+    SurplusRoute: (errno.ESRCH,),
+    MissingRule: (errno.EEXIST,),
+}
+"""Refusals that say that it is done already."""
+
+
+def _request(difference: Difference) -> bytearray | None:
+    """Return the request that puts something back; None for interfaces."""
+    match difference:
+        case MissingAddress(_, index, address):
+            return rt.address_request(index, address)
+        case MissingRoute(_, route):
+            return route_change(route)
+        case SurplusRoute(route):
+            return route_change(route, delete=True)
+        case MissingRule(family):
+            return rule_creation(family)
+        case _:
+            return None

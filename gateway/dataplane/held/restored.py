@@ -47,7 +47,7 @@ class Restoration:
     """What one comparison found.
 
     Attributes:
-        restored: What was missing and is there again.
+        restored: What was missing and is there again, as keys in order.
         missing: What is still missing, and why.
         fought: What was restored and somebody keeps taking away, and for how many
             seconds it will be left alone next time.
@@ -56,7 +56,7 @@ class Restoration:
             seconds; None for nothing.
     """
 
-    restored: list[Loss] = field(default_factory=list)
+    restored: dict[Loss, None] = field(default_factory=dict)
     missing: dict[Loss, str] = field(default_factory=dict)
     fought: dict[Loss, float] = field(default_factory=dict)
     keyless: set[str] = field(default_factory=set)
@@ -69,7 +69,7 @@ class Restoration:
 
     def add(self, other: "Restoration") -> None:
         """Take over what another plane's comparison found."""
-        self.restored += other.restored
+        self.restored |= other.restored
         self.missing |= other.missing
         self.fought |= other.fought
         self.keyless |= other.keyless

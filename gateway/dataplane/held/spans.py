@@ -23,6 +23,14 @@ def text_of(span: Span) -> str:
     return f"{inet_ntop(family, network.to_bytes(bits // 8))}/{length}"
 
 
+def canonical_address(text: str) -> str:
+    """Return ``ADDRESS/LENGTH`` as the C library spells it, the length if missing."""
+    address, _, length = text.partition("/")
+    family = AF_INET6 if ":" in address else AF_INET
+    packed = inet_pton(family, address)
+    return f"{inet_ntop(family, packed)}/{length or 8 * len(packed)}"
+
+
 def contains(outer: Span, inner: Span) -> bool:
     """Whether a prefix contains another one, or is the same."""
     bits, network, length = outer

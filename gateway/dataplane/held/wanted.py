@@ -1,6 +1,7 @@
 """What the planes want in the kernel's routing, as plain values."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.dataplane.netlink.rtnetlink import RTN_UNICAST
 
@@ -68,14 +69,13 @@ class WantedTunnel:
     is_guarded: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One route of our table.
+class Route(NamedTuple):
+    """One route of our table; a tuple, since a hub compares tens of thousands.
 
     Attributes:
         prefix: ``10.2.0.0/16``.
         kind: RTN_UNICAST, RTN_UNREACHABLE or RTN_THROW.
-        index: The interface, for RTN_UNICAST.
+        device: Index of the interface, for RTN_UNICAST.
         source: Source address for packets of this host, empty for none.
         mtu: MTU in bytes, 0 for the interface's.
         metric: The lowest wins.
@@ -84,7 +84,7 @@ class Route:
 
     prefix: str
     kind: int = RTN_UNICAST
-    index: int = 0
+    device: int = 0
     source: str = ""
     mtu: int = 0
     metric: int = 0
@@ -93,7 +93,7 @@ class Route:
     @property
     def key(self) -> tuple[str, int]:
         """What makes two routes the same one for the kernel."""
-        return self.prefix, self.metric
+        return self[0], self[5]
 
 
 @dataclass(slots=True)

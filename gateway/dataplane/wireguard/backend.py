@@ -1,5 +1,7 @@
 """What both kinds of WireGuard device can do, in plain values."""
 
+import errno
+import socket
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.wanted import WantedLink, alias_of
-from gateway.errors import DataPlaneError
+from gateway.dataplane.refusals import explain_refusal
+from gateway.errors import DataPlaneError, PlaneConflictError
 from gateway.secret import Secret
 
 KEY_SIZE = 32
@@ -92,6 +95,13 @@ class Backend(Protocol):
             PlanePermissionError: CAP_NET_ADMIN is missing.
         """
 
+    def check_port(self, device: str, port: int) -> None:
+        """See that a device can have a port, before anything is touched.
+
+        Raises:
+            PlaneConflictError: Something else has it; the message names the port.
+        """
+
     def ensure_device(self, device: str, port: int) -> bytes:
         """Make a device with a new private key, or adopt ours; return its public key.
 
@@ -166,6 +176,25 @@ def device_link(device: str, kind: str, needs: str = "") -> WantedLink:
         needs=needs,
         former_alias=alias_of(DEVICE_OWNER),
     )
+
+
+def refuse_taken_port(device: str, port: int) -> None:
+    """See that a UDP port is free.
+
+    Raises:
+        PlaneConflictError: It is not.
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("", port))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise explain_refusal(
+                f"bind UDP port {port}", error.errno or errno.EIO
+            ) from None
+        raise PlaneConflictError(
+            f"UDP port {port} for {device} is taken", port_hint(port)
+        ) from None
 
 
 def port_hint(port: int) -> str:

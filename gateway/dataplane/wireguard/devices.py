@@ -81,9 +81,15 @@ class DevicePair:
             DataPlaneError: As `Backend.ensure_device`.
         """
         made: list[int] = []
-        for index, name in enumerate(self.names):
-            if self._keys[index] and self._backend.is_there(name):
-                continue
+        absent = [
+            (index, name)
+            for index, name in enumerate(self.names)
+            if not (self._keys[index] and self._backend.is_there(name))
+        ]
+        # Of both first: a port that is taken must not cost the other device its own.
+        for index, name in absent:
+            self._backend.check_port(name, self.ports[index])
+        for index, name in absent:
             try:
                 existed = self._backend.is_there(name)
                 key = self._backend.ensure_device(name, self.ports[index])

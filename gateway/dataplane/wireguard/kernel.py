@@ -20,6 +20,7 @@ from gateway.dataplane.wireguard.backend import (
     new_private_key,
     port_hint,
     public_key_of,
+    refuse_taken_port,
 )
 from gateway.dataplane.wireguard.messages import (
     CMD_GET_DEVICE,
@@ -92,6 +93,11 @@ class KernelBackend:
     def open(self, keeper: Keeper) -> None:
         """Keep the keeper; the module loads itself when the first device is made."""
         self._keeper = keeper
+
+    def check_port(self, device: str, port: int) -> None:
+        """See that a port is free or the device's. Raises as `Backend.check_port`."""
+        if self._port(device) != port:
+            refuse_taken_port(device, port)
 
     def ensure_device(self, device: str, port: int) -> bytes:
         """Make or adopt a device. Raises as `Backend.ensure_device`."""
@@ -177,6 +183,17 @@ class KernelBackend:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _port(self, device: str) -> int:
+        """Return the port that a device has, 0 if it is not there."""
+        try:
+            for answer in self._get(device):
+                port = answer.get_attr("WGDEVICE_A_LISTEN_PORT")
+                if port is not None:
+                    return int(port)
+        except (DeviceGoneError, PlaneUnsupportedError):
+            pass  # it is still to be made, and the kernel will load its module then
+        return 0
 
     def _public_key(self, device: str) -> bytes | None:
         for answer in self._get(device):

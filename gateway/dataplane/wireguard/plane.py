@@ -428,7 +428,7 @@ class WireGuardPlane:
                 self._forget_lost(tunnel)
             for index in made:
                 name = self._devices.names[index]
-                self._found.restored.append(Loss(NOBODY, f"interface {name}"))
+                self._found.restored[Loss(NOBODY, f"interface {name}")] = None
             self._found.add(self._keeper.restore())
 
     def _remove_unclaimed(self) -> None:

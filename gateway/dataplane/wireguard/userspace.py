@@ -1,7 +1,6 @@
 """WireGuard devices of wireguard-go processes, by their Unix sockets."""
 
 import errno
-import socket
 import time
 
 from gateway.dataplane.held.keeper import Keeper
@@ -16,11 +15,11 @@ from gateway.dataplane.wireguard.backend import (
     device_alias,
     device_link,
     new_private_key,
-    port_hint,
     public_key_of,
+    refuse_taken_port,
 )
 from gateway.dataplane.wireguard.process import ProcessTable, find_program
-from gateway.errors import DataPlaneError, PlaneConflictError
+from gateway.errors import DataPlaneError
 
 _KIND = "tun"
 
@@ -44,13 +43,23 @@ class UserspaceBackend:
         self._program = find_program()
         self._keeper = keeper
 
+    def check_port(self, device: str, port: int) -> None:
+        """See that a port is free or the device's. Raises as `Backend.check_port`."""
+        try:
+            answer = self._exchange(device, "get=1\n")
+        except DataPlaneError:
+            answer = ""
+        if f"\nlisten_port={port}\n" not in answer:
+            refuse_taken_port(device, port)
+
     def ensure_device(self, device: str, port: int) -> bytes:
         """Start or adopt a process. Raises as `Backend.ensure_device`."""
         link = device_link(device, _KIND)
         exists = self._keeper.seek_link(link) is not None
         is_new = not exists or not self._answers(device)
         if is_new:
-            _refuse_taken_port(device, port)
+            # wireguard-go binds late and only logs what went wrong.
+            refuse_taken_port(device, port)
             self._start(link)
         answer = self._exchange(device, "get=1\n")
         private_key = uapi.find_private_key(answer)
@@ -65,7 +74,7 @@ class UserspaceBackend:
             self._exchange(device, uapi.set_port(port))
         elif f"\nlisten_port={port}\n" not in answer:
             # It would let go of the old port before it finds the new one taken.
-            _refuse_taken_port(device, port)
+            refuse_taken_port(device, port)
             self._exchange(device, uapi.set_port(port))
         self._keeper.make_link(link if is_new else self._keeper.keep_mtu(link))
         return public_key
@@ -148,18 +157,3 @@ class UserspaceBackend:
                 ) from None
             number = error.errno or errno.ETIMEDOUT
         raise explain_refusal(action, number) from None
-
-
-def _refuse_taken_port(device: str, port: int) -> None:
-    """Look before starting: wireguard-go binds late and only logs what went wrong."""
-    try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("", port))
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise explain_refusal(
-                f"bind UDP port {port}", error.errno or errno.EIO
-            ) from None
-        raise PlaneConflictError(
-            f"UDP port {port} for {device} is taken", port_hint(port)
-        ) from None

@@ -1,6 +1,7 @@
 """What every WireGuard plane must do; the two lanes run these over their kind."""
 
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -337,6 +338,26 @@ class OwnershipCases(PlaneCases):
         with pytest.raises(PlaneConflictError, match="UDP port 51811"):
             near.call(plane.open)
         assert "tother" not in near.ip("link")
+
+    def test_other_ports_of_which_one_is_taken_leave_the_old_ones(
+        self, pair: Pair
+    ) -> None:
+        pair.rotate()
+        near = pair.near
+        taken = near.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM)
+        with taken, Traffic(pair, PACKET_INTERVAL) as traffic:
+            taken.bind((near.outer, 51912))
+            plane = type(near.plane)(
+                type(near.plane._backend)(),
+                near.plane._devices.names,
+                (51911, 51912),
+            )
+            with pytest.raises(PlaneConflictError, match="UDP port 51912") as caught:
+                near.call(plane.open)
+            assert "wireguard_ports" in caught.value.hint
+            time.sleep(OUTAGE)
+        assert traffic.lost == 0
+        pair.rotate()
 
     def test_name_taken(self, pair: Pair) -> None:
         near = pair.near

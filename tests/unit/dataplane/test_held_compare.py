@@ -105,8 +105,8 @@ def test_rules_that_are_gone() -> None:
 
 
 def test_what_nobody_wants_goes_once_all_have_spoken() -> None:
-    old = Route("10.66.0.0/16", index=5)
-    foreign = replace(old, is_ours=False)
+    old = Route("10.66.0.0/16", device=5)
+    foreign = old._replace(is_ours=False)
     for route, is_settled, goes in (
         (old, True, True),
         (old, False, False),
