@@ -14,6 +14,7 @@ TUNNEL_AT_ONCE: Final = frozenset(
     {
         "addresses",
         "enabled",
+        "interface",
         "link",
         "local_subnets",
         "max_epoch_lifetime",
@@ -38,9 +39,9 @@ TUNNEL_ADOPTED: Final = frozenset({"role"})
 """Keys for which the tunnel is begun anew over the epoch that the kernel has, as when
 the daemon restarts."""
 
-TUNNEL_REBUILT: Final = frozenset({"interface", "plane"})
-"""Keys that make it another tunnel to the kernel, or the peer another one: the old is
-removed, and the fence holds its prefixes until the new one is in force."""
+TUNNEL_REBUILT: Final = frozenset({"plane"})
+"""Keys that make it another tunnel to the kernel: the old is removed, and the fence
+holds its prefixes until the new one is in force. Another peer does the same."""
 
 TUNNEL_IGNORED: Final = frozenset({"name", "source_file"})
 """A tunnel that moved to another file is still the same tunnel."""

@@ -186,7 +186,10 @@ class TunnelDriver:
             DataPlaneError: The kernel refused; nothing was taken over.
         """
         was_enabled = self.state.config.enabled
-        await self._plane.update(self.state.config, config, self.state.record.index)
+        ends = self._rotation.expires_at
+        left = max(0.0, ends - self.state.now) if ends is not None else 0.0
+        index = self.state.record.index
+        await self._plane.update(self.state.config, config, index, left)
         self.state.reconfigure(config, parameters)
         if was_enabled and not config.enabled:
             self.take_down()

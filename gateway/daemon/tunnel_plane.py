@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import ParamSpec, TypeVar
 
 from gateway.config.model import TunnelConfig
@@ -58,11 +58,33 @@ class TunnelPlane:
         self._encap = config.encap
         await self._call(self.plane.add_tunnel, spec_of(config, index))
 
-    async def update(self, old: TunnelConfig, new: TunnelConfig, index: int) -> None:
-        """Change what the kernel has of it, and no keys; or nothing of it."""
+    async def update(
+        self, old: TunnelConfig, new: TunnelConfig, index: int, seconds: float
+    ) -> None:
+        """Change what the kernel has of it, and no keys; or nothing of it.
+
+        Args:
+            old: What it is.
+            new: What it is to be.
+            index: Its index.
+            seconds: For how long it may pass the fence, which knows its interface by
+                name; 0 if it may not.
+        """
         spec = spec_of(new, index)
-        if spec != spec_of(old, index):
-            await self._call(self.plane.update_tunnel, spec)
+        if spec == spec_of(old, index):
+            return
+        renamed = old.interface != new.interface and seconds > 0
+        if renamed:
+            await self._grant_both(old.interface, new.interface, seconds)
+        await self._call(self.plane.update_tunnel, spec)
+        if renamed:
+            await self.grant(seconds)
+
+    async def _grant_both(self, old: str, new: str, seconds: float) -> None:
+        passage = await self._quick(self.plane.passage, self._name)
+        if old in passage.devices:
+            both = replace(passage, devices=(*passage.devices, new))
+            await self._noting(self._context.fence.grant(self._name, both, seconds))
 
     async def remove(self) -> None:
         """Close the fence, then remove all that was made for it."""

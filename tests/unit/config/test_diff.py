@@ -83,7 +83,7 @@ def test_each_tunnel_key(config: GatewayConfig, key: str) -> None:
 
 def test_one_key_that_rebuilds_is_enough(config: GatewayConfig) -> None:
     subnets = (ip_network("10.77.0.0/16"),)
-    new = with_tunnel(config, remote_subnets=subnets, interface="qgw7")
+    new = with_tunnel(config, remote_subnets=subnets, plane=PlaneName.ESP)
     diff = compare_configs(config, new)
     assert (diff.rebuilt, diff.updated) == (("paris",), ())
 
