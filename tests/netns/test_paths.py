@@ -89,7 +89,7 @@ def test_a_name_that_does_not_exist(lab: Lab) -> None:
     lab.a.wait_ready()
     until(lambda: failure(lab.a), "the failure")
     assert failure(lab.a).startswith("cannot resolve peer-b.test: ")
-    assert "endpoint" in lab.a.tunnel()["hint"]
+    assert "DNS" in lab.a.tunnel()["hint"]
     names.write_text("192.0.2.2 peer-b.test\n")
     lab.in_force()
 
