@@ -83,6 +83,7 @@ class AlertKind:
     SIMULATED: Final = "simulated"
     FORWARDING_OFF: Final = "forwarding-off"
     REVERSE_PATH_STRICT: Final = "reverse-path-strict"
+    NAMESERVER_COVERED: Final = "nameserver-covered"
     ADDRESS_ABSENT: Final = "address-absent"
     UNSENT: Final = "unsent"
     RELAY: Final = "relay"

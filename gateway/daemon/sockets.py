@@ -112,12 +112,6 @@ class ControlSockets:
         for listener in self._listeners:
             self._note_absence(listener)
 
-    def warnings(self) -> list[str]:
-        """Return what an operator should know of, a line each."""
-        return [
-            f"{host}, which listen names, is not on this host" for host in self.absent
-        ] + self.unsent.recent()
-
     def send(self, data: bytes, path: Path) -> None:
         """Send a datagram; what the kernel cannot take is lost, as on the network."""
         host, port, scope, local_host, local_port = path

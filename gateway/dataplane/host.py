@@ -4,14 +4,20 @@ A gateway forwards for the networks behind it, and the kernel does so only when 
 The daemon does not change these settings: they concern all that this host does.
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Network,
+    ip_address,
+)
 from pathlib import Path
 from typing import Final
 
 from gateway.config.model import GatewayConfig, TunnelConfig
+from gateway.dataplane.nameservers import RESOLVERS, covered_nameservers, is_name
+from gateway.dataplane.route_file import read_lines, read_routes
 
 SETTINGS: Final = Path("/proc/sys/net")
 """The kernel's settings, of the network namespace of the one who reads."""
@@ -25,7 +31,6 @@ SYSCTL_FILE: Final = "/etc/sysctl.d/90-qgw.conf"
 STRICT: Final = 1
 """rp_filter: only from where the route back leads to (RFC 3704)."""
 
-_ROUTE_UP: Final = 0x1
 _NO_HOSTS: Final = ("lo", "all", "default")
 """Names under ``conf`` that are no interface with hosts behind it."""
 
@@ -35,7 +40,8 @@ class HostFinding:
     """One setting that stands in the way.
 
     Attributes:
-        kind: One word, for scripts: ``forwarding-off``, ``reverse-path-strict``.
+        kind: One word, for scripts: ``forwarding-off``, ``reverse-path-strict``,
+            ``nameserver-covered``.
         text: What is set, and what does not work for it.
         hint: What to do about it.
     """
@@ -46,7 +52,10 @@ class HostFinding:
 
 
 def check_host(
-    config: GatewayConfig, settings: Path = SETTINGS, routes: Path = ROUTES
+    config: GatewayConfig,
+    settings: Path = SETTINGS,
+    routes: Path = ROUTES,
+    resolvers: tuple[Path, ...] = RESOLVERS,
 ) -> tuple[HostFinding, ...]:
     """Return what this host's settings keep the configured tunnels from doing.
 
@@ -54,11 +63,13 @@ def check_host(
         config: The configuration, checked.
         settings: Where the kernel's network settings are read.
         routes: Where the main table is read.
+        resolvers: Where nameservers are read: the first file that is there.
     """
     tunnels = [t for t in config.tunnels.values() if t.enabled]
     return (
         *_check_forwarding(tunnels, settings),
         *_check_reverse_path(tunnels, settings, routes),
+        *_check_nameservers(tunnels, routes, resolvers),
     )
 
 
@@ -159,6 +170,23 @@ class _Prefixes:
         )
 
 
+def _check_nameservers(
+    tunnels: list[TunnelConfig], routes: Path, resolvers: tuple[Path, ...]
+) -> Iterator[HostFinding]:
+    """Find names of peers that are asked for through a tunnel that needs the answer."""
+    named = {t.name: t.endpoint.host for t in tunnels if t.endpoint}
+    named = {tunnel: host for tunnel, host in named.items() if is_name(host)}
+    covered = covered_nameservers(tunnels, routes, resolvers) if named else []
+    if covered:
+        yield HostFinding(
+            "nameserver-covered",
+            f"nameserver {', '.join(covered)} is inside a remote prefix: "
+            f"{', '.join(sorted(set(named.values())))} cannot be resolved before "
+            f"{_list(named)} is up",
+            "give endpoint as an address, or write the name into /etc/hosts",
+        )
+
+
 def _ipv4(host: str) -> IPv4Address | None:
     try:
         address = ip_address(host)
@@ -170,15 +198,9 @@ def _ipv4(host: str) -> IPv4Address | None:
 def _interface_to(peer: IPv4Address, routes: Path) -> str:
     """Return the interface by which the main table reaches an address, or nothing."""
     found, longest = "", -1
-    for line in _lines(routes)[1:]:
-        fields = line.split()
-        name, destination, flags, mask = fields[0], fields[1], fields[3], fields[7]
-        length = int(mask, 16).bit_count()
-        # Printed as a number of this processor, kept in the order of the network.
-        network = int(destination, 16).to_bytes(4, sys.byteorder)
-        is_up = int(flags, 16) & _ROUTE_UP
-        if is_up and length > longest and peer in ip_network((network, length)):
-            found, longest = name, length
+    for name, network, _ in read_routes(routes):
+        if network.prefixlen > longest and peer in network:
+            found, longest = name, network.prefixlen
     return found
 
 
@@ -198,15 +220,8 @@ def _interfaces(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path) -> int | None:
-    lines = _lines(path)
+    lines = read_lines(path)
     return int(lines[0]) if lines and lines[0].strip().isdecimal() else None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []  # a kernel without the protocol, or a service that may not look
 
 
 def _set(setting: str) -> str:

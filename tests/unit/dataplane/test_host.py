@@ -59,7 +59,7 @@ def configured(folder: Path, *tunnels: str) -> GatewayConfig:
 def found(folder: Path, config: GatewayConfig, **values: int) -> list[str]:
     """Return text and hint of each finding, one after the other."""
     tree = settings(folder, **values)
-    findings = check_host(config, tree, tree / "route")
+    findings = check_host(config, tree, tree / "route", (tree / "resolv.conf",))
     return [line for one in findings for line in (one.text, one.hint)]
 
 
@@ -181,3 +181,49 @@ def test_a_hub_is_checked_quickly(tmp_path: Path) -> None:
     assert "tunnel t0" in text
     # Some 30 ms; each peer against each prefix would be 10 s.
     assert time.process_time() - began < 3.0
+
+
+EVERYTHING = 'remote_subnets = ["0.0.0.0/0", "::/0"]\n'
+NAMED = 'endpoint = "hq.example.org"\n'
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "servers", "covered"),
+    [
+        (NAMED + EVERYTHING, ["9.9.9.9", "2620:fe::fe"], "9.9.9.9, 2620:fe::fe"),
+        (NAMED + EVERYTHING, ["9.9.9.9", "203.0.113.7"], None),  # on the link of eth0
+        (NAMED + EVERYTHING, ["127.0.0.53"], None),
+        (NAMED + EVERYTHING, [], None),
+        (NAMED + EVERYTHING + 'local_subnets = ["9.9.9.0/24"]\n', ["9.9.9.9"], None),
+        (NAMED + 'remote_subnets = ["10.2.0.0/16"]\n', ["10.2.0.53"], "10.2.0.53"),
+        (NAMED + 'remote_subnets = ["10.2.0.0/16"]\n', ["9.9.9.9"], None),
+        ('endpoint = "192.0.2.1"\n' + EVERYTHING, ["9.9.9.9"], None),
+    ],
+)
+def test_a_nameserver_that_only_the_tunnel_leads_to(
+    tmp_path: Path, tunnel: str, servers: list[str], covered: str | None
+) -> None:
+    lines = ["# made by hand", "search example.org", "nameserver", "options rotate"]
+    lines += [f"nameserver {server}" for server in servers]
+    (tmp_path / "resolv.conf").write_text("\n".join(lines) + "\n")
+    findings = found(tmp_path, configured(tmp_path, tunnel))
+    if covered is None:
+        assert findings == []
+    else:
+        assert findings == [
+            (
+                f"nameserver {covered} is inside a remote prefix: hq.example.org "
+                "cannot be resolved before tunnel t0 is up"
+            ),
+            "give endpoint as an address, or write the name into /etc/hosts",
+        ]
+
+
+def test_the_first_file_with_nameservers_counts(tmp_path: Path) -> None:
+    tree = settings(tmp_path)
+    config = configured(tmp_path, NAMED + EVERYTHING)
+    files = (tree / "missing", tree / "resolved", tree / "resolv.conf")
+    files[1].write_text("nameserver 9.9.9.9\n")
+    files[2].write_text("nameserver 127.0.0.53\n")
+    (finding,) = check_host(config, tree, tree / "route", files)
+    assert finding.kind == "nameserver-covered"
