@@ -21,6 +21,7 @@ class Carrying:
     __slots__ = (
         "_armed",
         "_blind",
+        "_doubted_at",
         "_heard_at",
         "_peer_left",
         "_peer_said_at",
@@ -39,6 +40,7 @@ class Carrying:
         self._sending: int | None = None
         self._blind = 0
         self._heard_at = float("-inf")
+        self._doubted_at = float("-inf")
         self._peer_said_at = float("-inf")
         self._told_at = float("-inf")
         self._peer_left = False
@@ -79,6 +81,14 @@ class Carrying:
     def is_silent(self, *, now: float) -> bool:
         """Whether nothing comes any more, though the peer's plane would send."""
         return self._armed and now - self._heard_at > self.silence
+
+    def doubted(self, *, now: float) -> None:
+        """Note that the newest epoch seems not to serve any more."""
+        self._doubted_at = now
+
+    def is_well(self, epoch: Epoch) -> bool:
+        """Whether something came again, and sending uses an epoch still."""
+        return self._sending == epoch.number and self._heard_at > self._doubted_at
 
     def carrier(self, epochs: dict[int, Epoch]) -> Epoch | None:
         """Return the epoch in force that sending still uses, if there is one.

@@ -496,15 +496,18 @@ class TunnelRotation:
         self._proof.plane_polled(epoch, self._schedule.interval, now=now)
         self._review(now=now)
         if self._is_settled():
-            self._miss(now=now)
+            self._miss(epoch, now=now)
         elif epoch.overdue:
             carrier = self._carrying.word(self.epochs, now=now)
             if carrier is not None:
                 self._actions.append(SendInForce(carrier, echo=False))
 
-    def _miss(self, *, now: float) -> None:
-        """Doubt an epoch in force under which nothing comes: make another one."""
-        if self._carrying.is_silent(now=now) and self.phase is TunnelPhase.UP:
+    def _miss(self, epoch: Epoch, *, now: float) -> None:
+        """Doubt an epoch in force under which nothing comes; or stop doubting it."""
+        if self._lost and self._carrying.is_well(epoch):
+            self._lost = ""
+            self._come_up(epoch.number)
+        elif self._carrying.is_silent(now=now):
             self.plane_lost(
                 f"no packet has come for {self._carrying.silence:g} s", now=now
             )
@@ -527,6 +530,7 @@ class TunnelRotation:
         if self.current is None:
             return
         self._lost = detail
+        self._carrying.doubted(now=now)
         self._review(now=now)
         self.rotate(RotateReason.PLANE_LOST, now=now)
 

@@ -245,6 +245,18 @@ def test_an_epoch_under_which_nothing_comes_any_more_is_doubted_and_replaced() -
     assert phase(end) is TunnelPhase.UP
 
 
+def test_an_epoch_that_was_doubted_is_up_again_when_packets_come_again() -> None:
+    end = a_tunnel(initiator=False)
+    live(end, 20.0, sending=1, heard=True)
+    asked = live(end, 60.0, sending=1)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    wanted = AskForRotation(RotateReason.PLANE_LOST)
+    assert 2 <= asked.count(wanted) <= 5
+    live(end, limits.COUNTER_POLL + 1.0, sending=1, heard=True)
+    assert phase(end) is TunnelPhase.UP
+    assert end.rotation.reason == ""
+
+
 def test_a_peer_that_never_speaks_of_itself_is_not_missed() -> None:
     end = a_tunnel()
     assert not started(live(end, 55.0, sending=1))
