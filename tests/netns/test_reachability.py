@@ -7,7 +7,17 @@ import pytest
 from lab.gateway import INNER, INNER6, PORT
 from lab.netns import Namespace, run
 
-from tests.netns.labs import Lab, edit, failure, make_lab, ping, state, status, until
+from tests.netns.labs import (
+    Lab,
+    edit,
+    failure,
+    hosts,
+    make_lab,
+    ping,
+    state,
+    status,
+    until,
+)
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -203,3 +213,23 @@ def test_a_strict_filter_drops_what_a_covered_peer_sends(full_tunnel: Lab) -> No
     finally:
         branch.run("sysctl", "-qw", f"{strict}=0")
         branch.run("sysctl", "-qw", "net.ipv4.conf.all.src_valid_mark=0")
+
+
+def test_the_same_over_ipv6() -> None:
+    second = "fd00:71::22"
+    with hosts("reach6", ipv6=True) as pair, make_lab(pair, lifetime=20.0) as lab:
+        branch, hub = pair
+        run("ip", "-n", hub.name, "addr", "add", f"{second}/64", "dev", hub.device,
+            "nodad")  # fmt: skip
+        far = BEYOND["::/0"]
+        run("ip", "-n", hub.name, "addr", "add", f"{far}/128", "dev", "lo")
+        edit(lab.a, "^endpoint = .*", f'endpoint = "[{second}]:{PORT}"')
+        edit(lab.b, "^endpoint = .*", "")
+        edit(lab.b, "^local_subnets = .*", "")
+        edit(lab.a, "^remote_subnets = .*", f"remote_subnets = {[*BEYOND]}")
+        firewall(branch, lab)
+        lab.start()
+        assert lab.a.tunnel()["endpoint"] == f"[{second}]:{PORT}"
+        assert ping(branch, INNER6["a"], far)
+        lab.next()
+        assert ping(branch, INNER6["a"], far)
