@@ -117,7 +117,7 @@ def judge_host(
     notes = Notes(candidate.config)
     check_planes(notes, options)
     check_peers(notes, candidate.tunnels, options)
-    check_ports(notes, in_force)
+    check_ports(notes, options, in_force)
     check_settings(notes)
     return candidate.with_notes(notes)
 

@@ -77,16 +77,19 @@ def _plane_of(wanted: PlaneName, options: Options) -> str:
     return option.name if option is not None and option.works else wanted
 
 
-def check_ports(notes: Notes, in_force: GatewayConfig | None) -> None:
+def check_ports(notes: Notes, options: Options, in_force: GatewayConfig | None) -> None:
     """Note ports that another program has.
 
     Args:
         notes: Names the ports.
+        options: What ``auto`` stands for.
         in_force: The configuration whose ports are ours already, or None.
     """
     config = notes.config
-    ours = set(in_force.wireguard_ports) if in_force else set()
-    if any(t.plane in ONE_TUNNEL_A_PEER for t in config.tunnels.values()):
+    ours: set[int] = set()
+    if in_force is not None and _uses_wireguard(in_force, options):
+        ours = set(in_force.wireguard_ports)
+    if _uses_wireguard(config, options):
         for port in config.wireguard_ports:
             if port not in ours and is_taken("0.0.0.0", port):  # noqa: S104 - all
                 notes.refuse(
@@ -105,6 +108,11 @@ def check_ports(notes: Notes, in_force: GatewayConfig | None) -> None:
                 "addresses and ports that no other program has",
                 f"{endpoint}, which is taken (see: ss -lunp sport = :{endpoint.port})",
             )
+
+
+def _uses_wireguard(config: GatewayConfig, options: Options) -> bool:
+    planes = {_plane_of(plane, options) for plane in wanted_planes(config)}
+    return not planes.isdisjoint(ONE_TUNNEL_A_PEER)
 
 
 def _port_of(endpoint: Endpoint) -> tuple[bool, int]:

@@ -415,24 +415,18 @@ class Service:
             before: What files held, for tunnels that stay as they were.
         """
         tunnels = self.config.tunnels
-        for name in (*diff.removed, *diff.rebuilt):
+        rebuilt = [name for name in diff.rebuilt if await self._can_begin(name, before)]
+        for name in (*diff.removed, *rebuilt):
             await self._remove_tunnel(name, returning=name in tunnels)
-        for name in (*diff.added, *diff.rebuilt):
+        for name in (*diff.added, *rebuilt):
             await self._add_tunnel(tunnels[name])
         for name in diff.adopted:
             await self._begin_anew(tunnels[name])
-        for name in (*diff.renewed, *diff.updated):
-            await asyncio.sleep(0)  # others have their turn, however many there are
-            rotate = name in diff.renewed
-            if not await self._update_tunnel(tunnels[name], rotate=rotate):
-                # The next reload finds the difference again.
-                self._contents |= {
-                    key: before[key] for key in before if key[:2] == ("tunnels", name)
-                }
+        await self._update_tunnels(diff, before)
         for name in diff.unchanged:
             if name in self.failed:
                 await self._add_tunnel(tunnels[name])
-        for name in (*diff.added, *diff.rebuilt, *diff.adopted):
+        for name in (*diff.added, *rebuilt, *diff.adopted):
             if name in self.failed:
                 self._troubles[name] = f"cannot start: {self.failed[name].message}"
 
@@ -507,29 +501,70 @@ class Service:
             await driver.hand_over()
         await self._add_tunnel(config)
 
-    async def _update_tunnel(self, config: TunnelConfig, *, rotate: bool) -> bool:
-        """Change a tunnel while its traffic flows; refused, it stays as it was."""
-        name = config.name
-        driver = self.drivers.get(name)
+    async def _can_begin(self, name: str, before: Mapping[Key, Content]) -> bool:
+        """See, before the old tunnel goes, that there is what the new one needs."""
+        config = self.config.tunnels[name]
+        try:
+            await self._parameters(config, await self.planes.get(config.plane))
+        except GatewayError as error:
+            if name in self.drivers:
+                self._keep_tunnel(name, error, before)
+                return False
+        return True
+
+    async def _update_tunnels(
+        self, diff: ConfigDiff, before: Mapping[Key, Content]
+    ) -> None:
+        """Change tunnels while their traffic flows; what is refused stays as it was.
+
+        One tunnel may want a prefix or an address that another one is about to give up:
+        those that were refused are tried again for as long as others succeed.
+        """
+        waiting = [*diff.renewed, *diff.updated]
+        refused: dict[str, GatewayError] = {}
+        while waiting:
+            refused = {}
+            for name in waiting:
+                await asyncio.sleep(0)  # others have their turn, however many there are
+                rotate = name in diff.renewed
+                try:
+                    await self._update_tunnel(self.config.tunnels[name], rotate=rotate)
+                except GatewayError as error:
+                    refused[name] = error
+            if len(refused) == len(waiting):
+                break
+            waiting = list(refused)
+        for name, reason in refused.items():
+            self._keep_tunnel(name, reason, before)
+
+    async def _update_tunnel(self, config: TunnelConfig, *, rotate: bool) -> None:
+        driver = self.drivers.get(config.name)
         if driver is None:
             await self._add_tunnel(config)
-            return True
+            return
         old, plane = driver.state.config, driver.state.plane.plane
+        parameters = await self._parameters(config, plane)
         try:
-            parameters = await self._parameters(config, plane)
             self._claims.claim(config, plane, parameters.peer.fingerprint)
             await driver.update(config, parameters)
-        except GatewayError as error:
+        except GatewayError:
             self._claims.claim(old, plane, driver.state.parameters.peer.fingerprint)
-            tunnels = {**self.config.tunnels, name: old}
-            self.config = replace(self.config, tunnels=tunnels)
-            self._unapplied[name] = error
-            self._troubles[name] = f"stays as it was: {error.message}"
-            _log_error("not changed", name, "update-failed", error)
-            return False
+            raise
         if rotate:
             driver.rotate(RotateReason.OPERATOR)
-        return True
+
+    def _keep_tunnel(
+        self, name: str, error: GatewayError, before: Mapping[Key, Content]
+    ) -> None:
+        """Leave a tunnel as it was; the next reload finds the difference again."""
+        old = self.drivers[name].state.config
+        self.config = replace(self.config, tunnels={**self.config.tunnels, name: old})
+        self._contents |= {
+            key: before[key] for key in before if key[:2] == ("tunnels", name)
+        }
+        self._unapplied[name] = error
+        self._troubles[name] = f"stays as it was: {error.message}"
+        _log_error("not changed", name, "update-failed", error)
 
     def _note_users(self) -> None:
         """Tell each link which tunnels draw on it."""

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from gateway.config.identity_files import write_private_identity, write_public_identity
+from gateway.config.model import PlaneName
 from gateway.crypto.identity import (
     encode_private,
     encode_public,
     format_fingerprint,
     generate_identity,
 )
-from gateway.errors import DataPlaneError
+from gateway.dataplane.base import DataPlane, TunnelSpec
+from gateway.errors import DataPlaneError, PlaneConflictError
 from tests.unit.daemon.conftest import start_both
-from tests.unit.daemon.services import LINK, TUNNEL, End, until
+from tests.unit.daemon.services import LINK, TUNNEL, End, tunnel_keys, until
 from tests.unit.daemon.test_daemon_reload import reload
 from tests.unit.daemon.test_daemon_rotation import in_force, rotate
 
@@ -227,3 +229,59 @@ async def test_no_reload_forgets_what_needs_a_restart(running: Pair) -> None:
         assert result["restart_needed"] == ["gateway.control_mtu"]
     del first.gateway_keys["control_mtu"]
     assert (await reload(first))[0]["restart_needed"] == []
+
+
+async def test_a_prefix_that_one_tunnel_gives_up_and_another_takes(
+    running: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever order they are changed, at the end each has what it is to have."""
+    first, second = running
+    for end, peer in ((first, second), (second, first)):
+        end.tunnel_keys["lyon"] = tunnel_keys(end, peer, 1)
+        await reload(end)
+    refuse_shared_prefixes(first, monkeypatch)
+    contested = "10.77.0.0/24"
+    own = {name: keys["remote_subnets"] for name, keys in first.tunnel_keys.items()}
+    for holder in ("lyon", TUNNEL, "lyon"):
+        for name, keys in first.tunnel_keys.items():
+            assert isinstance(own[name], list)
+            keys["remote_subnets"] = own[name] + [contested] * (name == holder)
+        result, _ = await reload(first)
+        assert result["failed"] == {}
+        holders = {
+            name
+            for name, spec in first.plane.specs().items()
+            if contested in spec.remote_subnets
+        }
+        assert holders == {holder}
+
+
+def refuse_shared_prefixes(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the plane in memory refuse what WireGuard's does."""
+    update = end.plane.update_tunnel
+
+    def checked(spec: TunnelSpec) -> None:
+        for other in end.plane.specs().values():
+            shared = set(other.remote_subnets) & set(spec.remote_subnets)
+            if other.name != spec.name and shared:
+                raise PlaneConflictError(f"{shared} already belongs to {other.name}")
+        update(spec)
+
+    monkeypatch.setattr(end.plane, "update_tunnel", checked)
+
+
+async def test_a_plane_that_does_not_open_leaves_the_tunnel_on_the_old_one(
+    running: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = running[0]
+
+    async def refuse(_wanted: PlaneName) -> DataPlane:
+        raise DataPlaneError("the kernel refused")
+
+    monkeypatch.setattr(first.service.planes, "get", refuse)
+    first.tunnel_keys[TUNNEL]["plane"] = "wireguard"
+    result, calls = await reload(first)
+    assert result["failed"] == {TUNNEL: "stays as it was: the kernel refused"}
+    assert calls == []
+    assert first.in_force()
+    assert first.service.config.tunnels[TUNNEL].plane is PlaneName.ESP
