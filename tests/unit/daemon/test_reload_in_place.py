@@ -241,10 +241,11 @@ async def test_a_prefix_that_one_tunnel_gives_up_and_another_takes(
         await reload(end)
     refuse_shared_prefixes(first, monkeypatch)
     contested = "10.77.0.0/24"
-    own = {name: keys["remote_subnets"] for name, keys in first.tunnel_keys.items()}
+    own = {
+        name: list(spec.remote_subnets) for name, spec in first.plane.specs().items()
+    }
     for holder in ("lyon", TUNNEL, "lyon"):
         for name, keys in first.tunnel_keys.items():
-            assert isinstance(own[name], list)
             keys["remote_subnets"] = own[name] + [contested] * (name == holder)
         result, _ = await reload(first)
         assert result["failed"] == {}
