@@ -50,17 +50,24 @@ class Holding:
         restored: How often what was put back since the start.
     """
 
-    def __init__(self, planes: Planes, keyless: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        planes: Planes,
+        keyless: Callable[[str], None],
+        changed: Callable[[], None],
+    ) -> None:
         """Take the planes; nothing is watched before `start`.
 
         Args:
             planes: Whose tunnels.
             keyless: Called with a tunnel whose keys are gone from the kernel.
+            changed: Called when something else is missing than before.
         """
         self.missing: dict[Loss, str] = {}
         self.restored: Counter[Loss] = Counter()
         self._planes = planes
         self._keyless = keyless
+        self._on_change = changed
         self._changed = Scope(0)
         self._wake = asyncio.Event()
         self._monitor: Monitor | None = None
@@ -90,6 +97,15 @@ class Holding:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         self._unlisten()
+
+    def obstacle_of(self, tunnel: str) -> str:
+        """Return what keeps packets out of a tunnel, in words; empty for nothing."""
+        vital = (
+            f"{loss.what} is missing: {why}"
+            for loss, why in self.missing.items()
+            if loss.tunnel in {tunnel, ""} and loss.is_vital
+        )
+        return next(vital, "")
 
     def missing_of(self, tunnel: str) -> tuple[str, ...]:
         """Return what is missing of a tunnel, or of what all tunnels need, in words."""
@@ -196,7 +212,9 @@ class Holding:
                 what,
                 extra={"tunnel": tunnel or None, "event": "missing"},
             )
-        self.missing = found.missing
+        changed, self.missing = found.missing != self.missing, found.missing
+        if changed:
+            self._on_change()
         if found.retry_at is not None:
             self._retry_at = found.retry_at
 

@@ -161,7 +161,7 @@ class Service:
         plane_worker = Worker("data-plane")
         self.fencing = Fencing(plane_worker, config.state_dir, fence_opener)
         self.planes = Planes(plane_worker, config.wireguard_ports)
-        self.holding = Holding(self.planes, self._look_at)
+        self.holding = Holding(self.planes, self._look_at, self._note_obstacles)
         self.exchange = Exchange(config.listen, config.control_mtu, self._deliver)
         self.relaying = Relaying(
             self.store,
@@ -456,6 +456,7 @@ class Service:
             _log_error("cannot start", config.name, "start-failed", error)
             return
         self.drivers[config.name] = driver
+        driver.obstruct(self.holding.obstacle_of(config.name))
 
     async def _parameters(
         self, config: TunnelConfig, plane: DataPlane
@@ -586,6 +587,11 @@ class Service:
         driver = self.drivers.get(tunnel)
         if driver is not None:
             driver.post(ReadPlane())
+
+    def _note_obstacles(self) -> None:
+        """Tell each tunnel what its packets lack in the kernel, and cannot be given."""
+        for name, driver in self.drivers.items():
+            driver.obstruct(self.holding.obstacle_of(name))
 
     def _deliver(self, tunnel: str, event: Event) -> None:
         driver = self.drivers.get(tunnel)

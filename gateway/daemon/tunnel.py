@@ -174,6 +174,11 @@ class TunnelDriver:
         self._rotation.down()
         self._pump()
 
+    def obstruct(self, detail: str) -> None:
+        """Note what keeps packets out of the tunnel here, empty for nothing."""
+        self._rotation.obstructed(detail, now=self.state.now)
+        self._pump()
+
     def rotate(self, reason: RotateReason) -> None:
         """Rotate now rather than on schedule."""
         self._rotation.rotate(reason, now=self.state.now)

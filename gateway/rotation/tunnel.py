@@ -89,6 +89,7 @@ class TunnelRotation:
         "_initiator",
         "_lifetime",
         "_lost",
+        "_obstacle",
         "_paces",
         "_proof",
         "_qkd_every",
@@ -156,6 +157,7 @@ class TunnelRotation:
         self._closed = False
         self._carrying = Carrying(silence)
         self._lost = ""
+        self._obstacle = ""
         self._doubt_at: float | None = None
         self._unproven = 0
         self._retire_at: float | None = None
@@ -281,7 +283,8 @@ class TunnelRotation:
         """
         if self.phase is TunnelPhase.DOWN:
             return
-        if reason is RotateReason.LIFETIME and self._is_waiting():
+        useless = self._is_waiting() or bool(self._obstacle)
+        if reason is RotateReason.LIFETIME and useless:
             return  # the responder cannot know that another epoch would not help
         pace = self._paces.get(reason)
         when = now if pace is None else pace.due(now)
@@ -354,7 +357,7 @@ class TunnelRotation:
         self._attempting = False
         self._proof.begin(now=now)
         if self._initiator:
-            self.next_attempt = self._schedule.next_after(now)
+            self.next_attempt = self._next_after(epoch, now)
             self._actions.append(PollPlane())
         else:
             late = limits.LATE_FACTOR * self._schedule.interval
@@ -363,6 +366,12 @@ class TunnelRotation:
             EpochCommittedHere(self.name, number, sources, key_id, qkd_age)
         )
         self._note_qkd(epoch, without_qkd)
+
+    def _next_after(self, epoch: Epoch, committed_at: float) -> float:
+        """Return when the next epoch is due: as late as can be if it is of no use."""
+        if self._obstacle:
+            return epoch.ends_at - self._schedule.interval
+        return self._schedule.next_after(committed_at)
 
     def _patience(self, now: float) -> float:
         """Return how long an epoch may take to come into force, seconds."""
@@ -534,6 +543,28 @@ class TunnelRotation:
         self._review(now=now)
         self.rotate(RotateReason.PLANE_LOST, now=now)
 
+    def obstructed(self, detail: str, *, now: float) -> None:
+        """Note what keeps packets out of the tunnel at this end, whatever its keys.
+
+        Another epoch would not help, so none is made before this one ends.
+
+        Args:
+            detail: What it is, one line for the operator; empty for nothing any more.
+            now: Current time, monotonic seconds.
+        """
+        changed, self._obstacle = detail != self._obstacle, detail
+        epoch = self.current
+        if not changed or epoch is None or epoch.committed_at is None:
+            return
+        self._review(now=now)
+        if self._is_settled():
+            if self._initiator and not self._attempting and not self._urgent:
+                self.next_attempt = max(
+                    now, self._next_after(epoch, epoch.committed_at)
+                )
+            if not detail and not self._lost:
+                self._come_up(epoch.number)
+
     def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
         """Note that the peer has proof of an epoch."""
         epoch = self.epochs.get(number)
@@ -563,7 +594,7 @@ class TunnelRotation:
         self._lost = ""
         if self._initiator and not self._attempting:
             if epoch.overdue and not self._urgent:
-                self.next_attempt = self._schedule.next_after(epoch.committed_at)
+                self.next_attempt = self._next_after(epoch, epoch.committed_at)
             if self._held:
                 self.next_attempt = now
         self._held = False
@@ -575,6 +606,11 @@ class TunnelRotation:
         self._come_up(epoch.number)
 
     def _come_up(self, number: int) -> None:
+        if self._obstacle:
+            if self.phase is TunnelPhase.BLOCKED:
+                self._move(Change.PROVE)
+            self._doubt(self._obstacle)
+            return
         if self.phase is not TunnelPhase.UP:
             self._events.append(TunnelUp(self.name, number))
         self._move(Change.PROVE)
@@ -597,19 +633,23 @@ class TunnelRotation:
     def _review(self, *, now: float) -> None:
         """Call the tunnel unproven once nothing that is in force carries."""
         epoch = self.current
-        if epoch is None or (self._is_settled() and not self._lost):
+        trouble = self._lost or self._obstacle
+        if epoch is None or (self._is_settled() and not trouble):
             return
         in_time = self._doubt_at is not None
-        carried = not self._lost and self._carrying.carries(self.epochs, now=now)
+        carried = not trouble and self._carrying.carries(self.epochs, now=now)
         if carried and self.phase is TunnelPhase.UNPROVEN:
             self._come_up(epoch.number)
-        if carried or (in_time and not self._lost):
+        if carried or (in_time and not trouble):
             return
+        self._doubt(trouble or self._explain(epoch))
+
+    def _doubt(self, reason: str) -> None:
         was_unproven = self.phase is TunnelPhase.UNPROVEN
         self._move(Change.DOUBT)
         if self.phase is not TunnelPhase.UNPROVEN:
             return
-        self.reason = self._lost or self._explain(epoch)
+        self.reason = reason
         if not was_unproven:
             self._events.append(TunnelUnproven(self.name, self.reason))
 

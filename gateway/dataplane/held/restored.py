@@ -36,10 +36,12 @@ class Loss:
     Attributes:
         tunnel: Whose it is, empty for what serves all tunnels.
         what: What it is, as an operator would say it.
+        is_vital: Whether packets cannot pass without it; a guard only holds back.
     """
 
     tunnel: str
     what: str
+    is_vital: bool = True
 
 
 @dataclass(slots=True)
@@ -95,14 +97,16 @@ def loss_of(  # noqa: PLR0911  # a table
             name = names.get(index, str(index))
             return Loss(tunnel, f"address {address} on {name}")
         case MissingRoute(tunnel, route) if route.metric == GUARD_METRIC:
-            return Loss(tunnel, f"the guard of {route.prefix} in table {ROUTE_TABLE}")
+            what = f"the guard of {route.prefix} in table {ROUTE_TABLE}"
+            return Loss(tunnel, what, is_vital=False)
         case MissingRoute(tunnel, route) if route.kind == RTN_THROW:
-            return Loss(tunnel, f"the way past table {ROUTE_TABLE} for {route.prefix}")
+            what = f"the way past table {ROUTE_TABLE} for {route.prefix}"
+            return Loss(tunnel, what, is_vital=False)
         case MissingRoute(tunnel, route):
             return Loss(tunnel, f"route {route.prefix} in table {ROUTE_TABLE}")
         case SurplusRoute(route):
             what = f"table {ROUTE_TABLE} without a foreign route {route.prefix}"
-            return Loss(NOBODY, what)
+            return Loss(NOBODY, what, is_vital=False)
         case MissingRule(family):
             version = "IPv4" if family == 2 else "IPv6"  # noqa: PLR2004  # AF_INET
             return Loss(NOBODY, f"the {version} rule for table {ROUTE_TABLE}")

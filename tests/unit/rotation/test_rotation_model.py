@@ -50,6 +50,7 @@ class RotationModel(RuleBasedStateMachine):
         """When passing must end."""
         self.unproven = 0
         """Epochs in a row that missed their proof."""
+        self.obstacle = ""
         self.told = False
         """Whether anything said since the last commit that a handshake may help."""
 
@@ -245,6 +246,13 @@ class RotationModel(RuleBasedStateMachine):
         if has_keys:
             assert self.rotation.phase in (TunnelPhase.UNPROVEN, TunnelPhase.BLOCKED)
 
+    @rule(detail=st.sampled_from(["", "no route"]))
+    def obstructed(self, detail: str) -> None:
+        self.told = True
+        self.obstacle = detail
+        self.rotation.obstructed(detail, now=self.now)
+        self.drain()
+
     @rule()
     def plane_failed(self) -> None:
         self.rotation.plane_failed(now=self.now)
@@ -313,6 +321,7 @@ class RotationModel(RuleBasedStateMachine):
             assert EpochPhase.IN_FORCE in phases
             assert rotation.expires_at is not None
             assert rotation.reason == ""
+            assert not self.obstacle
         else:
             assert rotation.reason
         if rotation.current is not None:

@@ -257,6 +257,26 @@ def test_an_epoch_that_was_doubted_is_up_again_when_packets_come_again() -> None
     assert end.rotation.reason == ""
 
 
+def test_what_the_kernel_lacks_is_not_up_and_costs_no_keys() -> None:
+    end = a_tunnel()
+    end.rotation.obstructed("route 10.2.0.0/16 is missing", now=end.now)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    assert end.rotation.reason == "route 10.2.0.0/16 is missing"
+    assert started(live(end, 2 * LONG - 1.0, sending=1, heard=True)) == []
+    end.rotation.rotate(RotateReason.LIFETIME, now=end.now)
+    # One before the lifetime ends, so that it goes on when the route is back.
+    assert started(live(end, 2.0, sending=1, heard=True)) == [2]
+    end.commit(2)
+    end.prove(2)
+    assert phase(end) is TunnelPhase.UNPROVEN
+    assert started(live(end, LONG, sending=2, heard=True)) == []
+    end.rotation.obstructed("", now=end.now)
+    end.collect()
+    assert phase(end) is TunnelPhase.UP
+    assert end.events[-1] == TunnelUp("paris", 2)
+    assert started(live(end, LONG, sending=2, heard=True)) == [3]
+
+
 def test_a_peer_that_never_speaks_of_itself_is_not_missed() -> None:
     end = a_tunnel()
     assert not started(live(end, 55.0, sending=1))
