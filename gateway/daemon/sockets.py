@@ -144,11 +144,12 @@ class ControlSockets:
             local_host: Our own address, if the operator chose one.
 
         Raises:
-            GatewayError: No socket can reach it.
+            GatewayError: No socket can reach it, or only one whose address is not here.
         """
         host, zone, port = *address[0].partition("%")[::2], address[1]
         scope = socket.if_nametoindex(zone) if zone else 0
         listener = self._listener_for(address, local_host)
+        self._refuse_absent(listener)
         local = local_host or ("" if listener.is_wild else listener.host)
         return Path(host, port, scope, local, listener.port)
 
@@ -245,6 +246,15 @@ class ControlSockets:
                 if listener.host == preferred or listener.is_wild:
                     return listener
         return next((each for each in usable if is_held(each)), usable[0])
+
+    def _refuse_absent(self, listener: Listener) -> None:
+        """Say at once what a call from an absent address would find out late."""
+        self._note_absence(listener)
+        if listener.is_absent:
+            raise GatewayError(
+                _absence(listener),
+                "it is used once it comes; or add another address to listen",
+            )
 
     def _note_absence(self, listener: Listener) -> None:
         was, listener.is_absent = listener.is_absent, not is_held(listener)
