@@ -200,7 +200,7 @@ class Service:
         self._stopped = asyncio.Event()
         self.started_at = 0.0
         self._context: Context
-        self._guard: FenceGuard
+        self._guard: FenceGuard | None = None
         self._control: ControlServer | None = None
         self._claims = PeerClaims()
         self.garbage: Garbage | None = None
@@ -218,7 +218,7 @@ class Service:
         self.started_at = loop.time()
         state = StateDirectory(self.config.state_dir)
         await self.fencing.prepare(self.config)
-        self._guard = self.oversight.guard = FenceGuard(self.fencing)
+        guard = self._guard = self.oversight.guard = FenceGuard(self.fencing)
         await self.oversight.watch(())
         kept = receive_fds(os.environ)
         self.exchange.open(
@@ -250,7 +250,7 @@ class Service:
         for name in sorted(self.config.tunnels):
             await self._add_tunnel(self.config.tunnels[name])
         await self.fencing.settle(self.config)
-        await self._guard.start()
+        await guard.start()
         self._standing = (await self._judge(self._candidate)).findings
         self.holding.start(is_complete=not self.failed)
         self._note_users()
@@ -293,7 +293,8 @@ class Service:
         await self.relaying.stop()
         await self.links.stop()
         await self.planes.close()
-        await self._guard.stop()
+        if self._guard is not None:
+            await self._guard.stop()
         await self.fencing.close()
         self._plane_worker.stop()
         self.store_worker.stop()
