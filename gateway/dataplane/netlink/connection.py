@@ -151,7 +151,11 @@ class NetlinkConnection:
         """Number and send a batch; return the first sequence number."""
         first = self._sequence + 1
         for position, request in enumerate(batch):
-            struct.pack_into("=I", request, SEQUENCE_OFFSET, first + position)
+            # XFRM's notifications name the port that stands in the request, not the
+            # one that it came from.
+            struct.pack_into(
+                "=II", request, SEQUENCE_OFFSET, first + position, self.port
+            )
             if acknowledge:
                 # Refusals always come back; of successes only the last one's.
                 (flags,) = struct.unpack_from("=H", request, FLAGS_OFFSET)
