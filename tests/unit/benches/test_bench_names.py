@@ -27,6 +27,7 @@ PROMISED = [
     "tunnel_memory_kib",
     "reload_ms.1000",
     "lost.reload",
+    "restore_s",
     "store_ops_per_s.10",
     "store_ops_per_s.1000000",
     "store_slowdown",
