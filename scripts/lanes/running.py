@@ -17,7 +17,7 @@ from lanes.lane import ROOT, CannotRunError, Lane, Result
 LOGS = ROOT / ".cache" / "lanes"
 
 LANE_SECONDS = 600
-"""A lane that takes longer hangs; all of them together have 15 minutes."""
+"""A lane that takes longer hangs; all of them together have 20 minutes."""
 
 PROCESSORS = float(max(2, os.cpu_count() or 2))
 """What running lanes keep busy together, at most."""

@@ -7,9 +7,10 @@ import pytest
 from lab.gateway import INNER, PORT
 from lab.netns import Namespace, run
 
+from tests.kernel.pace import TEST_LIMIT
 from tests.netns.labs import Lab, edit, hosts, make_lab, ping
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(2 * TEST_LIMIT)]
 
 FIRST, SECOND = "192.0.2.2", "192.0.2.22"
 FAR, BEYOND = "203.0.113.9", "198.51.100.9"
