@@ -1,6 +1,7 @@
 """Every bench, in the order in which they run and are printed."""
 
 from benches import (
+    fence,
     handshakes,
     hub,
     hub_sockets,
@@ -28,6 +29,7 @@ BENCHES = (
     planner.BENCH,
     relay.BENCH,
     routing.BENCH,
+    fence.BENCH,
     *setup.BENCHES,
     *rotations.BENCHES,
 )

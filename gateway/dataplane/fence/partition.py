@@ -4,9 +4,9 @@ As in routing, the longest prefix decides. What is connected here, and what the 
 protocol needs, is in no range although a shorter remote prefix covers it. Pure.
 """
 
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_network
 from typing import Final
 
 from gateway.dataplane.fence.base import FencePlan
@@ -25,6 +25,7 @@ NEVER_REFUSED: Final = (
 local, multicast, broadcast (RFC 6890). A remote prefix inside one of them counts."""
 
 _EXEMPT: Final = ""
+_FAMILIES: Final = {4: (socket.AF_INET, 32), 6: (socket.AF_INET6, 128)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def passing_prefixes(
 
 def _prefixes_of(each: Range, version: int) -> Iterator[Prefix]:
     """Cut a range into networks, each as large as its place and its end allow."""
-    bits = 32 if version == 4 else 128  # noqa: PLR2004  # of IPv4
+    _, bits = _FAMILIES[version]
     first = each.first
     while first <= each.last:
         by_place = (first & -first).bit_length() - 1 if first else bits
@@ -147,17 +148,22 @@ def _prefixes(plan: FencePlan, version: int, *, exempt: bool) -> list[Range]:
         for prefix in (*own, *plan.exempt, *NEVER_REFUSED):
             owners.setdefault(prefix, _EXEMPT)
     mark = ":" if version == 6 else "."  # noqa: PLR2004  # of IPv6
-    networks = [
-        (ip_network(prefix), owner)
+    ranges = [
+        _range(prefix, version, owner)
         for prefix, owner in owners.items()
         if mark in prefix
     ]
-    ranges = [
-        Range(int(network.network_address), int(network.broadcast_address), owner)
-        for network, owner in networks
-    ]
     ranges.sort(key=lambda each: (each.first, -each.last))
     return ranges
+
+
+def _range(prefix: str, version: int, owner: str) -> Range:
+    """Return a prefix's addresses; `ip_network` takes ten times as long."""
+    family, bits = _FAMILIES[version]
+    address, _, length = prefix.partition("/")
+    spare = bits - int(length)
+    first = int.from_bytes(socket.inet_pton(family, address)) >> spare << spare
+    return Range(first, first + (1 << spare) - 1, owner)
 
 
 def _overlay(over: list[Range], under: list[Range]) -> list[Range]:

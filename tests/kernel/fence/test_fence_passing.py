@@ -160,18 +160,33 @@ def test_translated_addresses_are_judged_as_they_leave(
     assert place.outward(version) == CLOSED
 
 
+def rename(place: Place, old: str, new: str) -> None:
+    """Rename a device as any kernel lets one do it: while it is down."""
+    place.ip(
+        "gateway",
+        f"link set {old} down",
+        f"link set {old} name {new}",
+        f"link set {new} up",
+    )
+
+
 def test_a_device_counts_by_its_name(
     place: Place, fence: NftFence, version: int
 ) -> None:
     fence.grant(NAME, DEVICE, 60)
     assert place.arrivals("gateway", REMOTE[version]) == {"far"}
-    place.ip("gateway", "link set tun0 name vpn0")
+    rename(place, "tun0", "vpn0")
+    place.ip(
+        "gateway",
+        "addr add fd00:9::1/64 dev vpn0 nodad",
+        "route replace 10.2.0.0/16 via 10.9.0.2",
+        "route replace fd00:2::/48 via fd00:9::2",
+    )
     assert place.arrivals("gateway", REMOTE[version]) == {"refused"}
     fence.grant(NAME, Passage(devices=("vpn0",)), 60)
     assert place.arrivals("gateway", REMOTE[version]) == {"far"}
     # Another device under the old name is not the tunnel.
-    place.ip("gateway", "link set wan0 down", "link set wan0 name tun0")
-    place.ip("gateway", "link set tun0 up", f"route replace default via {WAN[4]}")
+    rename(place, "wan0", "tun0")
     place.ip("gateway", "addr add 2001:db8::1/64 dev tun0 nodad")
     place.divert()
     assert place.arrivals("gateway", REMOTE[version]) == {"refused"}

@@ -52,14 +52,14 @@ def ranges(draw: st.DrawFn, version: int) -> list[Range]:
 @given(st.sampled_from([4, 6]).flatmap(lambda v: st.tuples(st.just(v), ranges(v))))
 def test_ranges_come_back(case: tuple[int, list[Range]]) -> None:
     version, wanted = case
-    sent = list(add_ranges(wanted, "out", version))
+    sent = list(add_ranges(wanted, version, ("out",)))
     assert [each.range for each in read_ranges(bodies(sent), version)] == wanted
 
 
 def test_many_elements_take_several_messages() -> None:
     name = "a-tunnel-with-a-long-name-indeed"
     wanted = [Range(2 * n, 2 * n, name) for n in range(9000)]
-    sent = list(add_ranges(wanted, "in", 6))
+    sent = list(add_ranges(wanted, 6, ("in",)))
     assert len(sent) > 10
     assert [each.range for each in read_ranges(bodies(sent), 6)] == wanted
 

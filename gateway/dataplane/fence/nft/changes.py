@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.fence.nft.addresses import DIRECTIONS, VERSIONS
 from gateway.dataplane.fence.nft.frame import frame_messages
 from gateway.dataplane.fence.nft.objects import delete_chain, delete_set, flush_chain
 from gateway.dataplane.fence.nft.passes import (
@@ -12,7 +13,7 @@ from gateway.dataplane.fence.nft.passes import (
     delete_passes,
     passes_of,
 )
-from gateway.dataplane.fence.nft.ranges import FENCED, add_ranges, delete_ranges
+from gateway.dataplane.fence.nft.ranges import add_ranges, delete_ranges
 from gateway.dataplane.fence.nft.standing import Ranges, Standing, Wanted
 from gateway.dataplane.fence.partition import Prefix, Range
 
@@ -72,9 +73,17 @@ def changes(
 
 
 def _range_changes(there: Ranges, wanted: Ranges) -> Iterator[bytes]:
-    for key in FENCED:
-        yield from delete_ranges(_ordered(there[key] - wanted[key]), *key)
-        yield from add_ranges(_ordered(wanted[key] - there[key]), *key)
+    for version in VERSIONS:
+        steps = [
+            (there[key] - wanted[key], wanted[key] - there[key])
+            for key in ((direction, version) for direction in DIRECTIONS)
+        ]
+        # As a rule both directions want the same, which is then encoded once.
+        same = all(step == steps[0] for step in steps)
+        groups = (DIRECTIONS,) if same else tuple((each,) for each in DIRECTIONS)
+        for directions, (going, coming) in zip(groups, steps, strict=False):
+            yield from delete_ranges(_ordered(going), version, directions)
+            yield from add_ranges(_ordered(coming), version, directions)
 
 
 def _pass_changes(there: Passes, wanted: Passes, now: float) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """The parts of the table that no configuration changes: names, hooks, exemptions."""
 
+import sys
 from collections.abc import Iterable
 from typing import Final
 
@@ -77,7 +78,8 @@ def frame_messages(ports: tuple[int, ...], passes: Iterable[PassSet]) -> list[by
         *(flush_chain(name) for name in (OUTWARD, INPUT, FORWARD)),
         *_outward_rules(passes),
         *_input_rules(ports, passes),
-        *_judging_rules(FORWARD, "in", passes),
+        *_pass_rules(FORWARD, "in", passes),
+        *_drop_rules(FORWARD, "in"),
     ]
 
 
@@ -119,14 +121,8 @@ def _hook(name: str, hook: int, priority: int) -> bytes:
 
 
 def _outward_rules(passes: tuple[PassSet, ...]) -> list[bytes]:
+    """Judge what leaves: most packets are around a tunnel or inside, so these first."""
     return [
-        rule_message(
-            OUTWARD,
-            e.meta(c.NFT_META_OIFTYPE),
-            e.is_equal(_ARPHRD_LOOPBACK.to_bytes(2, "little")),
-            e.verdict(c.NF_ACCEPT),
-            comment="stays here",
-        ),
         rule_message(
             OUTWARD,
             e.meta(c.NFT_META_MARK),
@@ -135,21 +131,16 @@ def _outward_rules(passes: tuple[PassSet, ...]) -> list[bytes]:
             e.verdict(c.NF_ACCEPT),
             comment="around a tunnel",
         ),
+        *_pass_rules(OUTWARD, "out", passes),
+        _loopback_rule(OUTWARD, c.NFT_META_OIFTYPE, "stays here"),
         _neighbour_rule(OUTWARD),
-        *_judging_rules(OUTWARD, "out", passes),
+        *_drop_rules(OUTWARD, "out"),
     ]
 
 
 def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[bytes]:
+    """Judge what comes in for the gateway itself, in the same order."""
     return [
-        rule_message(
-            INPUT,
-            e.meta(c.NFT_META_IIFTYPE),
-            e.is_equal(_ARPHRD_LOOPBACK.to_bytes(2, "little")),
-            e.verdict(c.NF_ACCEPT),
-            comment="comes from here",
-        ),
-        _neighbour_rule(INPUT),
         rule_message(
             INPUT,
             e.meta(c.NFT_META_L4PROTO),
@@ -166,10 +157,23 @@ def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[by
             e.verdict(c.NF_ACCEPT),
             comment="around a tunnel",
         ),
+        *_pass_rules(INPUT, "in", passes),
+        _loopback_rule(INPUT, c.NFT_META_IIFTYPE, "comes from here"),
+        _neighbour_rule(INPUT),
         *_error_rules(4, _IPPROTO_ICMP, _ERRORS_4, ports),
         *_error_rules(6, _IPPROTO_ICMPV6, _ERRORS_6, ports),
-        *_judging_rules(INPUT, "in", passes),
+        *_drop_rules(INPUT, "in"),
     ]
+
+
+def _loopback_rule(chain: str, key: int, comment: str) -> bytes:
+    return rule_message(
+        chain,
+        e.meta(key),
+        e.is_equal(_ARPHRD_LOOPBACK.to_bytes(2, sys.byteorder)),
+        e.verdict(c.NF_ACCEPT),
+        comment=comment,
+    )
 
 
 def _neighbour_rule(chain: str) -> bytes:
@@ -222,11 +226,11 @@ def _error_rules(
     return rules
 
 
-def _judging_rules(
-    chain: str, direction: str, passes: tuple[PassSet, ...]
-) -> list[bytes]:
-    """Ask first what may pass, which is most of all, and then what belongs to whom."""
-    return [
-        *(pass_rule(chain, direction, each) for each in passes),
-        *(drop_rule(chain, direction, version) for version in VERSIONS),
-    ]
+def _pass_rules(chain: str, direction: str, passes: tuple[PassSet, ...]) -> list[bytes]:
+    """Accept what may pass: one rule or two, whose sets hold all tunnels."""
+    return [pass_rule(chain, direction, each) for each in passes]
+
+
+def _drop_rules(chain: str, direction: str) -> list[bytes]:
+    """Drop what belongs to a tunnel, whatever is left of it."""
+    return [drop_rule(chain, direction, version) for version in VERSIONS]

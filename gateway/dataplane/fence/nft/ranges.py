@@ -84,17 +84,17 @@ def drop_rule(chain: str, direction: str, version: int) -> bytes:
 
 
 def add_ranges(
-    ranges: Iterable[Range], direction: str, version: int
+    ranges: Iterable[Range], version: int, directions: Iterable[str] = DIRECTIONS
 ) -> Iterator[bytes]:
-    """Yield what puts ranges behind the fence in one direction."""
-    return _messages(c.NFT_MSG_NEWSETELEM, ranges, direction, version)
+    """Yield what puts ranges behind the fence."""
+    return _messages(c.NFT_MSG_NEWSETELEM, ranges, version, directions)
 
 
 def delete_ranges(
-    ranges: Iterable[Range], direction: str, version: int
+    ranges: Iterable[Range], version: int, directions: Iterable[str] = DIRECTIONS
 ) -> Iterator[bytes]:
     """Yield what takes them away, all of which are there."""
-    return _messages(c.NFT_MSG_DELSETELEM, ranges, direction, version)
+    return _messages(c.NFT_MSG_DELSETELEM, ranges, version, directions)
 
 
 def read_ranges(dump: Iterable[bytes], version: int) -> list[Found]:
@@ -135,21 +135,21 @@ def _found(first: int, last: int, parts: dict[int, bytes]) -> Found:
 
 
 def _messages(
-    command: int, ranges: Iterable[Range], direction: str, version: int
+    command: int, ranges: Iterable[Range], version: int, directions: Iterable[str]
 ) -> Iterator[bytes]:
     """Yield messages with as many elements as one attribute holds."""
-    name = FENCED[direction, version]
+    names = [FENCED[direction, version] for direction in directions]
     elements: list[bytes] = []
     length = 0
     for each in ranges:
         encoded = _element(each, version)
         if length + len(encoded) > MAX_NESTED:
-            yield elements_message(command, name, *elements)
+            yield from (elements_message(command, name, *elements) for name in names)
             elements, length = [], 0
         elements.append(encoded)
         length += len(encoded)
     if elements:
-        yield elements_message(command, name, *elements)
+        yield from (elements_message(command, name, *elements) for name in names)
 
 
 def _element(each: Range, version: int) -> bytes:
