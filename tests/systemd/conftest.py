@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from lab.netns import linked_pair, run
+from lab.netns import Namespace, linked_pair, run
 
 from tests.systemd import readme
+from tests.systemd.behind import networks_behind
 from tests.systemd.machine import ROOT, Machine, booted, wait_until
 
 CLONE = "/srv/qkd-gateway"
@@ -35,11 +36,13 @@ class Site:
     Attributes:
         a: The initiator or the responder, as their fingerprints decide.
         b: The other.
+        pcs: The hosts behind them, by the machine's name.
         said: What each step of README.md printed at `a`, by the step.
     """
 
     a: Machine
     b: Machine
+    pcs: dict[str, Namespace] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -103,7 +106,7 @@ def machines() -> Iterator[Site]:
             run("ip", "-n", end.name, "addr", "add", f"{address}/24",
                 "dev", end.device)  # fmt: skip
         site = Site(Machine("a", ends[0]), Machine("b", ends[1]))
-        with booted(*site.both):
+        with networks_behind(site.both) as site.pcs, booted(*site.both):
             yield site
 
 
@@ -118,9 +121,6 @@ def site(machines: Site) -> Site:
     let_through(machines)
     fill(machines)
     wait_up(*machines.both)
-    for machine, network in zip(machines.both, ("10.1.0.1", "10.2.0.1"), strict=True):
-        # A host of the site behind the gateway.
-        machine.shell(f"ip addr add {network}/32 dev lo")
     look(machines)
     return machines
 

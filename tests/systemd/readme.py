@@ -5,20 +5,21 @@ from pathlib import Path
 
 README = Path(__file__).parents[2] / "README.md"
 SECTION = "## Two hosts in ten minutes"
+FIREWALLS = "## Firewalls"
 
 
-def section() -> str:
-    """Return the text of the set-up section."""
+def section(title: str = SECTION) -> str:
+    """Return the text of a section, that of the set-up unless told."""
     text = README.read_text()
-    start = text.index(SECTION)
-    return text[start : text.index("\n## ", start + len(SECTION))]
+    start = text.index(title)
+    return text[start : text.index("\n## ", start + len(title))]
 
 
-def blocks() -> list[str]:
-    """Return its indented blocks, without the indentation."""
+def blocks(title: str = SECTION) -> list[str]:
+    """Return a section's indented blocks, without the indentation."""
     found: list[list[str]] = []
     inside = False
-    for line in section().splitlines():
+    for line in section(title).splitlines():
         if line.startswith("    "):
             if not inside:
                 found.append([])
@@ -31,9 +32,9 @@ def blocks() -> list[str]:
     return ["\n".join(lines).strip() + "\n" for lines in found]
 
 
-def block(part: str) -> str:
+def block(part: str, title: str = SECTION) -> str:
     """Return the one block that has this in it."""
-    (found,) = [text for text in blocks() if part in text]
+    (found,) = [text for text in blocks(title) if part in text]
     return found
 
 
@@ -51,7 +52,8 @@ def swapped(text: str) -> str:
         ("10.255.1.1/30", "10.255.1.2/30"),
         ("10.1.0.0/16", "10.2.0.0/16"),
     )
+    changed = text
     for one, other in pairs:
-        assert (one in text) or (other in text)
-        text = text.replace(one, "\0").replace(other, one).replace("\0", other)
-    return text
+        changed = changed.replace(one, "\0").replace(other, one).replace("\0", other)
+    assert changed != text
+    return changed

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.systemd import readme
+from tests.systemd.behind import GATE, PC, reaches
 from tests.systemd.conftest import KEYS, Site, tunnel
 from tests.systemd.machine import Machine
 
@@ -51,8 +52,8 @@ def test_every_key_is_imported(site: Site) -> None:
 
 
 def test_status_shows_the_tunnel_up(site: Site) -> None:
-    assert re.search(r"^a-b +up ", site.said["qgw status"], re.MULTILINE)
-    assert "qkd" in site.said["qgw status"]
+    line = r"^a-b +up +\S+ +\d+ +fresh "
+    assert re.search(line, site.said["qgw status"], re.MULTILINE)
     assert "203.0.113.2" in site.said["qgw tunnel"]
     for machine in site.both:
         assert "qkd" in str(tunnel(machine)["sources"])
@@ -65,6 +66,16 @@ def test_ping_goes_through_the_tunnel(site: Site) -> None:
 def test_the_sites_reach_each_other(site: Site) -> None:
     said = site.a.shell("ping -c 5 -i 0.2 -I 10.1.0.1 10.2.0.1")
     assert "5 received, 0% packet loss" in said
+
+
+def test_a_host_of_each_site_reaches_one_of_the_other(site: Site) -> None:
+    assert reaches(site.pcs["a"], PC["b"])
+    assert reaches(site.pcs["b"], PC["a"])
+
+
+def test_a_host_reaches_its_own_gateway(site: Site) -> None:
+    for letter, pc in site.pcs.items():
+        assert reaches(pc, GATE[letter])
 
 
 def test_the_journal_can_be_asked_for_one_tunnel(site: Site) -> None:
