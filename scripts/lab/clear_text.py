@@ -29,11 +29,16 @@ class Place:
         namespace: Where its device is.
         device: The device.
         marker: Payload that no frame there may have.
+        quoting: Whether ICMP errors that quote it count: any router may send them.
     """
 
     namespace: str
     device: str
     marker: bytes
+    quoting: bool = True
+
+
+_QUOTES: Final = ("ip/1", "ip/58")
 
 
 class ClearText:
@@ -109,7 +114,9 @@ class ClearText:
                 time.sleep(0.01)  # the link is down for the moment
                 return
             self.frames[place.device] += 1
-            if place.marker in frame:
+            if place.marker in frame and (
+                place.quoting or classify(frame) not in _QUOTES
+            ):
                 self.found[place.device] += 1
                 self.examples.append(f"{place.device}: {describe(frame)}")
 

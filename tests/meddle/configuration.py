@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from lab.gateway import LINK, PORT, TUNNEL, Gateway
 from lab.two_sites import INSIDE, INSIDE6, NET, NET6, other
 
-Value = str | float | bool | list[str]
+Value = str | float | bool | list[str] | list[int]
 Tables = dict[str, dict[str, Value]]
 
 NAMED_FILES = ("identity", "peer.pub", "seed")

@@ -20,8 +20,10 @@ from lab.two_sites import Side, other
 
 from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import encode_public, generate_identity
+from gateway.errors import ControlError
 from tests.meddle.configuration import Configuration
-from tests.meddle.laboratory import LIFETIME, Laboratory
+from tests.meddle.judge import HEALS, LIFETIME, SLOW, wait_for
+from tests.meddle.laboratory import Laboratory
 
 BY_LIFETIME = LIFETIME + 1.0
 """Seconds after which nothing passes that no epoch in force renews."""
@@ -32,16 +34,20 @@ class Phase:
     """What must hold from now on.
 
     Attributes:
-        flows: Kinds of flow that flow again within two seconds; others are free to.
+        flows: Kinds of flow that must flow again; others may.
+        heals: Seconds until they flow again.
         lasts: Seconds until the next thing is done, at least.
-        up: Whether both ends come to say ``up``; None where it is not looked at.
+        up: Whether both ends come to say ``up``.
+        not_up: Letters of the ends that come to say something else.
         stops_by: Seconds after which nothing passes any more, or None.
-        causes: Words of which one must stand in a reason that an end gives.
+        causes: Words that then stand in some reason or hint.
     """
 
     flows: tuple[str, ...] = ()
+    heals: float = HEALS
     lasts: float = 0.0
-    up: bool | None = None
+    up: bool = False
+    not_up: str = ""
     stops_by: float | None = None
     causes: tuple[str, ...] = ()
 
@@ -51,6 +57,12 @@ ALL = ("pc", "own", "in")
 
 FLOWS = Phase(ALL, up=True)
 """Everything flows and both ends say so."""
+
+PROGRAM_STARTS = 2.0 * SLOW
+"""Seconds in which a program of ours starts, on a machine with other work."""
+
+RESTARTED = Phase(ALL, up=True, heals=HEALS + PROGRAM_STARTS)
+"""The same, where a program must be started for it."""
 
 STAYS = Phase(ALL)
 """Everything flows; a daemon may be dead or busy."""
@@ -187,6 +199,13 @@ class Spot:
         if done.returncode:
             raise RuntimeError(f"nft: {done.stderr.strip()}")
 
+    def end_carriers(self) -> None:
+        """End the processes that outlive the daemon, and wait until they have."""
+        self.end.end_children()
+        assert wait_for(lambda: not self.end.namespace_pids(), 5.0), "they live on"
+        for device in self.devices():
+            self.ip("link", "del", "dev", device, check=False)
+
     def squat(self, port: int) -> contextlib.ExitStack:
         """Take a UDP port of the gateway, as another program would, until closed."""
         taken = contextlib.ExitStack()
@@ -206,6 +225,14 @@ class Spot:
             write_public_identity(path, encode_public(generate_identity(1).public))
         return path.name
 
+    def nft_against_ours(self, script: str) -> None:
+        """Change our own table; a kernel that lets nobody else do so may refuse."""
+        try:
+            self.nft(script)
+        except RuntimeError as error:
+            if "Operation not permitted" not in str(error):
+                raise
+
     def devices(self) -> list[str]:
         """Return the devices that carry tunnels."""
         return self.lab.devices(self.letter)
@@ -218,6 +245,18 @@ class Spot:
         """
         answer: dict[str, object] = self.end.call("reload")
         return answer
+
+    def refused(self) -> str:
+        """Reload, expect a refusal, and return all that it says.
+
+        Raises:
+            AssertionError: The daemon took it.
+        """
+        try:
+            said = self.reload()
+        except ControlError as error:
+            return "\n".join((error.message, error.hint, *error.details))
+        raise AssertionError(f"the reload was not refused: {said}")
 
     def rewrite(self, **values: object) -> None:
         """Change keys of the tunnel in the file and reload; None removes one."""

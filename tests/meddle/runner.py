@@ -110,7 +110,11 @@ class Runner:
     def _hold(self, phase: Phase, since: float) -> list[str]:
         """Judge one phase, until it is over."""
         lab = self._lab
-        problems = stalled(lab.flows.of(*phase.flows), since) if phase.flows else []
+        problems = (
+            stalled(lab.flows.of(*phase.flows), since, phase.heals)
+            if phase.flows
+            else []
+        )
         over = since + phase.lasts
         if phase.stops_by is not None:
             begin = since + phase.stops_by + CLOCK
@@ -120,17 +124,19 @@ class Runner:
         if phase.up and not wait_for(lab.all_up, SAYS_SO):
             said = [f"{end} says {one.newest}" for end, one in lab.witnesses.items()]
             problems.append(", ".join(["not up at both ends", *said]))
-        if phase.up is False:
+        if phase.not_up:
             problems += self._charged(phase)
         return problems
 
     def _charged(self, phase: Phase) -> list[str]:
         """Judge what the ends say when the tunnel cannot be up."""
-        witnesses = self._lab.witnesses.values()
+        charged = [(letter, self._lab.witnesses[letter]) for letter in phase.not_up]
+        witnesses = [witness for _, witness in charged]
         if not wait_for(
             lambda: all(one.newest.state != "up" for one in witnesses), CHARGED
         ):
-            return ["an end says up though nothing can pass"]
+            said = [f"{letter} says {witness.newest}" for letter, witness in charged]
+            return [", ".join(["nothing can pass", *said])]
         words = " ".join(f"{one.newest.reason} {one.newest.hint}" for one in witnesses)
         return [
             f"no end names {cause!r}: {words}"

@@ -114,7 +114,7 @@ def host_reboots(at: Spot) -> Steps:
     """All is gone but files; an early unit loads the fence, then the network is up."""
     at.end.kill()
     at.ip("link", "set", "dev", WAN, "down")
-    at.end.end_children()
+    at.end_carriers()
     at.lab.clean(at.letter)
     load_early(at)
     at.side.restore_wan()
@@ -128,7 +128,7 @@ def both_hosts_reboot(at: Spot) -> Steps:
     for spot in at.both():
         spot.end.kill()
         spot.ip("link", "set", "dev", WAN, "down")
-        spot.end.end_children()
+        spot.end_carriers()
         spot.lab.clean(spot.letter)
         load_early(spot)
         spot.side.restore_wan()
@@ -138,8 +138,7 @@ def both_hosts_reboot(at: Spot) -> Steps:
 
 def load_early(at: Spot) -> None:
     """Do what the early unit does."""
-    config = str(at.end.folder / "gateway.toml")
-    at.host.run(at.lab.qgw, "fence", "load", "--config", config)
+    at.host.run(at.lab.qgw, "fence", "load", str(at.end.folder / "state/fence.json"))
 
 
 @kind(planes=WIREGUARD, seconds=6.0)
@@ -147,13 +146,11 @@ def carrier_port_taken_at_start(at: Spot) -> Steps:
     """By another program, while the daemon was away: blocked until it is free."""
     at.end.kill()
     at.ip("link", "set", "dev", WAN, "down")
-    at.end.end_children()
-    for device in at.devices():
-        at.ip("link", "del", "dev", device, check=False)
+    at.end_carriers()
     at.side.restore_wan()
     squatter = at.squat(51811)
     at.end.start()
-    yield Phase(lasts=2.0, up=False)
+    yield Phase(lasts=2.0, not_up=at.letter)
     squatter.close()
     at.end.kill()
     _start(at)

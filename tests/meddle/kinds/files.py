@@ -2,29 +2,18 @@
 
 import base64
 
-from gateway.config.identity_files import write_public_identity
-from gateway.crypto.identity import encode_public, generate_identity
-from gateway.errors import ControlError
-from tests.meddle.judge import UNPROVEN
-from tests.meddle.kind import FLOWS, Phase, Spot, Steps, kind
-
-
-def refused(at: Spot) -> None:
-    """Reload, and expect a refusal.
-
-    Raises:
-        AssertionError: The daemon took it.
-    """
-    try:
-        at.reload()
-    except ControlError:
-        return
-    raise AssertionError("the reload was not refused")
+from gateway.config.identity_files import (
+    write_private_identity,
+    write_public_identity,
+)
+from gateway.crypto.identity import encode_private, encode_public, generate_identity
+from tests.meddle.judge import NOTICED
+from tests.meddle.kind import ALL, FLOWS, Phase, Spot, Steps, kind
 
 
 def _refused(at: Spot, text: str) -> Steps:
     at.file.write_text(text)
-    refused(at)
+    at.refused()
     yield FLOWS
     at.reset()
 
@@ -60,7 +49,7 @@ def configuration_names_a_plane_that_is_not_here(at: Spot) -> Steps:
 def configuration_is_removed(at: Spot) -> Steps:
     """The file itself."""
     (at.end.folder / "gateway.toml").unlink()
-    refused(at)
+    at.refused()
     yield FLOWS
     at.reset()
 
@@ -71,7 +60,7 @@ def peer_file_removed(at: Spot) -> Steps:
     path = at.end.folder / "peer.pub"
     kept = path.read_bytes()
     path.unlink()
-    refused(at)
+    at.refused()
     yield FLOWS
     path.write_bytes(kept)
     at.reload()
@@ -84,12 +73,49 @@ def peer_file_replaced(at: Spot) -> Steps:
     kept = path.read_bytes()
     path.unlink()
     write_public_identity(path, encode_public(generate_identity(1).public))
-    said = str(at.reload())
-    assert "changed" in said, said
-    yield Phase(lasts=UNPROVEN, up=False)
+    said = at.reload()
+    assert said["changed"], said
+    yield Phase(lasts=NOTICED, not_up="ab")
     path.unlink()
     path.write_bytes(kept)
     at.reload()
+
+
+@kind(seconds=5.0)
+def peer_file_missing_at_start(at: Spot) -> Steps:
+    """The tunnel cannot start: blocked, until the file is there."""
+    path = at.end.folder / "peer.pub"
+    kept = path.read_bytes()
+    at.end.kill()
+    path.unlink()
+    at.end_carriers()
+    at.end.start()
+    yield Phase(lasts=1.5)
+    path.write_bytes(kept)
+    at.end.kill()
+    at.end.start()
+    at.end.wait_ready()
+
+
+@kind(seconds=5.0)
+def identity_replaced(at: Spot) -> Steps:
+    """Our own: the peer is given the new public half."""
+    own = at.end.folder / "identity"
+    theirs = at.far().end.folder / "peer.pub"
+    kept, known = own.read_bytes(), theirs.read_bytes()
+    new = generate_identity(1)
+    for path in (own, theirs):
+        path.unlink()
+    write_private_identity(own, encode_private(new))
+    write_public_identity(theirs, encode_public(new.public))
+    for spot in at.both():
+        said = spot.reload()
+        assert said["changed"], said
+    yield Phase(ALL)
+    own.write_bytes(kept)
+    theirs.write_bytes(known)
+    for spot in at.both():
+        spot.reload()
 
 
 @kind()

@@ -9,10 +9,10 @@ from lab.two_sites import (
     WAN,
 )
 
-from tests.meddle.judge import wait_for
+from tests.meddle.judge import SLOW, wait_for
 from tests.meddle.kind import FLOWS, Spot, Steps, free, kind
 
-RESTORED = 1.0
+RESTORED = 1.0 * SLOW
 """Seconds until what others changed is as it was."""
 
 

@@ -2,7 +2,7 @@
 
 from lab.two_sites import OUTER, OUTER6
 
-from tests.meddle.judge import UNPROVEN
+from tests.meddle.judge import NOTICED
 from tests.meddle.kind import (
     BY_LIFETIME,
     ESP,
@@ -18,9 +18,6 @@ from tests.meddle.kind import (
 CONTROL = "51810"
 CARRIERS = ("51811", "51812")
 """UDP ports of the WireGuard devices."""
-
-NOTICED = UNPROVEN + 3.0
-"""Seconds until both ends have noticed: an epoch must fail to be proven."""
 
 
 def _filters(at: Spot, action: str, *match: str) -> None:
@@ -43,14 +40,14 @@ def _ports(*ports: str) -> list[tuple[str, ...]]:
 @kind(planes=ESP, seconds=12.0)
 def esp_filtered_on_the_way(at: Spot) -> Steps:
     """IP protocol 50, by a firewall between the gateways."""
-    phase = Phase(lasts=NOTICED, up=False, causes=("encap", "firewall"))
+    phase = Phase(lasts=NOTICED, not_up="ab", causes=("encap", "firewall"))
     yield from _filtered(at, phase, ("ipproto", "esp"))
 
 
 @kind(planes=WIREGUARD, seconds=12.0)
 def carrier_ports_filtered_on_the_way(at: Spot) -> Steps:
     """The ports of the WireGuard devices."""
-    phase = Phase(lasts=NOTICED, up=False, causes=CARRIERS)
+    phase = Phase(lasts=NOTICED, not_up="ab", causes=CARRIERS)
     yield from _filtered(at, phase, *_ports(*CARRIERS))
 
 
@@ -75,7 +72,7 @@ def path_cut_for_a_moment(at: Spot) -> Steps:
 @kind(seconds=20.0)
 def path_cut_beyond_the_lifetime(at: Spot) -> Steps:
     """Both must have stopped by then."""
-    phase = Phase(lasts=BY_LIFETIME + 1.0, up=False, stops_by=0.5)
+    phase = Phase(lasts=BY_LIFETIME + 1.0, not_up="ab", stops_by=0.5)
     yield from _filtered(at, phase, ("iif", "leg-a"), ("iif", "leg-b"))
 
 

@@ -39,6 +39,13 @@ def mtu_reloaded(at: Spot) -> Steps:
     yield from _here(at, mtu=1300)
 
 
+@kind(seconds=4.0)
+def mtu_reloaded_with_forty_more_tunnels(at: Spot) -> Steps:
+    """All in one reload."""
+    _beside(at, 40)
+    yield from _here(at, mtu=1300)
+
+
 @kind()
 def addresses_reloaded(at: Spot) -> Steps:
     """Another one beside those there are."""
@@ -129,18 +136,23 @@ def tunnel_disabled_and_enabled(at: Spot) -> Steps:
 @kind()
 def tunnels_added_and_removed_beside(at: Spot) -> Steps:
     """Three that have no peer to talk to."""
-    for number in range(3):
+    _beside(at, 3)
+    at.file.write()
+    at.reload()
+    yield FLOWS
+    at.reset()
+
+
+def _beside(at: Spot, count: int) -> None:
+    """Describe tunnels to peers that are nowhere."""
+    for number in range(count):
         at.file.tables[f"tunnels.beside-{number}"] = {
             "peer": at.stranger(number),
             "endpoint": f"203.0.113.{20 + number}:{PORT}",
             "plane": at.lab.plane,
             "qkd": "off",
-            "remote_subnets": [f"10.9{number}.0.0/16"],
+            "remote_subnets": [f"10.{100 + number}.0.0/16"],
         }
-    at.file.write()
-    at.reload()
-    yield FLOWS
-    at.reset()
 
 
 @kind()

@@ -92,7 +92,7 @@ def all_rulesets_flushed(at: Spot) -> Steps:
 @kind(needs=NFT, last_word=True)
 def our_table_deleted(at: Spot) -> Steps:
     """The fence itself."""
-    at.nft("delete table " + " ".join(OURS))
+    at.nft_against_ours("delete table " + " ".join(OURS))
     yield FLOWS
 
 
@@ -106,23 +106,14 @@ def our_sets_flushed(at: Spot) -> Steps:
     """What passing is granted by."""
     script = [f"flush set {' '.join(OURS)} {name}" for name in _objects(at, "set")]
     assert script, "the fence has no sets"
-    at.nft("\n".join(script))
-    yield FLOWS
-
-
-@kind(needs=NFT, last_word=True)
-def our_maps_flushed(at: Spot) -> Steps:
-    """What says which prefixes are a tunnel's."""
-    script = [f"flush map {' '.join(OURS)} {name}" for name in _objects(at, "map")]
-    assert script, "the fence has no maps"
-    at.nft("\n".join(script))
+    at.nft_against_ours("\n".join(script))
     yield FLOWS
 
 
 @kind(needs=NFT, last_word=True)
 def our_chains_flushed(at: Spot) -> Steps:
     """The rules, and not the chains."""
-    at.nft("flush table " + " ".join(OURS))
+    at.nft_against_ours("flush table " + " ".join(OURS))
     yield FLOWS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.two_sites import NET, NET6
 
-from tests.meddle.kind import FLOWS, WIREGUARD, Phase, Spot, Steps, kind
+from tests.meddle.kind import FLOWS, RESTARTED, WIREGUARD, Phase, Spot, Steps, kind
 from tests.meddle.uapi import devices
 
 GO = ("wireguard-go",)
@@ -56,19 +56,32 @@ def processes(at: Spot) -> list[int]:
     return found
 
 
+@kind(planes=WIREGUARD)
+def other_ports_one_of_them_taken(at: Spot) -> Steps:
+    """A reload that cannot be done: the old ports stand."""
+    squatter = at.squat(51912)
+    at.file.tables["gateway"]["wireguard_ports"] = [51911, 51912]
+    at.file.write()
+    said = at.refused()
+    assert "51912" in said, said
+    yield FLOWS
+    squatter.close()
+    at.reset()
+
+
 @kind(planes=GO, last_word=True, seconds=4.0)
 def wireguard_go_killed(at: Spot) -> Steps:
     """Both processes."""
     for pid in processes(at):
         os.kill(pid, signal.SIGKILL)
-    yield FLOWS
+    yield RESTARTED
 
 
 @kind(planes=GO, last_word=True, seconds=4.0)
 def one_wireguard_go_killed(at: Spot) -> Steps:
     """One of the two."""
     os.kill(at.chance.choice(processes(at)), signal.SIGKILL)
-    yield FLOWS
+    yield RESTARTED
 
 
 @kind(planes=GO)

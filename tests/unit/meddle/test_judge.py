@@ -6,7 +6,7 @@ from lab.flows import Flow
 
 from tests.meddle.judge import (
     HEALS,
-    UNPROVEN,
+    SILENT,
     spans_up,
     stalled,
     still_flowing,
@@ -29,11 +29,11 @@ def test_up_is_a_span_of_time() -> None:
 
 
 def test_up_while_nothing_comes_is_untrue() -> None:
-    said = [Saying(0, "up"), Saying(UNPROVEN + 1, "up")]
-    now = UNPROVEN + 1
+    said = [Saying(0, "up"), Saying(SILENT + 1, "up")]
+    now = SILENT + 1
     (problem,) = untrue("a", said, [flow()], now)
     assert "a says up while nothing comes" in problem
-    assert untrue("a", said, [flow(UNPROVEN / 2)], now) == []
+    assert untrue("a", said, [flow(SILENT / 2)], now) == []
 
 
 def test_silence_counts_within_a_span_and_not_across() -> None:
