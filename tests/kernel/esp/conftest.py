@@ -28,6 +28,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("carrier", carriers(), indirect=True)
 
 
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out what concerns interfaces alone where policies carry the tunnel."""
+    beside = [
+        item
+        for item in items
+        if item.get_closest_marker("over_interface")
+        and not item.get_closest_marker("esp_interface")
+    ]
+    if beside:
+        config.hook.pytest_deselected(items=beside)
+        items[:] = [item for item in items if item not in beside]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def needs_esp() -> None:
     """Skip everything where the kernel cannot do it, and say how to get one."""
