@@ -133,12 +133,12 @@ def _complaints(tunnels: Sequence[TunnelStatus]) -> list[str]:
     lines: list[str] = []
     for tunnel in tunnels:
         name = f"{clean(tunnel['name'])}: "
-        failing = tunnel["failing"]
-        if tunnel["reason"]:
-            lines += wrapped(tunnel["reason"], first=name)
-        elif failing and tunnel["hint"]:
-            lines += wrapped(failing["detail"], first=name)
-        if tunnel["hint"]:
+        failing, wrong = tunnel["failing"], tunnel["reason"]
+        if not wrong and failing and failing["attempts"] > 1:
+            wrong = f"rotation fails: {failing['detail']}"
+        if wrong:
+            lines += wrapped(wrong, first=name)
+        if wrong and tunnel["hint"]:
             lines += wrapped(tunnel["hint"], first="  hint: ", rest="    ")
         for fault in tunnel["faults"]:
             lines += wrapped(fault, first=f"{name}fault: ")

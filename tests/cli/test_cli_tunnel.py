@@ -78,6 +78,18 @@ def test_list_says_why_a_tunnel_is_blocked_and_what_to_do(
     ]
 
 
+def test_list_says_what_keeps_failing_though_a_tunnel_is_up(
+    start_daemon: StartDaemon,
+) -> None:
+    failing = {"since_s": 9.0, "reason": "timeout", "detail": "no answer"}
+    said = ["", "paris: rotation fails: no answer", "  hint: look at the peer"]
+    for attempts, lines in ((1, list[str]()), (2, said)):
+        changes = {"failing": {**failing, "attempts": attempts}}
+        tunnel = a_tunnel("paris", hint="look at the peer", **changes)
+        out = start_daemon({"tunnel.list": [tunnel]}).qgw("tunnel", "list").out
+        assert out.splitlines()[2:] == lines
+
+
 def test_an_empty_list_says_so(start_daemon: StartDaemon) -> None:
     result = start_daemon({"tunnel.list": []}).qgw("tunnel", "list")
     assert (result.code, result.out) == (0, "no tunnels\n")
