@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def fence() -> None:
-    """Keep packets in: the nftables table inet qgw, without the daemon."""
+    """Look after the fence, table inet qgw, by hand."""
 
 
 @fence.command()
