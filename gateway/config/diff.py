@@ -5,7 +5,7 @@ told (`gateway.acceptance`).
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from gateway.config.model import GatewayConfig, LinkConfig, PlaneName, TunnelConfig
@@ -168,6 +168,18 @@ def compare_configs(
         applied=_as_written(now),
         restart=tuple(sorted({*_as_written(later), *own})),
     )
+
+
+def in_force(new: GatewayConfig, started: GatewayConfig) -> GatewayConfig:
+    """Return what a running daemon can make of a configuration.
+
+    Args:
+        new: What the operator wrote.
+        started: What the daemon started with: its sockets, ports and folders are so
+            until it is restarted.
+    """
+    kept = changed_keys(started, new) - GATEWAY_IN_PLACE - _COMPARED_APART
+    return replace(new, **{key: getattr(started, key) for key in kept})
 
 
 def _kind(changed: frozenset[str], files: frozenset[str]) -> str:

@@ -18,8 +18,8 @@ from gateway.acceptance.accept import Candidate, accept, judge_host
 from gateway.acceptance.contents import Content, Key, changed_contents, is_own
 from gateway.acceptance.files import contents_of_tunnel, load_tunnel_files
 from gateway.acceptance.host import wanted_planes
-from gateway.config.diff import ConfigDiff, compare_configs
-from gateway.config.model import LogFormat, TunnelConfig
+from gateway.config.diff import ConfigDiff, compare_configs, in_force
+from gateway.config.model import GatewayConfig, LogFormat, TunnelConfig
 from gateway.control.schema import ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
@@ -251,7 +251,6 @@ class Service:
             await self._add_tunnel(self.config.tunnels[name])
         await self.fencing.settle(self.config)
         await guard.start()
-        self._standing = (await self._judge(self._candidate)).findings
         self.holding.start(is_complete=not self.failed)
         self._note_users()
         self._prepare_sockets()
@@ -266,6 +265,10 @@ class Service:
             self._tasks.append(loop.create_task(self._watchdog()))
         self.notifier.ready(self.summary())
         logger.info("ready: %s", self.summary())
+        async with self._reloading:
+            # What a reload need not wait for; nothing at start waits for it either.
+            self._standing = (await self._judge(self._candidate)).findings
+            del self._candidate
 
     async def run(self) -> None:
         """Return once `request_stop` was called."""
@@ -352,7 +355,7 @@ class Service:
         )
 
     async def _apply(self, candidate: Candidate, diff: ConfigDiff) -> ReloadResult:
-        new = candidate.config
+        new = in_force(candidate.config, self._started_with)
         await self.fencing.prepare(new)
         network_changed = new.relay != self.config.relay
         try:
@@ -365,7 +368,7 @@ class Service:
             raise
         before = self._contents
         details = describe_changes(diff, before, candidate.contents)
-        self._take_over(candidate)
+        self._take_over(candidate, new)
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)
         await self._change_tunnels(diff, before)
@@ -431,9 +434,9 @@ class Service:
             if name in self.failed:
                 self._troubles[name] = f"cannot start: {self.failed[name].message}"
 
-    def _take_over(self, candidate: Candidate) -> None:
+    def _take_over(self, candidate: Candidate, new: GatewayConfig) -> None:
         """Let a configuration be the one in force."""
-        self.config = candidate.config
+        self.config = new
         self._standing = candidate.findings
         self._files = dict(candidate.tunnels)
         # What needs a restart is compared with what the daemon started with.

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -155,6 +156,22 @@ def test_a_key_changed_and_back(shared: Lab, key: str) -> None:
     assert result["sent"] > 2000
     if key in IN_PLACE or key == "plane":
         assert result["lost"] == 0, (key, result)
+
+
+@pytest.mark.lossless
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_prefix_added_at_either_end(shared: Lab, which: int) -> None:
+    """The responder's reload must not make it wait for the initiator's next slot."""
+    end = shared.ends[which]
+    own = {0: "10.72.0.0/24", 1: "10.71.0.0/24"}[which]
+    epoch = shared.newest()
+    with shared.traffic(3.0) as result:
+        for more in ('", "10.75.0.0/24"', '"'):
+            answer = change(end, f'remote_subnets = ["{own}{more}]')
+            assert answer["details"] == {TUNNEL: "remote_subnets"}
+            time.sleep(0.5)
+    assert result["lost"] == 0
+    assert shared.newest() - epoch <= 4  # rotations on schedule, and no others
 
 
 @pytest.mark.lossless

@@ -14,6 +14,7 @@ from gateway.config.diff import (
     TUNNEL_IGNORED,
     TUNNEL_REBUILT,
     compare_configs,
+    in_force,
 )
 from gateway.config.load import load_config
 from gateway.config.model import (
@@ -116,6 +117,25 @@ def test_gateway_keys_as_the_operator_writes_them(config: GatewayConfig) -> None
     diff = compare_configs(config, new)
     assert diff.applied == ("log.level",)
     assert diff.restart == ("gateway.identity", "keystore.path")
+
+
+def test_what_needs_a_restart_is_as_it_was_until_then(config: GatewayConfig) -> None:
+    new = replace(
+        with_tunnel(config, mtu=1300),
+        wireguard_ports=(1, 2),
+        control_mtu=1300,
+        log_level=LogLevel.DEBUG,
+    )
+    found = in_force(new, config)
+    assert (found.wireguard_ports, found.control_mtu) == (
+        config.wireguard_ports,
+        config.control_mtu,
+    )
+    assert (found.log_level, found.tunnels) == (LogLevel.DEBUG, new.tunnels)
+    assert compare_configs(found, new, started=config).restart == (
+        "gateway.control_mtu",
+        "gateway.wireguard_ports",
+    )
 
 
 def test_the_sets_name_fields_that_exist() -> None:
