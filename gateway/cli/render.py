@@ -6,6 +6,7 @@ from gateway.cli.render_tunnel import suite_name
 from gateway.cli.text import clean, coloured, listing, table, wrapped
 from gateway.control.schema import (
     Alert,
+    FenceStatus,
     InForce,
     LinkStatus,
     PlaneStatus,
@@ -88,7 +89,7 @@ def daemon_status(status: StatusResult) -> str:
             ("ml-kem from", status["kem_provider"]),
             ("listening", ", ".join(status["listen"])),
             ("planes", ", ".join(_planes(status["planes"]))),
-            ("fence", "stands" if fence["present"] else f"none: {fence['reason']}"),
+            ("fence", _fence(fence)),
             ("dropped", _dropped(status["dropped"])),
         ],
         wrap=True,
@@ -103,6 +104,12 @@ def daemon_status(status: StatusResult) -> str:
         )
         blocks.append("\n".join(line for a in worst_first for line in _alert(a)))
     return "\n\n".join(blocks)
+
+
+def _fence(fence: FenceStatus) -> str:
+    if fence["present"]:
+        return "stands"
+    return f"none: {fence['reason']}" if fence["reason"] else "gone"
 
 
 def _alerts(alerts: Sequence[Alert]) -> Iterator[str]:

@@ -55,17 +55,22 @@ def link_alerts(
             )
 
 
-def fence_alerts(state: FenceState | None) -> Iterator[Alert]:
-    """Say that the fence does not stand, or refuses what is connected here."""
-    if state is None:
+def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[Alert]:
+    """Say that the fence does not stand, or refuses what is connected here.
+
+    Args:
+        state: As last read, None if it was not.
+        needed: Whether there is a tunnel.
+    """
+    if state is None or not needed:
         return
     if not state.present and state.reason:
         yield gateway_alert(
             "warning",
             AlertKind.FENCE_UNAVAILABLE,
             f"no fence: {state.reason}",
-            "load the kernel's module nf_tables; until then routes and policies alone "
-            "keep packets from leaving in clear",
+            "mend that: until then routes and policies alone keep packets from leaving "
+            "in clear",
         )
     elif not state.present:
         yield gateway_alert(

@@ -121,7 +121,7 @@ class Oversight:
             ),
             *link_alerts(links, self.kmes.trouble_of),
             *await self._certificates.alerts(self._links.configs.values(), now=now),
-            *fence_alerts(self.fence.state),
+            *fence_alerts(self.fence.state, needed=bool(config.tunnels)),
             # A main table may hold all of the Internet's routes.
             *host_alerts(await asyncio.to_thread(check_host, config)),
             *socket_alerts(sockets.absent, sockets.unsent.recent()),

@@ -75,6 +75,8 @@ def test_a_fence_that_does_not_stand_says_why(start_daemon: StartDaemon) -> None
     answer = a_status(fence={"present": False, "reason": "no module nf_tables"})
     out = start_daemon({"status": answer}).qgw("status").out
     assert "\n  fence: none: no module nf_tables\n" in out
+    answer = a_status(fence={"present": False, "reason": ""})
+    assert "\n  fence: gone\n" in start_daemon({"status": answer}).qgw("status").out
 
 
 def test_no_line_is_wider_than_a_terminal(start_daemon: StartDaemon) -> None:

@@ -200,6 +200,7 @@ def test_keys_that_the_peer_may_lack_are_named() -> None:
 def test_a_fence_that_stands_is_silent() -> None:
     assert list(fence_alerts(None)) == []
     assert list(fence_alerts(FenceState(present=True))) == []
+    assert list(fence_alerts(FenceState(present=False), needed=False)) == []
 
 
 @pytest.mark.parametrize(
