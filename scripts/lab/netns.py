@@ -11,7 +11,7 @@ COMMAND_TIMEOUT = 20.0
 """Seconds any one ip command may take."""
 
 
-def run(*command: str, check: bool = True) -> str:
+def run(*command: str, check: bool = True, timeout: float = COMMAND_TIMEOUT) -> str:
     """Run a command and return its output.
 
     Raises:
@@ -22,7 +22,7 @@ def run(*command: str, check: bool = True) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=COMMAND_TIMEOUT,
+        timeout=timeout,
     )
     if check and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

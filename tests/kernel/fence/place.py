@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from lab.inside import made_inside
-from lab.netns import run
+from lab.netns import COMMAND_TIMEOUT, run
 
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan, Passage
 from gateway.dataplane.fence.nft.fence import NftFence
@@ -62,9 +62,16 @@ class Place:
         """Name of a host's namespace."""
         return f"{self.tag}-{host}"
 
-    def run(self, host: str, *command: str, check: bool = True) -> str:
+    def run(
+        self,
+        host: str,
+        *command: str,
+        check: bool = True,
+        timeout: float = COMMAND_TIMEOUT,
+    ) -> str:
         """Run a command on a host."""
-        return run("ip", "netns", "exec", self.name(host), *command, check=check)
+        inside = ("ip", "netns", "exec", self.name(host), *command)
+        return run(*inside, check=check, timeout=timeout)
 
     def ip(self, host: str, *lines: str) -> None:
         """Run ip commands on a host."""

@@ -1,0 +1,133 @@
+"""Other firewalls beside the fence: their starts, reloads and ends leave it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gateway.dataplane.fence.nft.fence import NftFence
+from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
+from tests.kernel.fence.test_fence_changes import timeless
+
+MARKER = "== another step =="
+
+NFTABLES = """
+for turn in 1 2; do
+  nft -f {folder}/nftables.conf
+  step
+done
+nft flush ruleset
+step
+"""
+
+RULESET = """
+flush ruleset
+table inet filter {
+  chain input { type filter hook input priority filter; policy accept;
+  }
+  chain forward { type filter hook forward priority filter; policy drop;
+    ct state established,related accept
+    ip daddr 10.2.0.0/16 accept
+  }
+  chain output { type filter hook output priority filter; policy accept;
+  }
+}
+"""
+
+# What docker makes, and what it does when it starts again.
+DOCKER = """
+for turn in 1 2; do
+  iptables -P FORWARD DROP
+  iptables -N DOCKER-USER || iptables -F DOCKER-USER
+  iptables -I FORWARD -j DOCKER-USER
+  iptables -A DOCKER-USER -j RETURN
+  iptables -t nat -N DOCKER || iptables -t nat -F DOCKER
+  iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+  iptables -t nat -A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE
+  iptables -t nat -A DOCKER ! -i docker0 -p tcp --dport 80 \
+    -j DNAT --to-destination 172.17.0.2:80
+  step
+done
+iptables -F
+iptables -t nat -F
+iptables-save > {folder}/saved
+iptables-restore < {folder}/saved
+step
+"""
+
+UFW = """
+cp -r /etc/ufw {folder}/etc-ufw
+cp /etc/default/ufw {folder}/default-ufw
+mount --bind {folder}/etc-ufw /etc/ufw
+mount --bind {folder}/default-ufw /etc/default/ufw
+ufw --force enable
+step
+ufw allow 51810:51812/udp
+ufw reload
+step
+ufw --force reset
+step
+"""
+
+FIREWALLD = """
+mkdir -p /run/dbus {folder}/bus {folder}/firewalld
+mount --bind {folder}/bus /run/dbus
+mount --bind {folder}/firewalld /etc/firewalld
+dbus-daemon --system --nofork --nopidfile &
+bus=$!
+for turn in $(seq 50); do [ -S /run/dbus/system_bus_socket ] && break; sleep 0.1; done
+firewalld --nofork --nopid >/dev/null 2>&1 &
+daemon=$!
+for turn in $(seq 300); do firewall-cmd --state && break; sleep 0.2; done
+firewall-cmd --state
+step
+firewall-cmd --permanent --add-port=51810-51812/udp
+firewall-cmd --reload
+step
+firewall-cmd --complete-reload
+step
+kill $daemon
+wait $daemon || true
+step
+kill $bus
+"""
+
+PROGRAMS = {
+    "nftables": (NFTABLES, ()),
+    "docker": (DOCKER, ("iptables",)),
+    "ufw": (UFW, ("ufw", "iptables")),
+    "firewalld": (FIREWALLD, ("firewalld", "dbus-daemon")),
+}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_others_leave_the_fence_as_it_is(
+    place: Place, fence: NftFence, tmp_path: Path, kind: str
+) -> None:
+    script, programs = PROGRAMS[kind]
+    missing = [name for name in programs if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"no {', '.join(missing)}: run scripts/setup test")
+    if "flags owner" not in place.listing() and "flush" in script:
+        pytest.skip("this kernel's tables have no owners: needs Linux 6.9")
+    (tmp_path / "nftables.conf").write_text(RULESET)
+    fence.grant(NAME, DEVICE, 3600)
+    before = timeless(place.listing())
+    step = f'step() {{ echo "{MARKER}"; nft list table inet qgw; }}\n'
+    said = place.run(
+        "gateway",
+        "sh",
+        "-c",
+        "set -eu; " + step + script.format(folder=tmp_path),
+        timeout=150,
+    )
+    listings = said.split(MARKER)[1:]
+    assert len(listings) >= 3
+    for listed in listings:
+        table = listed[: listed.index("\n}\n") + 2]
+        assert timeless(table) == before
+    assert place.arrivals("gateway", REMOTE[4]) == {"far"}
+    place.divert()
+    assert place.arrivals("gateway", REMOTE[4]) == {"refused"}
+    assert place.arrivals("lan", REMOTE[4]) == set()
