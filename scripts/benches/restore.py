@@ -38,8 +38,8 @@ def measure(options: Options) -> list[Figure]:
     worst = max(found, key=lambda kind: max(found[kind]))
     note = (
         f"from the end of what an administrator does ({', '.join(found)}) until "
-        f"packets pass both ways; worst of {len(samples)}: {max(samples):.2f} s ({worst}); "
-        f"plane {plane}; {place.text}"
+        f"packets pass both ways; worst of {len(samples)}: {max(samples):.2f} s "
+        f"({worst}); plane {plane}; {place.text}"
     )
     return [summarise(NAME, "s", samples, target=MAX_SECONDS, note=note)]
 
