@@ -88,7 +88,7 @@ def daemon_status(status: StatusResult) -> str:
             ("suite", suite_name(identity["suite"])),
             ("ml-kem from", status["kem_provider"]),
             ("listening", ", ".join(status["listen"])),
-            ("planes", ", ".join(_planes(status["planes"]))),
+            ("planes", _planes(status["planes"])),
             ("fence", _fence(fence)),
             ("dropped", _dropped(status["dropped"])),
         ],
@@ -127,13 +127,12 @@ def _alert(alert: Alert) -> list[str]:
     return lines
 
 
-def _planes(planes: Sequence[PlaneStatus]) -> list[str]:
-    return [
-        plane["plane"]
-        if plane["supported"]
-        else f"{plane['plane']} (no: {plane['detail']})"
-        for plane in planes
-    ]
+def _planes(planes: Sequence[PlaneStatus]) -> str:
+    """Name those that this kernel can do; ``--json`` says what the others lack."""
+    here = [plane["plane"] for plane in planes if plane["supported"]]
+    lacking = [plane["plane"] for plane in planes if not plane["supported"]]
+    text = ", ".join(here) or "none"
+    return f"{text} (not on this host: {', '.join(lacking)})" if lacking else text
 
 
 def _complaints(tunnels: Sequence[TunnelStatus]) -> list[str]:

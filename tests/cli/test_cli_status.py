@@ -49,7 +49,7 @@ def test_status_shows_the_whole_picture(start_daemon: StartDaemon) -> None:
         "  suite: 1 (X25519, ML-KEM-768, AES-256-GCM, SHA-384)\n"
         "  ml-kem from: openssl\n"
         "  listening: 0.0.0.0:51810, [::]:51810\n"
-        "  planes: esp, wireguard (no: no module)\n"
+        "  planes: esp (not on this host: wireguard)\n"
         "  fence: stands\n"
         "  dropped: 15 datagrams: replay 12, bad-mac1 3\n"
         "\n"
