@@ -168,13 +168,25 @@ class Holding:
                 self._unlisten()
                 self._listen(loop)
                 self._note(Scope.ALL)
-            found = await self._planes.find_keyless()
-            self._report_keyless(found)
+            await self._look()
             now = loop.time()
             if now >= sweep_at or (self.missing and now >= self._retry_at):
                 sweep_at = now + SWEEP
                 self._retry_at = now + RETRY
                 self._note(Scope.ALL)
+
+    async def _look(self) -> None:
+        try:
+            found = await self._planes.check()
+        except DataPlaneError as error:
+            logger.warning(
+                "cannot look at the planes' devices: %s",
+                error.message,
+                extra={"event": "uncompared"},
+            )
+            return
+        self._report_restored(found)
+        self._report_keyless(frozenset(found.keyless))
 
     async def _compare(self, scope: Scope) -> None:
         try:
@@ -190,6 +202,21 @@ class Holding:
         self._report_keyless(frozenset(found.keyless))
 
     def _report(self, found: Restoration) -> None:
+        self._report_restored(found)
+        new = [loss for loss in found.missing if loss not in self.missing]
+        for tunnel, what in _by_tunnel(new):
+            logger.error(
+                "is missing and cannot be restored: %s",
+                what,
+                extra={"tunnel": tunnel or None, "event": "missing"},
+            )
+        changed, self.missing = found.missing != self.missing, found.missing
+        if changed:
+            self._on_change()
+        if found.retry_at is not None:
+            self._retry_at = found.retry_at
+
+    def _report_restored(self, found: Restoration) -> None:
         self.restored.update(found.restored.keys())
         for tunnel, what in _by_tunnel(found.restored):
             logger.warning(
@@ -205,18 +232,6 @@ class Holding:
                 pause,
                 extra={"tunnel": loss.tunnel or None, "event": "fought"},
             )
-        new = [loss for loss in found.missing if loss not in self.missing]
-        for tunnel, what in _by_tunnel(new):
-            logger.error(
-                "is missing and cannot be restored: %s",
-                what,
-                extra={"tunnel": tunnel or None, "event": "missing"},
-            )
-        changed, self.missing = found.missing != self.missing, found.missing
-        if changed:
-            self._on_change()
-        if found.retry_at is not None:
-            self._retry_at = found.retry_at
 
     def _report_keyless(self, found: frozenset[str]) -> None:
         for name in sorted(found - self._keyless_before):

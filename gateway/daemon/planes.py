@@ -94,12 +94,16 @@ class Planes:
             found.add(await self._worker.run(plane.restore, scope))
         return found
 
-    async def find_keyless(self) -> frozenset[str]:
-        """Name tunnels whose keys went unnoticed. See `DataPlane.find_keyless`."""
-        found: frozenset[str] = frozenset()
+    async def check(self) -> Restoration:
+        """Look for changes of which nothing notifies. See `DataPlane.look`.
+
+        Raises:
+            DataPlaneError: A plane cannot be asked.
+        """
+        found = Restoration()
         for plane in tuple(self._open.values()):
             run = self._worker.run_quick if plane.quick else self._worker.run
-            found |= await run(plane.find_keyless)
+            found.add(await run(plane.look))
         return found
 
     def ports(self) -> tuple[int, ...]:

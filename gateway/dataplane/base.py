@@ -242,8 +242,8 @@ class DataPlane(Protocol):
         What cannot be put back is named in the answer; keys never can.
         """
 
-    def find_keyless(self) -> frozenset[str]:
-        """Name tunnels whose keys are gone, where nothing notifies of that.
+    def look(self) -> Restoration:
+        """Look for changes of which nothing notifies, and put back what can be.
 
         Asked every second or so: costs little, or looks less often.
         """

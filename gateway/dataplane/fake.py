@@ -239,9 +239,9 @@ class FakePlane:
         self._begin("restore", scope)
         return Restoration()
 
-    def find_keyless(self) -> frozenset[str]:
-        """See `DataPlane.find_keyless`."""
-        return frozenset()
+    def look(self) -> Restoration:
+        """See `DataPlane.look`."""
+        return Restoration()
 
     def ports(self) -> tuple[int, ...]:
         """See `DataPlane.ports`."""

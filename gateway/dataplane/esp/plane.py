@@ -274,9 +274,9 @@ class EspPlane:
             }
         return result
 
-    def find_keyless(self) -> frozenset[str]:
-        """Name nothing: the kernel notifies of SAs that go."""
-        return frozenset()
+    def look(self) -> Restoration:
+        """Find nothing: the kernel notifies of all that concerns ESP."""
+        return Restoration()
 
     def ports(self) -> tuple[int, ...]:
         """See `DataPlane.ports`."""

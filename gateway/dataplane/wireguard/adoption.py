@@ -54,6 +54,10 @@ class Adoption:
         for prefix in routed:
             tunnel.device = devices.index(self._routed.pop(prefix))
 
+    def is_open(self, now: float) -> bool:
+        """Whether tunnels may still claim peers."""
+        return now < self._ends_at
+
     def take_unclaimed(self, now: float) -> tuple[Adoptable, ...]:
         """Return the peers that no tunnel claimed in time, once."""
         if now < self._ends_at or not self._peers:

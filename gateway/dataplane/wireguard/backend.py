@@ -109,6 +109,12 @@ class Backend(Protocol):
             PlaneConflictError: The name or the port is taken.
         """
 
+    def set_again(self, device: str, port: int) -> bool:
+        """Set a device's port and mark if they are others; return whether they were.
+
+        One that is gone has none.
+        """
+
     def is_there(self, device: str) -> bool:
         """Return whether the device exists and answers."""
 

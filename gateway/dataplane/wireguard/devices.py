@@ -120,14 +120,29 @@ class DevicePair:
         reading = self._readings[index]
         now = self._clock()
         if reading is None or now >= reading.keep_until:
-            try:
-                peers = self._backend.read_peers(self.names[index])
-            except DeviceGoneError:
-                peers = {}
-            cost = self._clock() - now
-            keep_until = now + max(MIN_READING_AGE, READING_SHARE * cost)
-            reading = self._readings[index] = _Reading(now, keep_until, peers)
+            reading = self._read(index)
         return reading.peers if reading.taken_at > since else None
+
+    def _read(self, index: int, *, with_details: bool = False) -> _Reading:
+        now = self._clock()
+        try:
+            peers = self._backend.read_peers(
+                self.names[index], with_details=with_details
+            )
+        except DeviceGoneError:
+            peers = {}
+        cost = self._clock() - now
+        keep_until = now + max(MIN_READING_AGE, READING_SHARE * cost)
+        reading = self._readings[index] = _Reading(now, keep_until, peers)
+        return reading
+
+    def set_again(self) -> list[str]:
+        """Give devices the port and mark that somebody changed; return their names."""
+        return [
+            name
+            for index, name in enumerate(self.names)
+            if self._backend.set_again(name, self.ports[index])
+        ]
 
     def find_gone(self, keeper: Keeper) -> list[str]:
         """Name the devices of which the keeper saw no interface any more."""
@@ -139,8 +154,7 @@ class DevicePair:
         if now < self._look_at:
             return False
         for index in range(DEVICE_COUNT):
-            self._readings[index] = None
-            self.peers(index, 0.0)
+            self._read(index, with_details=True)
         self._look_at = now + LOOKING_SHARE * (self._clock() - now)
         return True
 

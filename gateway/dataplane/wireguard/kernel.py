@@ -131,6 +131,25 @@ class KernelBackend:
             raise
         return public_key
 
+    def set_again(self, device: str, port: int) -> bool:
+        """Set port and mark if they are others. See `Backend.set_again`."""
+        try:
+            answers = self._get(device)
+        except DeviceGoneError:
+            return False
+        found = (
+            answers[0].get_attr("WGDEVICE_A_LISTEN_PORT"),
+            answers[0].get_attr("WGDEVICE_A_FWMARK"),
+        )
+        if found == (port, OUTER_MARK):
+            return False
+        self._set(
+            device,
+            ("WGDEVICE_A_FWMARK", OUTER_MARK),
+            ("WGDEVICE_A_LISTEN_PORT", port),
+        )
+        return True
+
     def is_there(self, device: str) -> bool:
         """Return whether the interface exists, under whatever name."""
         return self._keeper.seek_link(device_link(device, _KIND)) is not None

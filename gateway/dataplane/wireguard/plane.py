@@ -21,6 +21,7 @@ from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.compare import NOBODY
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.restored import Loss, Restoration, Scope
+from gateway.dataplane.held.spans import Span, span_of
 from gateway.dataplane.view import TunnelView
 from gateway.dataplane.wireguard.adoption import Adoption
 from gateway.dataplane.wireguard.backend import (
@@ -321,7 +322,7 @@ class WireGuardPlane:
             result.add(self._keeper.restore())
             if gone := self._devices.find_gone(self._keeper):
                 self._make_again(result, gone)
-        result.keyless |= self.find_keyless()
+        result.add(self.look())
         return result
 
     def _make_again(self, result: Restoration, gone: list[str]) -> None:
@@ -336,16 +337,57 @@ class WireGuardPlane:
         result.add(self._found)
         self._found = Restoration()
 
-    def find_keyless(self) -> frozenset[str]:
-        """See `DataPlane.find_keyless`: WireGuard notifies of no peer that goes."""
-        keyless = set()
-        if self._devices.may_look():
-            for name, tunnel in self._tunnels.items():
-                active = tunnel.active
-                self._forget_lost(tunnel)
-                if tunnel.active is not active:
-                    keyless.add(name)
-        return frozenset(keyless)
+    def look(self) -> Restoration:
+        """See `DataPlane.look`: WireGuard notifies of nothing that it changes."""
+        found = Restoration()
+        if not self._devices.may_look():
+            return found
+        for name, tunnel in self._tunnels.items():
+            active = tunnel.active
+            self._forget_lost(tunnel)
+            if tunnel.active is not active:
+                found.keyless.add(name)
+            if self._take_back(tunnel):
+                found.restored[Loss(name, "the prefixes of its WireGuard peer")] = None
+        for device in self._remove_strangers():
+            found.restored[Loss(NOBODY, f"{device} without a foreign peer")] = None
+        for device in self._devices.set_again():
+            found.restored[Loss(NOBODY, f"port and mark of {device}")] = None
+        return found
+
+    def _take_back(self, tunnel: Tunnel) -> bool:
+        """Give peers their prefixes back; return whether somebody had taken any."""
+        taken = False
+        for one in tunnel.installed:
+            peer = self._reading(one)
+            if peer is NO_READING or spans(peer.allowed) == spans(one.allowed):
+                continue
+            # An epoch's peer on the other device has them there, too.
+            with _unless_gone():
+                device = self._devices.names[one.device]
+                self._backend.set_allowed(device, one.key, one.allowed)
+                taken = True
+        return taken
+
+    def _remove_strangers(self) -> list[str]:
+        """Remove peers that no tunnel has: what they are sent is under their keys.
+
+        Returns:
+            The devices that had one.
+        """
+        if self._adoption.is_open(self._clock()):
+            return []
+        own = {(o.device, o.key) for t in self._tunnels.values() for o in t.installed}
+        found = []
+        for index, name in enumerate(self._devices.names):
+            peers = self._devices.peers(index, 0.0) or {}
+            strange = [key for key in peers if (index, key) not in own]
+            for key in strange:
+                with _unless_gone():
+                    self._backend.remove_peer(name, key)
+            if strange:
+                found.append(name)
+        return found
 
     def ports(self) -> tuple[int, ...]:
         """Return none: the keeper's are its own to name."""
@@ -456,6 +498,11 @@ class WireGuardPlane:
 
 NO_READING = PeerReading(handshake=(0, 0), received=0, sent=0)
 """Stands for a peer that was not read since it was installed."""
+
+
+def spans(prefixes: tuple[str, ...]) -> set[Span]:
+    """Return prefixes as numbers, however they are spelt."""
+    return set(map(span_of, prefixes))
 
 
 def replace_spec(tunnel: Tunnel, spec: TunnelSpec) -> Tunnel:

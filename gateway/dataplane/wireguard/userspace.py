@@ -79,6 +79,23 @@ class UserspaceBackend:
         self._keeper.make_link(link if is_new else self._keeper.keep_mtu(link))
         return public_key
 
+    def set_again(self, device: str, port: int) -> bool:
+        """Set port and mark if they are others. See `Backend.set_again`."""
+        try:
+            # Both stand before the first peer.
+            head = self._exchange(device, "get=1\n").partition("\npublic_key=")[0]
+        except DeviceGoneError:
+            return False
+        head += "\n"
+        wrong = f"\nlisten_port={port}\n" not in head
+        if wrong:
+            refuse_taken_port(device, port)
+            self._exchange(device, uapi.set_port(port))
+        if f"\nfwmark={OUTER_MARK}\n" not in head:
+            self._exchange(device, uapi.set_mark(OUTER_MARK))
+            wrong = True
+        return wrong
+
     def is_there(self, device: str) -> bool:
         """Return whether the process answers and its interface is still there."""
         there = self._keeper.seek_link(device_link(device, _KIND)) is not None

@@ -1,5 +1,6 @@
 """What every WireGuard plane must do; the two lanes run these over their kind."""
 
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.dataplane.base import EpochInstall, PlaneKeys
+from gateway.dataplane.wireguard.backend import PeerSettings
 from gateway.errors import DataPlaneError, PlaneConflictError
 from gateway.secret import Secret
 from tests.dataplane_contract import DataPlaneContract, Ends
@@ -415,3 +417,59 @@ class OwnershipCases(PlaneCases):
             timeout=60,
         )
         assert "CAP_NET_ADMIN" in done.stdout, done.stderr
+
+
+class HeldCases(PlaneCases):
+    """What others do to the devices, of which WireGuard notifies nobody."""
+
+    def look(self, pair: Pair) -> list[str]:
+        near = pair.near
+        near.plane._devices._look_at = 0.0
+        return [loss.what for loss in near.call(near.plane.look).restored]
+
+    def test_prefixes_that_a_foreign_peer_took(self, pair: Pair) -> None:
+        pair.rotate()
+        near = pair.near
+        assert self.look(pair) == []
+        near.plane._adoption._ends_at = 0.0  # no peer is left to be claimed
+        active = near.plane._tunnels["paris"].active
+        assert active is not None
+        device = near.plane._devices.names[active.device]
+        foreign = PeerSettings(
+            public_key=secrets.token_bytes(32),
+            psk=Secret(bytes(32)),
+            endpoint=("192.0.2.99", 51811),
+            allowed=near.spec.remote_subnets,
+        )
+        near.call(near.plane._backend.replace_peer, device, foreign)
+        said = self.look(pair)
+        assert "the prefixes of its WireGuard peer" in said
+        assert f"{device} without a foreign peer" in said
+        peers = near.call(near.plane._backend.read_peers, device)
+        assert foreign.public_key not in peers
+        assert self.look(pair) == []
+        with Traffic(pair, PACKET_INTERVAL) as traffic:
+            pair.rotate()
+        assert traffic.lost == 0
+
+    def test_a_peer_that_somebody_removed_is_a_lost_key(self, pair: Pair) -> None:
+        pair.rotate()
+        near = pair.near
+        active = near.plane._tunnels["paris"].active
+        assert active is not None
+        device = near.plane._devices.names[active.device]
+        near.call(near.plane._backend.remove_peer, device, active.key)
+        near.plane._devices._look_at = 0.0
+        assert near.call(near.plane.look).keyless == {"paris"}
+        assert near.poll().blocked
+
+    def test_port_and_mark(self, pair: Pair) -> None:
+        pair.rotate()
+        near = pair.near
+        backend, devices = near.plane._backend, near.plane._devices
+        for name, port in zip(devices.names, devices.ports, strict=True):
+            assert not near.call(backend.set_again, name, port)
+        near.call(backend.set_again, devices.names[1], 51998)
+        said = self.look(pair)
+        assert said == [f"port and mark of {devices.names[1]}"]
+        assert self.look(pair) == []

@@ -31,3 +31,7 @@ class TestAdoption(cases.AdoptionCases):
 
 class TestOwnership(cases.OwnershipCases):
     kind = KIND
+
+
+class TestHeld(cases.HeldCases):
+    kind = KIND

@@ -45,6 +45,10 @@ class TestOwnership(cases.OwnershipCases):
     kind = KIND
 
 
+class TestHeld(cases.HeldCases):
+    kind = KIND
+
+
 def pipes(files: Path) -> set[str]:
     """Return the pipes and sockets among a process's open files."""
     found = set()
