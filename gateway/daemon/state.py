@@ -144,13 +144,17 @@ class StateDirectory:
 
     def carried(self, tunnel: str) -> tuple[int, int, int, int]:
         """Return what a tunnel's epochs had counted in this boot that are gone."""
-        record = self.record(tunnel)
-        return record.carried if record.boot_id == self._boot_id else (0, 0, 0, 0)
+        record = self._records.get(tunnel)
+        if record is None or record.boot_id != self._boot_id:
+            return 0, 0, 0, 0
+        return record.carried
 
     def count(self, tunnel: str, carried: tuple[int, int, int, int]) -> None:
         """Remember what epochs had counted that are gone, if that is news."""
-        record = self.record(tunnel)
-        if carried != self.carried(tunnel) and record.boot_id == self._boot_id:
+        record = self._records.get(tunnel)
+        if record is None or record.boot_id != self._boot_id:
+            return  # removed, or nothing was counted since the host booted
+        if carried != record.carried:
             self._write(tunnel, replace(record, carried=carried))
 
     def is_current(self, record: TunnelRecord, *, now: float) -> bool:

@@ -89,7 +89,8 @@ class TunnelPlane:
     async def remove(self) -> None:
         """Close the fence, then remove all that was made for it."""
         await self._noting(self._context.fence.revoke(self._name))
-        await self._call(self.plane.remove_tunnel, self._name)
+        found = await self._call(self._read_and_call, self.plane.remove_tunnel)
+        self._note_removed(found, lambda _: True)
 
     async def offer(self, epoch: int) -> bytes:
         """Return what the peer must know to install an epoch."""

@@ -82,6 +82,21 @@ async def test_counters_only_grow_over_rotations_and_restarts(ends: Pair) -> Non
     assert (status["rx_packets"], status["tx_packets"]) >= before
 
 
+async def test_counters_outlive_a_reload_that_makes_a_tunnel_anew(calm: Pair) -> None:
+    first, second = calm
+    for _ in range(5):
+        first.plane.send(TUNNEL)
+        second.plane.send(TUNNEL)
+    before = await first.status()
+    assert before["rx_packets"] >= 5
+    await first.service._remove_tunnel(TUNNEL, returning=True)
+    await first.service._add_tunnel(first.service.config.tunnels[TUNNEL])
+    await until(first.in_force, "the tunnel made anew")
+    after = await first.status()
+    assert after["rx_packets"] >= before["rx_packets"]
+    assert after["tx_packets"] >= before["tx_packets"]
+
+
 async def test_what_was_seen_last(calm: Pair) -> None:
     first, second = calm
     await first.status()

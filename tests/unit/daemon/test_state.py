@@ -51,6 +51,15 @@ def test_what_was_carried_is_remembered_until_the_next_boot(tmp_path: Path) -> N
     assert StateDirectory(tmp_path).carried("paris") == (0, 0, 0, 0)
 
 
+def test_nothing_is_counted_of_a_tunnel_that_was_removed(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.committed("paris", 7, 123.0)
+    state.forget("paris")
+    state.count("paris", (1, 2, 3, 4))
+    assert state.carried("paris") == (0, 0, 0, 0)
+    assert not path(tmp_path).exists()
+
+
 def test_a_record_of_before_there_were_counts_is_read(tmp_path: Path) -> None:
     StateDirectory(tmp_path).committed("paris", 7, 123.0)
     value = json.loads(path(tmp_path).read_text())
