@@ -27,7 +27,7 @@ from gateway.config.diff import (
     TUNNEL_REBUILT,
 )
 from gateway.config.model import TunnelConfig
-from tests.netns.labs import TUNNEL, Lab, make_lab, plane, qgw, state, until
+from tests.netns.labs import INTERVAL, TUNNEL, Lab, make_lab, plane, qgw, state, until
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -153,7 +153,7 @@ def test_a_key_changed_and_back(shared: Lab, key: str) -> None:
             end.folder.joinpath("gateway.toml").write_text(text)
             reload(end)
         shared.next()
-    assert result["sent"] > 2000
+    assert result["sent"] > 500
     if key in IN_PLACE or key == "plane":
         assert result["lost"] == 0, (key, result)
 
@@ -164,14 +164,15 @@ def test_a_prefix_added_at_either_end(shared: Lab, which: int) -> None:
     """The responder's reload must not make it wait for the initiator's next slot."""
     end = shared.ends[which]
     own = {0: "10.72.0.0/24", 1: "10.71.0.0/24"}[which]
-    epoch = shared.newest()
+    epoch, began = shared.newest(), time.monotonic()
     with shared.traffic(3.0) as result:
         for more in ('", "10.75.0.0/24"', '"'):
             answer = change(end, f'remote_subnets = ["{own}{more}]')
             assert answer["details"] == {TUNNEL: "remote_subnets"}
             time.sleep(0.5)
     assert result["lost"] == 0
-    assert shared.newest() - epoch <= 4  # rotations on schedule, and no others
+    on_schedule = (time.monotonic() - began) / INTERVAL + 2
+    assert shared.newest() - epoch <= on_schedule  # and no epochs but those
 
 
 @pytest.mark.lossless
