@@ -18,6 +18,7 @@ from gateway.cli.session import Session
 from gateway.config.load import load_config
 from gateway.config.model import GatewayConfig
 from gateway.control.schema import Method
+from gateway.dataplane.fence.plan_file import FILE_NAME, read_plan
 from gateway.errors import ConfigError, ConfigProblem, ControlError, GatewayError
 
 UNIT: Final = "qgwd.service"
@@ -93,7 +94,9 @@ def check_as_daemon(main: Path, user: str | None, session: Session) -> Report:
         notes = ("note: planes were not tried, which takes root",)
     elif config is not None:
         options = look_for_planes(wanted_planes(config))
-    running = config if config is not None and _is_running(session) else None
+    running: GatewayConfig | None = None
+    if config is not None and _is_running(Session(session.socket, main)):
+        running = _with_own_ports(config)
     if account.uid == os.geteuid():
         report = _check(main, account, options, running)
     elif os.geteuid():
@@ -155,6 +158,20 @@ def _check_in_child(
     for name in ("problems", "warnings"):
         told[name] = tuple(ConfigProblem(**each) for each in told[name])
     return Report(**told)
+
+
+def _with_own_ports(config: GatewayConfig) -> GatewayConfig:
+    """Return the configuration with those ports alone that a running daemon has.
+
+    They stand in the plan of its fence, which it writes for the next boot.
+    """
+    try:
+        ports = read_plan(config.state_dir / FILE_NAME).ports
+    except GatewayError:
+        return config  # not root's to read: the reload will judge them
+    first, second = (port if port in ports else 0 for port in config.wireguard_ports)
+    listen = tuple(each for each in config.listen if each.port in ports)
+    return dataclasses.replace(config, listen=listen, wireguard_ports=(first, second))
 
 
 def _is_running(session: Session) -> bool:

@@ -1,10 +1,12 @@
 """Reloads that are refused before anything is touched, and peers that are replaced."""
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -80,7 +82,17 @@ def test_ports_of_which_another_program_has_one(running: Lab) -> None:
         done = qgw(running.a, "reload")
         assert done.returncode == 1
         assert "gateway.wireguard_ports: expected ports that no other" in done.stderr
-        assert "51912, which is taken (see: ss -lunp sport = :51912)" in done.stderr
+        taken = "51912, which is taken (see: ss -lunp sport = :51912)"
+        assert taken in done.stderr
+        # The check knows which ports are the daemon's own, and sees the other one.
+        path = str(running.a.folder / "gateway.toml")
+        inside = running.a.namespace.run(
+            *(sys.executable, "-m", "gateway.cli.main", "--config", path),
+            *("config", "check", "--json"),
+            check=False,
+        )
+        (problem,) = json.loads(inside)["problems"]
+        assert problem["found"] == taken
         running.next()
     finally:
         squatter.kill()
