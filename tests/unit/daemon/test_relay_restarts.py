@@ -54,6 +54,10 @@ async def cut_down(site: Site) -> None:
         await relaying.transport.stop()
     assert service._control is not None
     await service._control.stop()
+    await service.holding.stop()  # whose sockets to the kernel a kill would close
+    if service._guard is not None:
+        await service._guard.stop()
+    await service.fencing.close()
     service._plane_worker.stop()
     service.store_worker.stop()
     service.store.close()
