@@ -38,7 +38,7 @@ RETRY: Final = 5.0
 MOST_SAID: Final = 20
 """Tunnels of which one comparison speaks, and things that it names of each."""
 
-PULSE: Final = 1.0
+PULSE: Final = 0.7
 """Seconds between looks for keys that went without a notification."""
 
 

@@ -88,10 +88,12 @@ class Surroundings:
     Attributes:
         hosts: Addresses of this host outside tunnels that can be a source.
         connected: Networks to which it is connected for good.
+        networks: Networks to which it is connected, also for a time.
     """
 
     hosts: tuple[tuple[str, Span], ...] = ()
     connected: tuple[Span, ...] = ()
+    networks: tuple[Span, ...] = ()
 
 
 def surroundings(
@@ -103,7 +105,7 @@ def surroundings(
         addresses: All of them.
         own: Indexes of our own interfaces.
     """
-    hosts, connected = [], []
+    hosts, connected, networks = [], [], []
     for found in addresses:
         if found.index in own:
             continue
@@ -112,9 +114,16 @@ def surroundings(
             continue
         if not found.flags & rt.IFA_F_TENTATIVE:
             hosts.append((str(parsed.ip), span_of(str(parsed.ip))))
+        network = span_of(found.address)
         if found.flags & rt.IFA_F_PERMANENT:
-            connected.append(span_of(found.address))
-    return Surroundings(tuple(sorted(hosts)), tuple(dict.fromkeys(connected)))
+            connected.append(network)
+        if network[2] < network[0]:  # a host's own address may move to another host
+            networks.append(network)
+    return Surroundings(
+        tuple(sorted(hosts)),
+        tuple(dict.fromkeys(connected)),
+        tuple(dict.fromkeys(networks)),
+    )
 
 
 def identify(

@@ -1,8 +1,10 @@
 """The routes that an earlier run left, until tunnels take them over."""
 
+from collections.abc import Collection
+
 from gateway.dataplane import marks
 from gateway.dataplane.held.snapshot import read_routes
-from gateway.dataplane.held.wanted import Route, WantedTunnel
+from gateway.dataplane.held.wanted import GUARD_METRIC, Route, WantedTunnel
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import NetlinkConnection
 
@@ -41,9 +43,17 @@ class Inventory:
             if route.prefix in left
         ]
 
-    def take_rest(self) -> list[bytearray]:
-        """Return deletions of what nobody took over, once."""
-        requests = [_deletion(route, rt.RT_TABLE_MAIN) for route in self._in_main]
+    def take_rest(self, guarded: Collection[str]) -> list[bytearray]:
+        """Return deletions of what nobody took over, once.
+
+        Args:
+            guarded: Networks whose guard in table main stays.
+        """
+        requests = [
+            _deletion(route, rt.RT_TABLE_MAIN)
+            for route in self._in_main
+            if route.metric != GUARD_METRIC or route.prefix not in guarded
+        ]
         self._in_main.clear()
         self.routes = ()
         return requests

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pyroute2.netlink import NETLINK_ROUTE
 
 from gateway.dataplane.held.compare import (
+    NOBODY,
     Difference,
     SurplusRoute,
     Surroundings,
@@ -25,8 +26,9 @@ from gateway.dataplane.held.inventory import Inventory
 from gateway.dataplane.held.links import LinkMaker
 from gateway.dataplane.held.patience import Patience
 from gateway.dataplane.held.repair import Repairer, route_change
-from gateway.dataplane.held.restored import Restoration, loss_of
+from gateway.dataplane.held.restored import Loss, Restoration, loss_of
 from gateway.dataplane.held.rules import ensure_rules
+from gateway.dataplane.held.sites import SiteGuards
 from gateway.dataplane.held.snapshot import (
     FoundLink,
     Snapshot,
@@ -76,8 +78,11 @@ class Keeper:
         self._links = LinkMaker(self._connection)
         self._repairer = Repairer(self._connection, self._links)
         self._inventory: Inventory | None = None
+        self._sites = SiteGuards(self._connection)
         self._patience = Patience()
         self._prefixes: Counter[str] = Counter()
+        self._local: Counter[str] = Counter()
+        self._guarded: set[str] = set()
         self._around = Surroundings()
         self._around_until = 0.0
         self._settled_at: float | None = None
@@ -163,6 +168,8 @@ class Keeper:
         except DataPlaneError:
             self._return_to(old, tunnel)
             raise
+        if self._local.keys() != self._guarded:
+            self._guard_sites()
         if old is None:
             index = self.index_of(tunnel.link)
             self._send(inventory.take_over(tunnel, index), ignore={errno.ESRCH})
@@ -183,6 +190,8 @@ class Keeper:
         if old is not None:
             self._want(name, None)
             self._unmake(old)
+            if self._local.keys() != self._guarded:
+                self._guard_sites()
 
     def routed_links(self) -> dict[str, str]:
         """Return where prefixes led when we started: alias by prefix, in our table."""
@@ -243,10 +252,21 @@ class Keeper:
             result.missing.clear()
             if not self._put_back(differences, names, result, now):
                 break
+        self._guard_sites(result)
         self._patience.forget_calm(now=now)
         if self._is_settled(now):
-            self._send(self._inventory.take_rest(), ignore={errno.ESRCH})
+            self._send(
+                self._inventory.take_rest(self._sites.there), ignore={errno.ESRCH}
+            )
         return result
+
+    def _guard_sites(self, result: Restoration | None = None) -> None:
+        """Guard our own networks, and say whose guard was gone."""
+        self._guarded = set(self._local)
+        for network in self._sites.keep(self._local, self._around.networks):
+            if result is not None:
+                what = f"the guard of {network} in table main"
+                result.restored[Loss(NOBODY, what)] = None
 
     def _put_back(
         self,
@@ -377,13 +397,12 @@ class Keeper:
         """Take down what a tunnel wants from now on, None for nothing."""
         before = self.wanted.tunnels.pop(name, None)
         if before is not None:
-            self._prefixes.subtract(before.prefixes)
-            for prefix in before.prefixes:
-                if not self._prefixes[prefix]:
-                    del self._prefixes[prefix]
+            _subtract(self._prefixes, before.prefixes)
+            _subtract(self._local, before.local)
         if tunnel is not None:
             self.wanted.tunnels[name] = tunnel
             self._prefixes.update(tunnel.prefixes)
+            self._local.update(tunnel.local)
 
     def _unmake(self, old: WantedTunnel) -> None:
         """Remove what a tunnel had and no tunnel wants any more."""
@@ -429,6 +448,14 @@ class Keeper:
             for error in self._connection.send(list(requests)):
                 if error.errno not in ignore:
                     raise error
+
+
+def _subtract(counted: Counter[str], going: Iterable[str]) -> None:
+    """Count down, and forget what is not there any more."""
+    for one in going:
+        counted[one] -= 1
+        if not counted[one]:
+            del counted[one]
 
 
 def _canonical(tunnel: WantedTunnel) -> WantedTunnel:

@@ -258,6 +258,7 @@ def route_request(
     mtu: int = 0,
     metric: int = 0,
     delete: bool = False,
+    is_new: bool = False,
 ) -> bytearray:
     """Return a request that sets a route, replacing what is there, or deletes one.
 
@@ -271,6 +272,7 @@ def route_request(
         mtu: Route MTU in bytes, 0 for the interface's.
         metric: RTA_PRIORITY; 0 leaves it to the kernel (0 for IPv4, 1024 for IPv6).
         delete: Whether to delete.
+        is_new: Whether to refuse rather than to replace one that is there.
     """
     network = ip_network(prefix)
     family, length = family_of(prefix), network.prefixlen
@@ -290,11 +292,12 @@ def route_request(
         scope = RT_SCOPE_NOWHERE
     elif kind == RTN_UNICAST and family == socket.AF_INET:
         scope = RT_SCOPE_LINK
+    making = NLM_F_CREATE | (NLM_F_EXCL if is_new else NLM_F_REPLACE)
     return request(
         RTM_DELROUTE if delete else RTM_NEWROUTE,
         RTMSG.pack(family, length, 0, 0, _short(table), protocol, scope, kind, 0),
         *attributes,
-        flags=0 if delete else NLM_F_CREATE | NLM_F_REPLACE,
+        flags=0 if delete else making,
     )
 
 

@@ -24,9 +24,9 @@ goes into reading, however many peers a hub has. The kernel has no command to re
 one peer; 5,000 take some 30 ms."""
 
 
-LOOKING_SHARE = 100
+LOOKING_SHARE = 30
 """A reading that nobody asked for is taken at most every so many times what it costs:
-1 % of a processor to notice that somebody removed peers."""
+3 % of a processor to notice that somebody removed peers."""
 
 
 @dataclass(frozen=True, slots=True)
