@@ -27,12 +27,18 @@ class Content:
     """What a file held when it was read.
 
     Attributes:
-        digest: 16 bytes, the same for the same content in this process alone.
-        shown: How the content is called, where that is public; else empty.
+        digest: 16 bytes, the same for the same content in this process alone; of an
+            identity its fingerprint.
+        is_public: Whether the digest may be shown.
     """
 
     digest: bytes
-    shown: str = ""
+    is_public: bool = False
+
+    @property
+    def shown(self) -> str:
+        """How the content is called, where that is public; else empty."""
+        return format_fingerprint(self.digest) if self.is_public else ""
 
 
 def content_of_secret(secret: Secret) -> Content:
@@ -42,7 +48,7 @@ def content_of_secret(secret: Secret) -> Content:
 
 def content_of_identity(public: PublicIdentity) -> Content:
     """Return what tells an identity from another one: its fingerprint, which shows."""
-    return Content(_digest(public.fingerprint), format_fingerprint(public.fingerprint))
+    return Content(public.fingerprint, is_public=True)
 
 
 def changed_contents(

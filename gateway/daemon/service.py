@@ -142,7 +142,8 @@ class Service:
         self._standing = candidate.findings
         self._files = dict(candidate.tunnels)
         self._contents = dict(candidate.contents)
-        self.config = self._started_with = config = candidate.config
+        self.config = config = candidate.config
+        self._started_with = replace(config, tunnels={}, links={}, files=())
         self._config_path = config_path
         self._environ = environ
         self._log_format = log_format
@@ -269,6 +270,7 @@ class Service:
             # What a reload need not wait for; nothing at start waits for it either.
             self._standing = (await self._judge(self._candidate)).findings
             del self._candidate
+            self._files.clear()
 
     async def run(self) -> None:
         """Return once `request_stop` was called."""
@@ -372,6 +374,7 @@ class Service:
         if "log.level" in diff.applied:
             configure_logging(self._log_format, new.log_level)
         await self._change_tunnels(diff, before)
+        self._files.clear()
         await self._settle_fence()
         self._note_users()
         if network_changed:
