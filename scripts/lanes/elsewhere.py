@@ -115,7 +115,8 @@ def meddle() -> list[tuple[str, ...]]:
         place = Path(inside[0]).name if inside else "here"
         steps = f"QGW_MEDDLE_STEPS={MEDDLED_STEPS[place]}"
         begin = (*inside, *passed_on()) if inside else ()
-        return (*begin, "env", steps, f"QGW_MEDDLE_PLANE={plane}", *PYTEST, MEDDLING)
+        tests = f"{MEDDLING}/test_meddle.py" if inside else MEDDLING
+        return (*begin, "env", steps, f"QGW_MEDDLE_PLANE={plane}", *PYTEST, tests)
 
     commands = [short((), "wireguard-go")]
     if not kernel_has_esp():

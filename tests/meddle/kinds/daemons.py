@@ -7,6 +7,7 @@ from lab.two_sites import WAN
 from tests.meddle.kind import (
     BY_LIFETIME,
     FLOWS,
+    RESTARTED,
     STAYS,
     WIREGUARD,
     Phase,
@@ -67,13 +68,14 @@ def daemon_stopped_for_a_while(at: Spot) -> Steps:
     _signal(at, signal.SIGCONT)
 
 
-@kind(seconds=18.0)
+@kind(seconds=18.0, last_word=True)
 def both_daemons_dead_beyond_the_lifetime(at: Spot) -> Steps:
     """Nobody is there to stop what passes."""
     for spot in at.both():
         spot.end.kill()
     yield AFTER_LIFETIME
     _start(*at.both())
+    yield RESTARTED
 
 
 @kind(seconds=18.0)
@@ -86,12 +88,13 @@ def both_daemons_stopped_beyond_the_lifetime(at: Spot) -> Steps:
         _signal(spot, signal.SIGCONT)
 
 
-@kind(seconds=18.0)
+@kind(seconds=18.0, last_word=True)
 def daemon_dead_beyond_the_lifetime(at: Spot) -> Steps:
     """The other end blocks, and says so."""
     at.end.kill()
     yield AFTER_LIFETIME
     _start(at)
+    yield RESTARTED
 
 
 @kind()
@@ -109,7 +112,7 @@ def tunnel_rotated(at: Spot) -> Steps:
     yield FLOWS
 
 
-@kind(seconds=6.0)
+@kind(needs="nft", seconds=6.0, last_word=True)
 def host_reboots(at: Spot) -> Steps:
     """All is gone but files; an early unit loads the fence, then the network is up."""
     at.end.kill()
@@ -120,9 +123,10 @@ def host_reboots(at: Spot) -> Steps:
     at.side.restore_wan()
     yield free(1.0)
     _start(at)
+    yield RESTARTED
 
 
-@kind(seconds=6.0)
+@kind(needs="nft", seconds=6.0, last_word=True)
 def both_hosts_reboot(at: Spot) -> Steps:
     """After a power cut: what sends is there before both daemons."""
     for spot in at.both():
@@ -134,6 +138,7 @@ def both_hosts_reboot(at: Spot) -> Steps:
         spot.side.restore_wan()
     yield free(1.0)
     _start(*at.both())
+    yield RESTARTED
 
 
 def load_early(at: Spot) -> None:
@@ -141,7 +146,7 @@ def load_early(at: Spot) -> None:
     at.host.run(at.lab.qgw, "fence", "load", str(at.end.folder / "state/fence.json"))
 
 
-@kind(planes=WIREGUARD, seconds=6.0)
+@kind(planes=WIREGUARD, seconds=6.0, last_word=True)
 def carrier_port_taken_at_start(at: Spot) -> Steps:
     """By another program, while the daemon was away: blocked until it is free."""
     at.end.kill()
@@ -154,3 +159,4 @@ def carrier_port_taken_at_start(at: Spot) -> Steps:
     squatter.close()
     at.end.kill()
     _start(at)
+    yield RESTARTED

@@ -8,7 +8,7 @@ from gateway.config.identity_files import (
 )
 from gateway.crypto.identity import encode_private, encode_public, generate_identity
 from tests.meddle.judge import NOTICED
-from tests.meddle.kind import ALL, FLOWS, Phase, Spot, Steps, kind
+from tests.meddle.kind import ALL, FLOWS, RESTARTED, Phase, Spot, Steps, kind
 
 
 def _refused(at: Spot, text: str) -> Steps:
@@ -81,7 +81,7 @@ def peer_file_replaced(at: Spot) -> Steps:
     at.reload()
 
 
-@kind(seconds=5.0)
+@kind(seconds=5.0, last_word=True)
 def peer_file_missing_at_start(at: Spot) -> Steps:
     """The tunnel cannot start: blocked, until the file is there."""
     path = at.end.folder / "peer.pub"
@@ -95,6 +95,7 @@ def peer_file_missing_at_start(at: Spot) -> Steps:
     at.end.kill()
     at.end.start()
     at.end.wait_ready()
+    yield RESTARTED
 
 
 @kind(seconds=5.0)
