@@ -13,6 +13,7 @@ from lanes.elsewhere import (
     esp_interface,
     faults,
     meddle,
+    meddle_kernels,
     places,
     systemd,
     systemd_esp,
@@ -100,6 +101,13 @@ LANES = (
     ),
     Lane(
         "meddle", "root, network namespaces", f"{MEDDLING}/test_meddle.py", meddle, 1.0
+    ),
+    Lane(
+        "meddle-kernel",
+        "kernels with nftables, ESP and WireGuard",
+        f"{MEDDLING}/test_meddle.py",
+        meddle_kernels,
+        1.0,
     ),
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
     Lane(

@@ -1,7 +1,6 @@
 """Lanes that need another kernel where this machine's lacks something."""
 
 import shutil
-from pathlib import Path
 
 from lanes.command import PYTEST, passed_on
 from lanes.kernels import (
@@ -35,8 +34,8 @@ machine, where a daemon takes a minute to start."""
 
 MEDDLING = "tests/meddle"
 
-MEDDLED_STEPS = {"here": 30, "in-vm": 4}
-"""Steps of the short form, by how fast a daemon starts in a kernel."""
+MEDDLED_SLOWLY = ("QGW_MEDDLE_STEPS=3", "QGW_MEDDLE_PACE=0.1")
+"""Steps, and seconds between packets, where a daemon takes ten seconds to start."""
 
 VM_COST = "some two minutes more without KVM"
 """What the ESP lane costs there: 320 s of processors where User-mode Linux needs 70."""
@@ -105,25 +104,32 @@ def wireguard() -> list[tuple[str, ...]]:
 
 
 def meddle() -> list[tuple[str, ...]]:
-    """A hostile or clumsy host, in short, on each plane where there is one.
+    """A hostile or clumsy host, in short, against WireGuard in user space.
 
     The long form is run by name: see tests/meddle/test_meddle.py.
     """
     need_root()
+    return [("env", "QGW_MEDDLE_PLANE=wireguard-go", *PYTEST, MEDDLING)]
+
+
+def meddle_kernels() -> list[tuple[str, ...]]:
+    """The same against the planes of kernels: ESP both ways, and WireGuard.
+
+    Not in User-mode Linux: the fence needs nftables.
+    """
+    need_root()
 
     def short(inside: tuple[str, ...], plane: str) -> tuple[str, ...]:
-        place = Path(inside[0]).name if inside else "here"
-        steps = f"QGW_MEDDLE_STEPS={MEDDLED_STEPS[place]}"
-        begin = (*inside, *passed_on()) if inside else ()
-        tests = f"{MEDDLING}/test_meddle.py" if inside else MEDDLING
-        return (*begin, "env", steps, f"QGW_MEDDLE_PLANE={plane}", *PYTEST, tests)
+        begin = (*inside, *passed_on(), "env", *MEDDLED_SLOWLY) if inside else ("env",)
+        test = f"{MEDDLING}/test_meddle.py"
+        return (*begin, f"QGW_MEDDLE_PLANE={plane}", *PYTEST, test)
 
-    commands = [short((), "wireguard-go")]
+    commands = [
+        short(() if kernel_has_xfrm_interface() else IN_VM, "esp"),
+        short(() if kernel_has_wireguard() else IN_VM, "wireguard"),
+    ]
     if not kernel_has_esp():
-        # Not in User-mode Linux: the fence needs nftables.
         commands.append(short(IN_VM_WITHOUT_INTERFACES, "esp"))
-    commands.append(short(() if kernel_has_xfrm_interface() else IN_VM, "esp"))
-    commands.append(short(() if kernel_has_wireguard() else IN_VM, "wireguard"))
     return commands
 
 
