@@ -7,7 +7,7 @@ from the same numbers; it finds the second in the kernel. All of it starts from 
 when the host boots, as the kernel's own counters do.
 """
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from gateway.dataplane.base import EpochState, PlaneState
 
@@ -31,15 +31,27 @@ class Counts:
         """Packets and bytes."""
         return self.tx_packets, self.tx_bytes
 
+    def values(self) -> tuple[int, int, int, int]:
+        """Return all four, in the order of the fields."""
+        return self.rx_packets, self.rx_bytes, self.tx_packets, self.tx_bytes
+
     def __add__(self, other: "Counts") -> "Counts":
         """Return the sum of each."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Counts(*(one + two for one, two in pairs))
+        return Counts(
+            self.rx_packets + other.rx_packets,
+            self.rx_bytes + other.rx_bytes,
+            self.tx_packets + other.tx_packets,
+            self.tx_bytes + other.tx_bytes,
+        )
 
     def fell_from(self, before: "Counts") -> bool:
         """Whether a count is lower: what counted was removed, or made anew."""
-        pairs = zip(astuple(self), astuple(before), strict=True)
-        return any(now < then for now, then in pairs)
+        return (
+            self.rx_packets < before.rx_packets
+            or self.rx_bytes < before.rx_bytes
+            or self.tx_packets < before.tx_packets
+            or self.tx_bytes < before.tx_bytes
+        )
 
 
 NOTHING = Counts()
@@ -71,16 +83,19 @@ class Traffic:
         """Take a reading of the kernel."""
         before = self._there or {}
         there = {epoch.epoch: _counts(epoch) for epoch in state.epochs}
-        rx, tx = self.total.received, self.total.sent
+        if there == self._there:
+            return  # nothing came or went: most readings of a rotation say so
+        total = self.total
         for number, counted in before.items():
             if there.get(number, NOTHING).fell_from(counted):
                 self.gone += counted
         is_first, self._there = self._there is None, there
         if is_first:
             return  # what a first reading finds may have come long ago
-        if self.total.received > rx:
+        carried = self.total
+        if carried.received > total.received:
             self.received_at = now
-        if self.total.sent > tx:
+        if carried.sent > total.sent:
             self.sent_at = now
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from gateway.config.model import TunnelConfig
@@ -169,7 +169,7 @@ class TunnelPlane:
     def _note(self, state: PlaneState) -> PlaneState:
         self.state = state
         self.traffic.note(state, now=self._context.clock())
-        self._context.state.count(self._name, astuple(self.traffic.gone))
+        self._context.state.count(self._name, self.traffic.gone.values())
         return state
 
     def _note_removed(
