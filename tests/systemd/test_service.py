@@ -220,6 +220,22 @@ def test_stopping_keeps_what_carries_traffic(site: Site) -> None:
     pings.assert_none_lost()
 
 
+def test_the_early_unit_puts_up_the_fence(site: Site) -> None:
+    assert site.b.show("qgw-fence", "Result") == "success"
+    site.b.run("systemctl", "stop", "qgwd")
+    site.b.run("nft", "delete", "table", "inet", "qgw")
+    site.b.run("systemctl", "restart", "qgw-fence")
+    assert site.b.show("qgw-fence", "ActiveState") == "active"
+    said = site.b.shell("journalctl -u qgw-fence -n 5 -o cat")
+    assert "loaded: 1 tunnels, nothing may pass" in said
+    assert "drop" in site.b.run("nft", "list", "table", "inet", "qgw")
+    site.b.run("systemctl", "restart", "qgw-fence")
+    said = site.b.shell("journalctl -u qgw-fence -n 5 -o cat")
+    assert "the fence stands already" in said
+    site.b.run("systemctl", "start", "qgwd")
+    wait_up(site.b)
+
+
 def test_the_watchdog_ends_a_daemon_that_hangs(site: Site) -> None:
     assert site.a.show("qgwd", "WatchdogUSec") == "30s"
     site.a.shell(f"mkdir -p {DROP_IN.rpartition('/')[0]}")
