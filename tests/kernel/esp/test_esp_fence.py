@@ -14,7 +14,12 @@ from tests.kernel.esp.sites import Pair, hosts_behind
 from tests.kernel.pace import TEST_LIMIT
 from tests.kernel.traffic import packet_arrives
 
-pytestmark = [pytest.mark.esp, pytest.mark.netns, pytest.mark.timeout(TEST_LIMIT)]
+pytestmark = [
+    pytest.mark.esp,
+    pytest.mark.netns,
+    pytest.mark.timeout(TEST_LIMIT),
+    pytest.mark.may_skip("User-mode Linux has no nftables; the virtual machine has"),
+]
 
 Fences = dict[str, NftFence]
 
