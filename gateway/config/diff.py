@@ -41,7 +41,8 @@ the daemon restarts."""
 
 TUNNEL_REBUILT: Final = frozenset({"plane"})
 """Keys that make it another tunnel to the kernel: the old is removed, and the fence
-holds its prefixes until the new one is in force. Another peer does the same."""
+holds its prefixes until the new one is in force. Another peer does the same, and
+another identity of our own."""
 
 TUNNEL_IGNORED: Final = frozenset({"name", "source_file"})
 """A tunnel that moved to another file is still the same tunnel."""
@@ -52,7 +53,10 @@ PEER: Final = "peer"
 PSK: Final = "psk"
 """File of a tunnel whose content is mixed into the next epoch."""
 
-GATEWAY_IN_PLACE: Final = frozenset({"log_level", "relay"})
+IDENTITY: Final = ("gateway", "identity")
+"""File of the gateway whose content says who it is: all its tunnels are begun anew."""
+
+GATEWAY_IN_PLACE: Final = frozenset({"identity", "log_level", "relay"})
 """Keys of the gateway that a running daemon takes over; the rest needs a restart."""
 
 TOML_KEYS: Final = {
@@ -135,7 +139,8 @@ def compare_configs(
         name: _changed_tunnel(old.tunnels[name], new.tunnels[name], auto)
         for name in kept
     }
-    files_of = {name: _files(contents, "tunnels", name) for name in kept}
+    is_another = frozenset({IDENTITY[1]} if IDENTITY in contents else ())
+    files_of = {name: _files(contents, "tunnels", name) | is_another for name in kept}
     kinds = {name: _kind(fields_of[name], files_of[name]) for name in kept}
     links = sorted(old.links.keys() & new.links.keys())
     link_keys = {
@@ -145,7 +150,11 @@ def compare_configs(
     }
     now = changed_keys(old, new) & GATEWAY_IN_PLACE
     later = changed_keys(started or old, new) - GATEWAY_IN_PLACE - _COMPARED_APART
-    own = {".".join(key) for key in contents if key[0] not in ("links", "tunnels")}
+    own = {
+        ".".join(key)
+        for key in contents
+        if key[0] not in ("links", "tunnels") and key != IDENTITY
+    }
 
     def of(kind: str) -> tuple[str, ...]:
         return tuple(name for name in kept if kinds[name] == kind)
@@ -184,7 +193,7 @@ def in_force(new: GatewayConfig, started: GatewayConfig) -> GatewayConfig:
 
 def _kind(changed: frozenset[str], files: frozenset[str]) -> str:
     """Say what becomes of a tunnel: the most that any of its changes takes."""
-    if changed & TUNNEL_REBUILT or PEER in files:
+    if changed & TUNNEL_REBUILT or files & {PEER, IDENTITY[1]}:
         return "rebuilt"
     if changed & TUNNEL_ADOPTED:
         return "adopted"

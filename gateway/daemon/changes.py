@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gateway.acceptance.contents import Content, Key, describe_content
-from gateway.config.diff import ConfigDiff
+from gateway.config.diff import IDENTITY, ConfigDiff
 
 Contents = Mapping[Key, Content]
 
@@ -29,5 +29,6 @@ def describe_changes(diff: ConfigDiff, old: Contents, new: Contents) -> dict[str
 
 
 def _describe(key: Key, old: Contents, new: Contents) -> str:
-    shown = describe_content(old.get(key), new.get(key))
+    place = IDENTITY if key[-1] == IDENTITY[-1] else key
+    shown = describe_content(old.get(place), new.get(place))
     return f"{key[-1]} {shown}" if shown else key[-1]

@@ -18,7 +18,7 @@ from gateway.acceptance.accept import Candidate, accept, judge_host
 from gateway.acceptance.contents import Content, Key, changed_contents, is_own
 from gateway.acceptance.files import contents_of_tunnel, load_tunnel_files
 from gateway.acceptance.host import wanted_planes
-from gateway.config.diff import ConfigDiff, compare_configs, in_force
+from gateway.config.diff import IDENTITY, ConfigDiff, compare_configs, in_force
 from gateway.config.model import GatewayConfig, LogFormat, TunnelConfig
 from gateway.control.schema import ReloadResult
 from gateway.control.server import ControlServer
@@ -442,8 +442,15 @@ class Service:
         self.config = new
         self._standing = candidate.findings
         self._files = dict(candidate.tunnels)
+        other = candidate.identity
+        if other is not None and other.public != self.identity.public:
+            self.identity = other
         # What needs a restart is compared with what the daemon started with.
-        own = {key: self._contents[key] for key in self._contents if is_own(key)}
+        own = {
+            key: self._contents[key]
+            for key in self._contents
+            if is_own(key) and key != IDENTITY
+        }
         self._contents = {**candidate.contents, **own}
         self._unapplied.clear()
         self._troubles.clear()

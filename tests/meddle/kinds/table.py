@@ -28,7 +28,6 @@ _OUT_AGAIN: Final = "what was decrypted leaves by the WAN where the LAN's route 
 
 OFF: Final[dict[str, str]] = {
     "default-routes-lost": "with wireguard-go, traffic comes back after 2.1 s at times",
-    "identity-replaced": "an own identity that is replaced does not come into force",
     "rule-for-all-above-ours": _OUT_AGAIN,
     "wireguard-prefixes-taken": "a prefix that another peer took is not taken back",
 }

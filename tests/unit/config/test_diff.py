@@ -115,8 +115,8 @@ def test_gateway_keys_as_the_operator_writes_them(config: GatewayConfig) -> None
         files=(),
     )
     diff = compare_configs(config, new)
-    assert diff.applied == ("log.level",)
-    assert diff.restart == ("gateway.identity", "keystore.path")
+    assert diff.applied == ("gateway.identity", "log.level")
+    assert diff.restart == ("keystore.path",)
 
 
 def test_what_needs_a_restart_is_as_it_was_until_then(config: GatewayConfig) -> None:
@@ -172,5 +172,14 @@ def test_what_needs_a_restart_is_said_until_there_is_one(config: GatewayConfig) 
     new = replace(config, control_mtu=1300)
     again = compare_configs(new, new, started=config)
     assert again.restart == ("gateway.control_mtu",)
-    own = compare_configs(config, config, contents={("gateway", "identity")})
-    assert own.restart == ("gateway.identity",)
+    own = compare_configs(config, config, contents={("keystore", "master_key")})
+    assert own.restart == ("keystore.master_key",)
+
+
+def test_another_identity_of_our_own_begins_every_tunnel_anew(
+    config: GatewayConfig,
+) -> None:
+    diff = compare_configs(config, config, contents={("gateway", "identity")})
+    assert diff.rebuilt == ("paris", "rome")
+    assert diff.keys[("tunnels", "rome")] == ("identity",)
+    assert diff.restart == ()

@@ -166,22 +166,28 @@ async def test_a_psk_that_changes_is_used_by_the_next_epoch_made_at_once(
         assert psk.expose() == fresh
 
 
-async def test_the_own_identity_needs_a_restart_and_that_is_said_until_then(
-    running: Pair,
-) -> None:
-    first = running[0]
+async def test_another_own_identity_is_in_force_at_once(running: Pair) -> None:
+    first, second = running
     other = generate_identity(1)
     path = replace_file(first.folder / "identity")
     write_private_identity(path, encode_private(other))
+    write_public_identity(
+        replace_file(second.folder / "peer.pub"), encode_public(other.public)
+    )
     names = [
         format_fingerprint(one.public.fingerprint) for one in (first.identity, other)
     ]
-    for _ in range(2):
-        result, calls = await reload(first)
-        assert result["restart_needed"] == ["gateway.identity"]
-        assert result["details"] == {"gateway.identity": f"{names[0]} -> {names[1]}"}
-        assert calls == []
-    await rotate(running)
+    result, calls = await reload(first)
+    assert (result["changed"], result["restart_needed"]) == ([TUNNEL], [])
+    assert result["details"] == {TUNNEL: f"identity {names[0]} -> {names[1]}"}
+    assert ("remove_tunnel", TUNNEL) in calls
+    assert first.plane.read_state(TUNNEL).blocked
+    assert (await first.call("status"))["identity"]["fingerprint"] == names[1]
+    result, _ = await reload(second)
+    assert result["details"] == {TUNNEL: f"peer {names[0]} -> {names[1]}"}
+    await until(lambda: in_force(running), "the tunnel under the new identity")
+    assert (await second.status())["peer"] == names[1]
+    assert (await reload(first))[0]["unchanged"] == [TUNNEL]
 
 
 async def test_a_seed_that_changes_changes_its_link(running: Pair) -> None:
