@@ -3,9 +3,10 @@
 # decides, so forwarding works with net.ipv4.ip_forward = 0. IPv6: `all` decides too, so a
 # switch at the interface alone does nothing.
 # Expected: one rule for both, as the names of the switches say.
-# Seen on Linux 6.1 (User-mode) and 6.18: as above. Newer kernels may have force_forwarding for
+# Seen: on Linux 6.1 (User-mode) and 6.18 it is as above. Newer kernels may have force_forwarding for
 # IPv6 (ip-sysctl.rst); it is left at 0.
-# Needs root and the packages iproute2 and iputils-ping; touches namespaces of its own.
+# Needs: root, iproute2 and iputils-ping; touches namespaces of its own alone.
+# Exits 0 while that is so.
 set -euo pipefail
 
 tag=fw$$

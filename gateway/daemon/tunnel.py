@@ -453,11 +453,12 @@ class TunnelDriver:
             case InForce(epoch, echo):
                 self._rotation.peer_in_force(epoch, echo=echo, now=now)
             case RotateRequest(reason):
+                # A wish that comes too soon is put off, not forgotten: the peer's
+                # operator was told that the tunnel rotates.
                 current = self._rotation.current
-                recent = current is not None and current.committed_at is not None
-                since = now - (current.committed_at or 0.0) if current else 0.0
-                if not recent or since >= MIN_REQUESTED_SPACING:
-                    self._rotation.rotate(reason, now=now)
+                last = current.committed_at if current is not None else None
+                soonest = now if last is None else last + MIN_REQUESTED_SPACING
+                self._rotation.rotate(reason, now=now, not_before=soonest)
             case Close(reason):
                 # What is under way would wait for an answer that is not to come.
                 self._asking.abort("the peer took the tunnel down")

@@ -275,11 +275,18 @@ class TunnelRotation:
             late = last + limits.LATE_FACTOR * schedule.interval
             self._requests.due_by = min(due_by, late)
 
-    def rotate(self, reason: RotateReason, *, now: float) -> None:
+    def rotate(
+        self, reason: RotateReason, *, now: float, not_before: float = 0.0
+    ) -> None:
         """Rotate now rather than on schedule; a responder asks its peer.
 
         A plane that lost its keys, and a peer that moved, are served at once, and then
         at growing pauses.
+
+        Args:
+            reason: Why.
+            now: Current time, monotonic seconds.
+            not_before: The soonest that it may be, where somebody else wishes it.
         """
         if self.phase is TunnelPhase.DOWN:
             return
@@ -287,7 +294,7 @@ class TunnelRotation:
         if reason is RotateReason.LIFETIME and useless:
             return  # the responder cannot know that another epoch would not help
         pace = self._paces.get(reason)
-        when = now if pace is None else pace.due(now)
+        when = max(now if pace is None else pace.due(now), not_before)
         if not self._initiator:
             if when <= now:
                 self._actions.append(AskForRotation(reason))

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,7 +19,6 @@ from gateway.config.identity_files import (
     write_public_identity,
 )
 from gateway.config.model import LogFormat, PlaneName
-from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
 from gateway.crypto.identity import (
     PrivateIdentity,
     encode_private,
@@ -192,20 +193,23 @@ def _toml(keys: dict[str, object]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
 
 
+OWN_PORTS = range(20_000, 32_000)
+"""Below what the kernel gives to sockets that ask for any port (32768 and up): nobody
+takes one while a test has stopped its gateway and is about to start it again."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Return UDP ports of loopback that nobody has, nor a configuration refuses."""
-    spare = len(DEFAULT_WIREGUARD_PORTS)
-    sockets = [
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count + spare)
-    ]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        ports = [int(sock.getsockname()[1]) for sock in sockets]
-        return [port for port in ports if port not in DEFAULT_WIREGUARD_PORTS][:count]
-    finally:
-        for sock in sockets:
-            sock.close()
+    """Return different UDP ports of loopback that nobody has."""
+    found: dict[int, None] = {}
+    while len(found) < count:
+        port = OWN_PORTS[secrets.randbelow(len(OWN_PORTS))]
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        ):
+            sock.bind(("127.0.0.1", port))
+            found[port] = None
+    return list(found)
 
 
 def make_ends(folder: Path, *, simulated: bool = True, suite: int = 1) -> list[End]:

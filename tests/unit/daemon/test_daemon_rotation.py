@@ -78,6 +78,17 @@ async def test_a_responder_asks_for_rotation(running: Pair) -> None:
     await rotate(running, by=1)
 
 
+async def test_a_wish_that_comes_too_soon_is_put_off_and_not_forgotten(
+    running: Pair,
+) -> None:
+    asked = asyncio.get_running_loop().time()
+    await rotate(running, by=1)
+    current = running[0].driver.state.rotation.current
+    assert current is not None
+    assert current.committed_at is not None
+    assert current.committed_at > asked + 1.0
+
+
 async def test_down_blocks_both_ends_and_up_heals(running: Pair) -> None:
     first, second = running
     await first.call("tunnel.down", name=TUNNEL)
