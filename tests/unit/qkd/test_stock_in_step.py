@@ -113,6 +113,12 @@ class Ends:
         status = self.store(end).status(LINK)
         return status.available - status.unconfirmed
 
+    def is_filled(self) -> bool:
+        """Whether no more is drawn: what was let go of last may be less than a batch,
+        for which nothing is asked.
+        """
+        return self.confirmed("a") > TARGET - BATCH
+
     def in_step(self, count: int) -> bool:
         same = self.all_held("a") == self.all_held("b")
         return same and self.confirmed("a") == count == len(self.all_held("a"))
@@ -236,7 +242,7 @@ async def test_keys_that_the_peers_kme_never_has_are_given_up(ends: Ends) -> Non
     await until(lambda: ends.store("a").status(LINK).consumed >= TARGET, "retirement")
     assert not ends.all_held("b")
     ends.kmes["b"].forgetful = False
-    await until(lambda: ends.confirmed("a") == TARGET, "good keys")
+    await until(ends.is_filled, "good keys")
 
 
 async def test_kmes_that_disagree_are_found_out_before_use(
@@ -248,7 +254,7 @@ async def test_kmes_that_disagree_are_found_out_before_use(
     assert ends.confirmed("a") == ends.confirmed("b") == 0
     assert any("differs" in record.getMessage() for record in caplog.records)
     ends.kmes["b"].lying = False
-    await until(lambda: ends.confirmed("a") == TARGET, "good keys")
+    await until(ends.is_filled, "good keys")
 
 
 async def test_a_key_twice_is_refused_and_alarmed(
@@ -275,11 +281,9 @@ async def test_an_end_that_lost_its_store_is_filled_anew(ends: Ends) -> None:
     ends.store("b").purge(LINK, all_keys=True)
     await ends.start("b")
 
-    # Its KME gave those keys once and never again: both ends must let go of them. The
-    # last to be let go may be less than a batch, for which nothing is drawn.
+    # Its KME gave those keys once and never again: both ends must let go of them.
     def filled() -> bool:
-        count = ends.confirmed("a")
-        return count > TARGET - BATCH and ends.in_step(count)
+        return ends.is_filled() and ends.in_step(ends.confirmed("a"))
 
     await until(
         lambda: not before & ends.all_held("a") and filled(), "full stock of new keys"
