@@ -105,7 +105,10 @@ def judge_files(
 
 
 def judge_host(
-    candidate: Candidate, options: Options, in_force: GatewayConfig | None
+    candidate: Candidate,
+    options: Options,
+    in_force: GatewayConfig | None,
+    opened: Collection[str] = (),
 ) -> Candidate:
     """Return the same, judged by what this host can do and has free.
 
@@ -113,11 +116,12 @@ def judge_host(
         candidate: What was read.
         options: What is known of the planes that it names.
         in_force: The configuration whose ports are ours already, or None.
+        opened: Planes that this daemon has open.
     """
     notes = Notes(candidate.config)
     check_planes(notes, options)
     check_peers(notes, candidate.tunnels, options)
-    check_ports(notes, options, in_force)
+    check_ports(notes, options, in_force, opened)
     check_settings(notes)
     return candidate.with_notes(notes)
 

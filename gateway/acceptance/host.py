@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from gateway.acceptance.files import TunnelFiles
 from gateway.acceptance.findings import Notes
@@ -11,6 +11,9 @@ from gateway.config.model import Endpoint, GatewayConfig, PlaneName
 from gateway.dataplane.choose import PlaneOption, best_plane, try_plane
 from gateway.dataplane.host import check_host
 from gateway.errors import PlaneUnsupportedError
+
+WIREGUARD = frozenset(plane.value for plane in ONE_TUNNEL_A_PEER)
+"""Planes with devices that listen on `wireguard_ports`."""
 
 Options = Mapping[PlaneName, PlaneOption]
 """What this host can run; ``auto`` stands for the best that it can."""
@@ -77,17 +80,26 @@ def _plane_of(wanted: PlaneName, options: Options) -> str:
     return option.name if option is not None and option.works else wanted
 
 
-def check_ports(notes: Notes, options: Options, in_force: GatewayConfig | None) -> None:
+def check_ports(
+    notes: Notes,
+    options: Options,
+    in_force: GatewayConfig | None,
+    opened: Collection[str] = (),
+) -> None:
     """Note ports that another program has.
 
     Args:
         notes: Names the ports.
         options: What ``auto`` stands for.
         in_force: The configuration whose ports are ours already, or None.
+        opened: Planes that this daemon has open: their devices stay when the last
+            tunnel over them goes.
     """
     config = notes.config
     ours: set[int] = set()
-    if in_force is not None and _uses_wireguard(in_force, options):
+    if in_force is not None and (
+        _uses_wireguard(in_force, options) or not set(opened).isdisjoint(WIREGUARD)
+    ):
         ours = set(in_force.wireguard_ports)
     if _uses_wireguard(config, options):
         for port in config.wireguard_ports:
@@ -112,7 +124,7 @@ def check_ports(notes: Notes, options: Options, in_force: GatewayConfig | None) 
 
 def _uses_wireguard(config: GatewayConfig, options: Options) -> bool:
     planes = {_plane_of(plane, options) for plane in wanted_planes(config)}
-    return not planes.isdisjoint(ONE_TUNNEL_A_PEER)
+    return not planes.isdisjoint(WIREGUARD)
 
 
 def _port_of(endpoint: Endpoint) -> tuple[bool, int]:

@@ -78,6 +78,11 @@ class Planes:
             self._open[name] = plane
         return self._open[name]
 
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """Names of the planes that are open."""
+        return tuple(self._open)
+
     def settle(self) -> None:
         """Say that every tunnel was added: what an earlier run left over may go."""
         if self._keeper is not None:

@@ -345,7 +345,10 @@ class Service:
 
     async def _judge(self, candidate: Candidate) -> Candidate:
         options = await self.planes.look(wanted_planes(candidate.config))
-        return await asyncio.to_thread(judge_host, candidate, options, self.config)
+        opened = self.planes.opened
+        return await asyncio.to_thread(
+            judge_host, candidate, options, self.config, opened
+        )
 
     def _compare(self, candidate: Candidate) -> ConfigDiff:
         return compare_configs(

@@ -4,6 +4,7 @@ import base64
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,21 @@ def test_ports_that_another_socket_has(folder: Path) -> None:
         # Our own sockets are nobody else's.
         assert keys(judge_host(candidate, ALL, candidate.config)) == []
     assert keys(judge_host(candidate, ALL, None)) == []
+
+
+def test_devices_that_outlive_their_last_tunnel_are_ours(folder: Path) -> None:
+    toml = folder / "gateway.toml"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
+        device.bind(("", 0))
+        ports = f"wireguard_ports = [{device.getsockname()[1]}, {free_port()}]"
+        toml.write_text(toml.read_text().replace("[keystore]", f"{ports}\n[keystore]"))
+        candidate = read(folder)
+        options = {PlaneName.AUTO: PlaneOption("wireguard-go")}
+        before = replace(candidate.config, tunnels={})
+        taken = ["gateway.wireguard_ports"]
+        assert keys(judge_host(candidate, options, before)) == taken
+        assert keys(judge_host(candidate, options, before, ("esp",))) == taken
+        assert keys(judge_host(candidate, options, before, ("wireguard-go",))) == []
 
 
 def test_an_address_that_is_not_here_yet_is_free(folder: Path) -> None:

@@ -60,6 +60,11 @@ class MemoryPlanes:
         """What ``auto`` stands for."""
         return PlaneName(self.plane.name)
 
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """It is open from the start."""
+        return (self.plane.name,)
+
     async def look(self, wanted: frozenset[PlaneName]) -> Options:
         """Say that it can run them all."""
         return {plane: PlaneOption(self.plane.name) for plane in wanted}
