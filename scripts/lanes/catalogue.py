@@ -108,6 +108,7 @@ LANES = (
         f"{MEDDLING}/test_meddle.py",
         meddle_kernels,
         1.0,
+        by_name=True,
     ),
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
     Lane(

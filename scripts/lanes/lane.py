@@ -21,6 +21,7 @@ class Lane:
         together: Whether they run side by side instead, each in a kernel of its own.
         processors: How many it keeps busy, on average; see `PROCESSORS`.
         aside: What the table says of it besides; nothing where all is as it should be.
+        by_name: Whether it takes so long that it runs only when it is named.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Lane:
     processors: float
     together: bool = False
     aside: Callable[[], str] = str
+    by_name: bool = False
 
 
 @dataclass(frozen=True, slots=True)

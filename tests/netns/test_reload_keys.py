@@ -136,7 +136,18 @@ def test_every_key_is_here() -> None:
 
 
 @pytest.mark.lossless
-@pytest.mark.parametrize("key", sorted(CHANGES))
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(
+            key,
+            marks=[pytest.mark.may_skip("the lanes of ESP change encap")]
+            if key == "encap"
+            else [],
+        )
+        for key in sorted(CHANGES)
+    ],
+)
 def test_a_key_changed_and_back(shared: Lab, key: str) -> None:
     if key == "encap" and plane() != "esp":
         pytest.skip("only ESP has encap; the lanes of ESP change it")

@@ -11,6 +11,7 @@ from lab.two_sites import (
     SECOND,
 )
 
+from tests.meddle.judge import INTERVAL, LIFETIME
 from tests.meddle.kind import ESP, FLOWS, Phase, Spot, Steps, free, kind
 
 EXTRA = {"a": "10.81.0.0/24", "b": "10.82.0.0/24"}
@@ -88,13 +89,13 @@ def endpoint_of_the_other_family(at: Spot) -> Steps:
 @kind()
 def interval_reloaded(at: Spot) -> Steps:
     """Both ends."""
-    yield from _everywhere(at, rotation_interval=3.0)
+    yield from _everywhere(at, rotation_interval=1.5 * INTERVAL)
 
 
 @kind()
 def lifetime_reloaded(at: Spot) -> Steps:
     """One end."""
-    yield from _here(at, max_epoch_lifetime=12.0)
+    yield from _here(at, max_epoch_lifetime=1.2 * LIFETIME)
 
 
 @kind()
