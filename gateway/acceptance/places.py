@@ -54,6 +54,8 @@ def _check_folder(notes: Notes, key: Key, folder: Path) -> None:
         notes.refuse(key, _HIS_FOLDER, f"{folder}, which is no folder")
     elif not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=True):
         what = f"{folder} of uid {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}"
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            what = f"{folder} on a file system that is mounted read-only"
         notes.refuse(key, _HIS_FOLDER, what)
 
 
