@@ -66,12 +66,14 @@ def kill() -> list[tuple[str, ...]]:
 def netns() -> list[tuple[str, ...]]:
     """Tests between network namespaces of this host's kernel."""
     need_root()
-    # Most of these wait; those that count lost packets need the processors.
     beside = ("-n", "3", "--dist", "loadfile", "-m", "not lossless")
-    return [
-        (*PYTEST, *beside, NETNS, FENCE),
-        (*PYTEST, "-m", "lossless", NETNS, FENCE),
-    ]
+    return [(*PYTEST, *beside, NETNS, FENCE)]
+
+
+def lossless() -> list[tuple[str, ...]]:
+    """Those of them that count lost packets: one after the other."""
+    need_root()
+    return [(*PYTEST, "-m", "lossless", NETNS, FENCE)]
 
 
 def wireguard_go() -> list[tuple[str, ...]]:
@@ -86,6 +88,7 @@ LANES = (
     Lane("unit", "no root, no kernel of its own", "tests", unit, 1.6),
     Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 0.4),
     Lane("netns", "root, network namespaces", NETNS, netns, 0.8),
+    Lane("lossless", "root, network namespaces", NETNS, lossless, 1.0),
     Lane(
         "faults",
         "root, network namespaces",
