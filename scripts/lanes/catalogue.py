@@ -29,6 +29,9 @@ FENCE = "tests/kernel/fence"
 
 KILLING = "tests/kill"
 
+MEASURED = (str(BIN / "coverage"), "run", "-m", *PYTEST[2:])
+"""Tests whose coverage is measured: those that run our code in their own process."""
+
 
 def lint() -> list[tuple[str, ...]]:
     """Style, types, layers, shell scripts."""
@@ -54,8 +57,7 @@ def lint() -> list[tuple[str, ...]]:
 def unit() -> list[tuple[str, ...]]:
     """All tests that need neither root nor a kernel of their own."""
     ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, NETNS, KILLING, MEDDLING)]
-    coverage = (str(BIN / "coverage"), "run", "-m", *PYTEST[2:])
-    return [(*coverage, "-n", "2", *ignored, "tests")]
+    return [(*MEASURED, "-n", "2", *ignored, "tests")]
 
 
 def kill() -> list[tuple[str, ...]]:
@@ -67,7 +69,7 @@ def netns() -> list[tuple[str, ...]]:
     """Tests between network namespaces of this host's kernel."""
     need_root()
     beside = ("-n", "3", "--dist", "loadfile", "-m", "not lossless")
-    return [(*PYTEST, *beside, NETNS, FENCE)]
+    return [(*PYTEST, *beside, NETNS), (*MEASURED, *beside, FENCE)]
 
 
 def lossless() -> list[tuple[str, ...]]:
@@ -81,7 +83,7 @@ def wireguard_go() -> list[tuple[str, ...]]:
     need_root()
     if not Path("/dev/net/tun").exists():
         raise CannotRunError("/dev/net/tun is missing: modprobe tun")
-    return [(*PYTEST, "tests/kernel/wireguard_go")]
+    return [(*MEASURED, "tests/kernel/wireguard_go")]
 
 
 LANES = (

@@ -105,10 +105,9 @@ def clear_alias(end: Gateway) -> None:
 
 
 def rename(end: Gateway) -> None:
+    """Rename at once: a kernel before 6.2 wants the device down for it."""
     for number, name in enumerate(devices(end)):
-        ip(end, "link", "set", name, "down")
-        ip(end, "link", "set", name, "name", f"vpn{number}")
-        ip(end, "link", "set", f"vpn{number}", "up")
+        ip(end, "link", "set", name, "down", "name", f"vpn{number}")
 
 
 def replace_routes(end: Gateway) -> None:
