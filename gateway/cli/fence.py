@@ -4,7 +4,6 @@ These commands talk to the kernel themselves: they are for the time before the d
 runs, and after it is gone. So what they need is imported when they run.
 """
 
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import click
 
 from gateway.cli.session import Session, json_option, pass_session, print_json
 from gateway.cli.text import listing, table
+from gateway.config.files import peek
 from gateway.config.tables import DEFAULT_STATE_DIR
 from gateway.control.schema import ErrorCode, Method
 from gateway.control.wording import duration
@@ -155,10 +155,7 @@ def _is_running(session: Session) -> bool:
 def _state_dir(session: Session) -> Path:
     """Return where the daemon keeps its state; any other mistake is its own affair."""
     try:
-        document = tomllib.loads(session.config_path.read_text())
-        named = document["gateway"]["state_dir"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return DEFAULT_STATE_DIR
-    if not isinstance(named, str) or not named:
-        return DEFAULT_STATE_DIR
-    return session.config_path.parent / named
+        named = peek(session.config_path, "gateway", "state_dir")
+    except OSError:
+        named = None
+    return DEFAULT_STATE_DIR if named is None else session.config_path.parent / named

@@ -1,7 +1,6 @@
 """What every command shares: where the daemon is, and how a result is printed."""
 
 import json
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TypeVar, cast
 
 import click
 
+from gateway.config.files import peek
 from gateway.config.load import DEFAULT_PATH
 from gateway.config.tables import DEFAULT_CONTROL_SOCKET
 from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
@@ -57,18 +57,15 @@ class Session:
         # Only this one key is read: a configuration that has become wrong must not
         # keep its operator from the daemon that still runs with the old one.
         try:
-            document = tomllib.loads(self.config_path.read_text())
-            named = document["gateway"]["control_socket"]
+            named = peek(self.config_path, "gateway", "control_socket")
         except OSError as error:
             if self.config is not None:
                 raise ControlError(
                     f"cannot read {self.config}: {(error.strerror or '').lower()}",
                     "name the socket itself: qgw --socket PATH",
                 ) from None
-        except (ValueError, KeyError, TypeError, RecursionError):
-            pass
         else:
-            if isinstance(named, str) and named:
+            if named is not None:
                 return self.config_path.parent / named
         return DEFAULT_CONTROL_SOCKET
 

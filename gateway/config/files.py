@@ -1,14 +1,12 @@
 """Finds and reads configuration files, bounded and only if nobody else writes them."""
 
 import os
-import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Final
 
-from gateway.config.section import Problems, Source
-from gateway.config.toml_lines import locate_lines
+from gateway.config.section import Problems, Source, dotted
+from gateway.config.toml_text import TOMLFaultError, parse_toml
 
 TUNNELS_FOLDER: Final = "tunnels.d"
 SUFFIX: Final = ".toml"
@@ -19,8 +17,9 @@ MAX_FILE_BYTES: Final = 4 * 1024 * 1024
 MAX_FILES: Final = 10_000
 """One file for each tunnel."""
 
+# Non-blocking, or a FIFO in a file's place would hold the daemon for ever.
+_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-_AT_LINE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
 
 
 def find_files(main: Path, problems: Problems) -> list[Path]:
@@ -51,22 +50,32 @@ def read_source(file: Path, problems: Problems) -> Source | None:
     if text is None:
         return None
     try:
-        return Source(file, tomllib.loads(text), dict(locate_lines(text)))
-    except tomllib.TOMLDecodeError as error:
-        at = _AT_LINE.search(str(error))
-        ends = len(text.rstrip().splitlines()) or 1
-        line = int(at[1]) if at and at[1] else ends
-        found = _AT_LINE.sub("", str(error))
-        problems.add_at(file, line, "syntax", "valid TOML", found)
-    except RecursionError:
-        problems.add_at(file, 0, "syntax", "a flat file", "values nested too deeply")
+        return Source(file, *parse_toml(text))
+    except TOMLFaultError as fault:
+        key = dotted(fault.key)
+        problems.add_at(file, fault.line, key, fault.expected, fault.found)
     return None
+
+
+def peek(file: Path, table: str, key: str) -> str | None:
+    """Return one text of a file that may have become wrong elsewhere, or None.
+
+    A configuration with a mistake must not keep its operator from the daemon that
+    still runs with the one before: what is wrong is said by whoever needs all of it.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    os.close(os.open(file, _FLAGS))
+    source = read_source(file, Problems())
+    found = source.data.get(table) if source is not None else None
+    value = found.get(key) if isinstance(found, dict) else None
+    return value if isinstance(value, str) and value else None
 
 
 def _read_text(file: Path, problems: Problems) -> str | None:
     try:
-        # Non-blocking, or a FIFO in its place would hold the daemon for ever.
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(file, _FLAGS)
     except OSError as error:
         problems.add_at(file, 0, "file", "a file to read", _why(error))
         return None
