@@ -47,6 +47,7 @@ from gateway.rotation.actions import (
     RetireEpoch,
     RevokePassing,
     SendInForce,
+    SendObstacle,
     StartHandshake,
 )
 from gateway.rotation.epochs import EpochPhase
@@ -54,6 +55,7 @@ from gateway.wire.control import (
     Close,
     CloseReason,
     InForce,
+    Obstacle,
     RotateReason,
     RotateRequest,
 )
@@ -359,6 +361,8 @@ class TunnelDriver:
                     await self._plane.revoke()
             case SendInForce(epoch, echo):
                 self._context.machine.send_control(self.name, InForce(epoch, echo))
+            case SendObstacle(is_there):
+                self._context.machine.send_control(self.name, Obstacle(is_there))
             case AskForRotation(reason):
                 self._context.machine.send_control(self.name, RotateRequest(reason))
             case QKDKeyRequested():
@@ -445,13 +449,15 @@ class TunnelDriver:
     def _control(self, event: ControlReceived) -> None:
         now = self.state.now
         match event.message:
-            case RotateRequest() | InForce() if self.state.is_down():
+            case RotateRequest() | InForce() | Obstacle() if self.state.is_down():
                 # It has not heard that this end is down on purpose.
                 self._context.machine.send_control(
                     self.name, Close(CloseReason.REMOVED)
                 )
             case InForce(epoch, echo):
                 self._rotation.peer_in_force(epoch, echo=echo, now=now)
+            case Obstacle(is_there):
+                self._rotation.peer_obstructed(is_there=is_there, now=now)
             case RotateRequest(reason):
                 # A wish that comes too soon is put off, not forgotten: the peer's
                 # operator was told that the tunnel rotates.

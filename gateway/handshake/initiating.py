@@ -38,7 +38,7 @@ from gateway.handshake.initiator import (
     finish_response,
 )
 from gateway.handshake.insisting import objection
-from gateway.handshake.pace import commit_timeout, max_rto
+from gateway.handshake.pace import commit_timeout, doubt_timeout, max_rto
 from gateway.handshake.session import Session
 from gateway.handshake.symmetric import Chain, QKDKey, SymmetricInputs
 from gateway.handshake.tunnel import TunnelState
@@ -316,6 +316,10 @@ class InitiatorSide:
             handshake.keys = finish_response(read, inputs)
         except CryptoError:
             handshake.state = InitiatorState.SENT
+            if not handshake.suspicion:
+                patience = doubt_timeout(tunnel.round_trip)
+                handshake.deadline = min(handshake.deadline, now + patience)
+                handshake.rto = self._first_rto(tunnel)
             handshake.suspicion = (
                 "the last tag of M2 fails: PSK, or bytes of the QKD key, differ "
                 "between the two ends, or somebody tampers on the path"

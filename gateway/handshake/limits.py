@@ -26,6 +26,11 @@ INITIATION_TIMEOUT: Final = 10.0
 """An M1 not answered by now is made anew, with fresh ephemeral keys: sooner than
 the responder forgets its answer to the old one."""
 
+DOUBT_TIMEOUT: Final = 1.0
+"""After an M2 that is authentic but for its last tag: time for one more, which nobody
+tampered with. As a rule none comes, since a secret differs between the two ends, and
+only another M1 finds out when it does no more."""
+
 COMMIT_TIMEOUT: Final = 10.0
 """M3 not answered by now: the responder forgot, start over at a new epoch."""
 

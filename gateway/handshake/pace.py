@@ -17,6 +17,17 @@ def commit_timeout(interval: float) -> float:
     return min(limits.COMMIT_TIMEOUT, max(limits.MIN_COMMIT_TIMEOUT, share))
 
 
+def doubt_timeout(round_trip: float | None) -> float:
+    """Return how long another M2 is awaited after one whose last tag failed, seconds.
+
+    Args:
+        round_trip: Of M1 and M2, seconds, None if unknown.
+    """
+    # M1 is sent again after a wait, and answered a round trip later.
+    again = (limits.RTT_FACTOR + 1) * (round_trip or 0.0)
+    return max(limits.DOUBT_TIMEOUT, again)
+
+
 def ping_interval(interval: float) -> float:
     """Return after how much silence the initiator pings, seconds."""
     return min(limits.PING_INTERVAL, limits.HEAL_SHARE * interval)

@@ -59,6 +59,13 @@ class SendInForce:
 
 
 @dataclass(frozen=True, slots=True)
+class SendObstacle:
+    """Tell the peer whether something here keeps packets out, whatever their keys."""
+
+    is_there: bool
+
+
+@dataclass(frozen=True, slots=True)
 class AskForRotation:
     """Ask the initiator for a new epoch."""
 
@@ -74,5 +81,6 @@ Action = (
     | GrantPassing
     | RevokePassing
     | SendInForce
+    | SendObstacle
     | AskForRotation
 )

@@ -43,6 +43,7 @@ from gateway.rotation.events import (
     TunnelUnproven,
     TunnelUp,
 )
+from gateway.rotation.obstacles import Obstacles
 from gateway.rotation.pace import Pace
 from gateway.rotation.phases import Change, TunnelPhase, after
 from gateway.rotation.proof import Proof
@@ -89,7 +90,7 @@ class TunnelRotation:
         "_initiator",
         "_lifetime",
         "_lost",
-        "_obstacle",
+        "_obstacles",
         "_paces",
         "_proof",
         "_qkd_every",
@@ -100,6 +101,7 @@ class TunnelRotation:
         "_schedule",
         "_unproven",
         "_urgent",
+        "_wished",
         "current",
         "epochs",
         "expires_at",
@@ -157,12 +159,12 @@ class TunnelRotation:
         self._closed = False
         self._carrying = Carrying(silence)
         self._lost = ""
-        self._obstacle = ""
+        self._obstacles = Obstacles()
         self._doubt_at: float | None = None
         self._unproven = 0
         self._retire_at: float | None = None
         self._held = False
-        self._urgent = False
+        self._urgent = self._wished = False
         self.phase = TunnelPhase.DOWN
         self.reason = "not started"
         self.epochs: dict[int, Epoch] = {}
@@ -249,7 +251,7 @@ class TunnelRotation:
         self._move(Change.STOP)
         self.reason = "taken down"
         self.next_attempt = None
-        self._attempting = False
+        self._attempting = self._wished = False
         self._reopen()
 
     def reconfigure(
@@ -281,7 +283,8 @@ class TunnelRotation:
         """Rotate now rather than on schedule; a responder asks its peer.
 
         A plane that lost its keys, and a peer that moved, are served at once, and then
-        at growing pauses.
+        at growing pauses. A wish that comes during an attempt is served by it, or if
+        that fails, by one more soon after, whatever the failure is worth.
 
         Args:
             reason: Why.
@@ -290,7 +293,7 @@ class TunnelRotation:
         """
         if self.phase is TunnelPhase.DOWN:
             return
-        useless = self._is_waiting() or bool(self._obstacle)
+        useless = self._is_waiting() or bool(self._obstacles.word)
         if reason is RotateReason.LIFETIME and useless:
             return  # the responder cannot know that another epoch would not help
         pace = self._paces.get(reason)
@@ -300,7 +303,10 @@ class TunnelRotation:
                 self._actions.append(AskForRotation(reason))
             elif not self._requests.put_off(reason, when=when):
                 return
-        elif self._attempting or (pace is not None and self._urgent):
+        elif self._attempting:
+            self._wished = self._wished or reason is not RotateReason.LIFETIME
+            return
+        elif pace is not None and self._urgent:
             return
         else:
             self._reopen()
@@ -361,8 +367,9 @@ class TunnelRotation:
         self.rotations += 1
         self._retries.succeeded()
         self._reopen()
-        self._attempting = False
+        self._attempting = self._wished = False
         self._proof.begin(now=now)
+        self._actions.extend(self._obstacles.tell(now=now))
         if self._initiator:
             self.next_attempt = self._next_after(epoch, now)
             self._actions.append(PollPlane())
@@ -376,7 +383,7 @@ class TunnelRotation:
 
     def _next_after(self, epoch: Epoch, committed_at: float) -> float:
         """Return when the next epoch is due: as late as can be if it is of no use."""
-        if self._obstacle:
+        if self._obstacles.word:
             return epoch.ends_at - self._schedule.interval
         return self._schedule.next_after(committed_at)
 
@@ -424,6 +431,10 @@ class TunnelRotation:
             self.next_attempt = now + self._retries.wait(self._schedule.interval)
             if self._closed:
                 self._call_closed(now=now)
+            if self._wished:
+                # The cause may be gone: a secret that one end had changed first.
+                self.next_attempt = min(self.next_attempt, now + limits.FIRST_RETRY)
+        self._wished = False
 
     def learned(self, *, now: float) -> None:
         """Note that the failure taught us something: the next attempt is another one.
@@ -444,7 +455,7 @@ class TunnelRotation:
             detail = f"the peer says that it has committed epoch {peer_epoch}"
             self.failed("stale-epoch", detail, now=now)
             return
-        self._attempting = False
+        self._attempting = self._wished = False
         self._highest = max(self._highest, peer_epoch)
         if self._initiator and self.phase is not TunnelPhase.DOWN:
             self.next_attempt = now
@@ -559,9 +570,26 @@ class TunnelRotation:
             detail: What it is, one line for the operator; empty for nothing any more.
             now: Current time, monotonic seconds.
         """
-        changed, self._obstacle = detail != self._obstacle, detail
+        before = self._obstacles.word
+        can_tell = self.current is not None
+        self._actions.extend(
+            self._obstacles.note_here(detail, now=now, can_tell=can_tell)
+        )
+        self._note_obstacle(before, now=now)
+
+    def peer_obstructed(self, *, is_there: bool, now: float) -> None:
+        """Note that the peer keeps packets out at its end, or does no more."""
+        if self.current is None:
+            return
+        before = self._obstacles.word
+        self._obstacles.note_there(is_there=is_there, now=now)
+        self._note_obstacle(before, now=now)
+
+    def _note_obstacle(self, before: str, *, now: float) -> None:
+        """Judge tunnel and schedule anew, if there is another obstacle than before."""
+        detail = self._obstacles.word
         epoch = self.current
-        if not changed or epoch is None or epoch.committed_at is None:
+        if detail == before or epoch is None or epoch.committed_at is None:
             return
         self._review(now=now)
         if self._is_settled():
@@ -613,10 +641,10 @@ class TunnelRotation:
         self._come_up(epoch.number)
 
     def _come_up(self, number: int) -> None:
-        if self._obstacle:
+        if self._obstacles.word:
             if self.phase is TunnelPhase.BLOCKED:
                 self._move(Change.PROVE)
-            self._doubt(self._obstacle)
+            self._doubt(self._obstacles.word)
             return
         if self.phase is not TunnelPhase.UP:
             self._events.append(TunnelUp(self.name, number))
@@ -634,13 +662,13 @@ class TunnelRotation:
             RotationFailed(self.name, NOT_IN_FORCE, detail, self._unproven)
         )
         if self._initiator and not self._attempting:
-            again = self._unproven == 1
+            again = self._unproven == 1 and not self._obstacles.word
             self.next_attempt = now if again else epoch.ends_at
 
     def _review(self, *, now: float) -> None:
         """Call the tunnel unproven once nothing that is in force carries."""
         epoch = self.current
-        trouble = self._lost or self._obstacle
+        trouble = self._lost or self._obstacles.word
         if epoch is None or (self._is_settled() and not trouble):
             return
         in_time = self._doubt_at is not None
@@ -696,6 +724,7 @@ class TunnelRotation:
                 self._doubt_at,
                 self._judge_at(),
                 self._requests.get_timer(),
+                self._obstacles.get_timer(),
             )
             if when is not None
         ]
@@ -721,6 +750,10 @@ class TunnelRotation:
             self._retire_at = None
             self._retire_old()
         self._actions.extend(self._requests.due(now=now))
+        before = self._obstacles.word
+        if self._obstacles.is_over(now=now):
+            self._note_obstacle(before, now=now)
+        self._actions.extend(self._obstacles.due(now=now))
 
     def next_action(self) -> Action | None:
         """Return the oldest action not yet returned."""
@@ -820,6 +853,7 @@ class TunnelRotation:
         self._requests.stop()
         self._retire_at = self._doubt_at = None
         self._carrying.forget()
+        self._obstacles.rest()
         self._lost = ""
         self._held = self._urgent = False
 

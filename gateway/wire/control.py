@@ -87,15 +87,37 @@ class Close:
     reason: CloseReason
 
 
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Says whether something on the sender's host keeps packets out of the tunnel.
+
+    Attributes:
+        is_there: Whether it does; repeated for as long as it is so.
+    """
+
+    is_there: bool
+
+
 StockMessage = StockAnnounce | StockPage | StockAnswer
 ControlMessage = (
-    Ping | Pong | InForce | RotateRequest | Close | StockMessage | NetworkMessage
+    Ping
+    | Pong
+    | InForce
+    | RotateRequest
+    | Close
+    | Obstacle
+    | StockMessage
+    | NetworkMessage
 )
 
 _NUMBER: Final = struct.Struct("!BI")
 _IN_FORCE: Final = struct.Struct("!BQB")
-_REASON: Final = struct.Struct("!BB")
+_SHORT: Final = struct.Struct("!BB")
 _PING, _PONG, _FORCE, _ROTATE, _CLOSE = range(1, 6)
+_OBSTACLE: Final = 11
+"""6 to 10 are about stocks and networks."""
+
+_SHORT_TYPES: Final = {RotateRequest: _ROTATE, Close: _CLOSE, Obstacle: _OBSTACLE}
 
 
 def encode_control(message: ControlMessage) -> bytes:
@@ -107,9 +129,8 @@ def encode_control(message: ControlMessage) -> bytes:
             return _NUMBER.pack(_PONG, number)
         case InForce(epoch, echo):
             return _IN_FORCE.pack(_FORCE, epoch, echo)
-        case RotateRequest() | Close():
-            kind = _ROTATE if isinstance(message, RotateRequest) else _CLOSE
-            return _REASON.pack(kind, message.reason)
+        case RotateRequest(value) | Close(value) | Obstacle(value):
+            return _SHORT.pack(_SHORT_TYPES[type(message)], value)
         case StockAnnounce() | StockPage() | StockAnswer():
             return encode_stock(message)
         case PadStock() | NodeState():
@@ -138,11 +159,18 @@ def _decode(data: bytes) -> ControlMessage | None:
         if echo > 1:
             raise ProtocolError("control")
         return InForce(epoch, bool(echo))
-    if kind in (_ROTATE, _CLOSE):
-        reason = _REASON.unpack(data)[1]
-        if kind == _ROTATE:
-            return RotateRequest(RotateReason(reason))
-        return Close(CloseReason(reason))
+    if kind in _SHORT_TYPES.values():
+        return _decode_short(*_SHORT.unpack(data))
     if kind in NETWORK_TYPES:
         return decode_network(data)
     return decode_stock(data) if kind in STOCK_TYPES else None
+
+
+def _decode_short(kind: int, value: int) -> RotateRequest | Close | Obstacle:
+    if kind == _ROTATE:
+        return RotateRequest(RotateReason(value))
+    if kind == _CLOSE:
+        return Close(CloseReason(value))
+    if value > 1:
+        raise ProtocolError("control")
+    return Obstacle(bool(value))

@@ -18,10 +18,7 @@ INTERVAL = 60.0
 LIFETIME = 180.0
 
 WITHIN = 2.5
-"""Seconds from the return of a path to traffic: one, and some to find that out."""
-
-WIREGUARDS = 5.0
-"""The same where WireGuard must begin a handshake afresh."""
+"""Seconds from the return of a path to traffic: two, and some to find that out."""
 
 
 @pytest.fixture
@@ -91,7 +88,7 @@ def test_filtered_from_the_start(slow: Lab) -> None:
     opened = time.monotonic()
     until(lambda: are(slow.ends, "up"), "traffic", 20.0)
     took = time.monotonic() - opened
-    assert took < (WITHIN if plane() == "esp" else WIREGUARDS)
+    assert took < WITHIN
     assert slow.ping()
     assert slow.a.tunnel()["epoch"] == 2
 

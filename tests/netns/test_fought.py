@@ -8,6 +8,7 @@ import pytest
 from lab.gateway import LINK, Gateway
 
 from gateway.dataplane.choose import available_planes
+from gateway.rotation.obstacles import AT_PEER
 from tests.netns.labs import TUNNEL, Lab, make_lab, qgw, state, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -20,11 +21,21 @@ FIGHT = 15.0
 @pytest.fixture
 def slow(pair: Any) -> Iterator[Lab]:
     """Two gateways with no second epoch in a test's time."""
+    yield from started(pair, interval=60.0, lifetime=180.0)
+
+
+@pytest.fixture
+def quick(pair: Any) -> Iterator[Lab]:
+    """Two gateways that would make several epochs in a test's time."""
+    yield from started(pair, interval=4.0, lifetime=120.0)
+
+
+def started(pair: Any, *, interval: float, lifetime: float) -> Iterator[Lab]:
     planes = [one for one in available_planes() if one.name.startswith("wireguard")]
     plane = next((one.name for one in planes if one.works), None)
     if plane is None:
         pytest.skip("; ".join(f"{one.name}: {one.hint}" for one in planes))
-    with make_lab(pair, plane=plane, interval=60.0, lifetime=180.0) as made:
+    with make_lab(pair, plane=plane, interval=interval, lifetime=lifetime) as made:
         for end in reversed(made.ends):
             end.start()
         for end in made.ends:
@@ -78,3 +89,22 @@ def test_flushed_again_and_again(slow: Lab) -> None:
     assert len(warnings(slow.a)) - said < 60
     until(lambda: state(slow.a) == "up", "the tunnel", 60.0)
     assert slow.ping()
+
+
+def test_fought_over_at_the_responder(quick: Lab) -> None:
+    """The initiator sees nothing of it, is told, and spends no keys on it."""
+    until_told = time.monotonic() + FIGHT
+    while state(quick.a) == "up" and time.monotonic() < until_told:
+        flush(quick.b)
+        time.sleep(0.1)
+    spent, seen = consumed(quick.a), set()
+    until_then = time.monotonic() + FIGHT
+    while time.monotonic() < until_then:
+        flush(quick.b)
+        found = quick.a.tunnel()
+        seen.add((found["state"], found["reason"]))
+        time.sleep(0.1)
+    assert ("unproven", AT_PEER) in seen
+    assert consumed(quick.a) - spent <= 1  # one may have been under way
+    until(lambda: [state(end) for end in quick.ends] == ["up", "up"], "both", 60.0)
+    assert quick.ping()

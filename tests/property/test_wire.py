@@ -13,6 +13,7 @@ from gateway.wire.control import (
     Close,
     CloseReason,
     InForce,
+    Obstacle,
     Ping,
     Pong,
     RotateReason,
@@ -79,6 +80,7 @@ controls = st.one_of(
     st.builds(InForce, u64, st.booleans()),
     st.builds(RotateRequest, st.sampled_from(RotateReason)),
     st.builds(Close, st.sampled_from(CloseReason)),
+    st.builds(Obstacle, st.booleans()),
 )
 
 
@@ -114,7 +116,7 @@ def test_response_payload_survives_the_wire(payload: ResponsePayload) -> None:
 
 @given(controls)
 def test_control_message_survives_the_wire(
-    message: Ping | Pong | InForce | RotateRequest | Close,
+    message: Ping | Pong | InForce | RotateRequest | Close | Obstacle,
 ) -> None:
     assert decode_control(encode_control(message)) == message
 

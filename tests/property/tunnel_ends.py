@@ -14,6 +14,7 @@ from gateway.rotation.actions import (
     RetireEpoch,
     RevokePassing,
     SendInForce,
+    SendObstacle,
     StartHandshake,
 )
 from gateway.rotation.schedule import Schedule
@@ -112,7 +113,7 @@ class End:
         while (action := self.rotation.next_action()) is not None:
             self._do(action, now)
 
-    def _do(self, action: Action, now: float) -> None:
+    def _do(self, action: Action, now: float) -> None:  # noqa: C901  # a table
         match action:
             case StartHandshake(epoch):
                 self._shake_hands(epoch, now)
@@ -124,6 +125,13 @@ class End:
             case SendInForce(epoch, echo):
                 self._say(
                     lambda end: end.rotation.peer_in_force(epoch, echo=echo, now=now),
+                    now,
+                )
+            case SendObstacle(is_there):
+                self._say(
+                    lambda end: end.rotation.peer_obstructed(
+                        is_there=is_there, now=now
+                    ),
                     now,
                 )
             case AskForRotation(reason):

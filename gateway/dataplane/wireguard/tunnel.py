@@ -14,11 +14,14 @@ KEEPALIVE = 25
 """Seconds between keepalives of a peer in use: WireGuard's own advice, shorter than
 any common address translator forgets a UDP mapping. Both ends send them."""
 
-ATTEMPT_DELAYS = (1.0, 1.0, 1.0, 1.5, 4.0)
-"""Seconds until the initiator starts a handshake afresh, the last for ever. WireGuard
+ATTEMPT_DELAYS = (0.95, 0.95, 0.95, 1.45)
+"""Seconds until the initiator starts a handshake afresh, in turn for ever. WireGuard
 would wait 5 s each time; with these, four losses in a row still end within 5 s of
-the commit. The first ones are longer than a round trip over a link of 400 ms, and a
-slower link completes with a later one."""
+the commit, and a path that opens again carries within 2 s, whenever that is. An attempt
+costs 148 bytes and no key of the store. The first ones are longer than a round trip
+over a link of 400 ms; one in four is long enough for two hops by geostationary
+satellites (1.2 s). Each is a little less than a multiple of rotation's polls, which
+make the attempts."""
 
 RESPONDER_PATIENCE = 2.0
 """Seconds after which the responder tries, too, if it has heard nothing: its own
@@ -67,7 +70,7 @@ class Installed:
     def schedule_attempt(self, now: float) -> None:
         """Set when the next attempt is due."""
         if self.initiator:
-            step = min(self.attempts, len(ATTEMPT_DELAYS) - 1)
+            step = self.attempts % len(ATTEMPT_DELAYS)
             self.next_attempt = now + ATTEMPT_DELAYS[step]
         else:
             self.next_attempt = now + RESPONDER_PATIENCE

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.handshake import attempts
+from gateway.handshake import attempts, limits
 from gateway.handshake.events import (
     EpochPrepared,
     Event,
@@ -208,6 +208,21 @@ def test_psk_that_differs_is_named_and_leaves_no_keys() -> None:
     assert not pair.a.committed
     assert not pair.b.committed
     assert "symmetric" in pair.a.machine.dropped()
+
+
+def test_psk_that_differs_is_not_waited_for_as_long_as_a_dead_peer() -> None:
+    pair = Pair(psk=b"\1" * 32, responder_psk=b"\2" * 32)
+    pair.start()
+    pair.pump()
+    began, waited = pair.now, 0.0
+    while not pair.a.events(HandshakeFailed):
+        pair.advance(0.05)
+        pair.pump()
+        waited = pair.now - began
+        assert waited < limits.INITIATION_TIMEOUT
+    assert waited <= limits.DOUBT_TIMEOUT + 0.1
+    # Somebody may have tampered with the one M2: there was time for more of them.
+    assert pair.a.machine.dropped()["symmetric"] >= 2
 
 
 def test_qkd_key_whose_bytes_differ_is_named_and_spent_once() -> None:

@@ -246,6 +246,14 @@ class RotationModel(RuleBasedStateMachine):
         if has_keys:
             assert self.rotation.phase in (TunnelPhase.UNPROVEN, TunnelPhase.BLOCKED)
 
+    @rule(is_there=st.booleans())
+    def peer_obstructed(self, is_there: bool) -> None:
+        self.told = True
+        self.rotation.peer_obstructed(is_there=is_there, now=self.now)
+        self.drain()
+        if is_there:
+            assert self.rotation.phase is not TunnelPhase.UP
+
     @rule(detail=st.sampled_from(["", "no route"]))
     def obstructed(self, detail: str) -> None:
         self.told = True

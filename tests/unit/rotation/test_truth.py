@@ -13,6 +13,7 @@ from gateway.rotation.actions import (
     RetireEpoch,
     RevokePassing,
     SendInForce,
+    SendObstacle,
 )
 from gateway.rotation.events import (
     RotationFailed,
@@ -20,6 +21,7 @@ from gateway.rotation.events import (
     TunnelUnproven,
     TunnelUp,
 )
+from gateway.rotation.obstacles import AT_PEER
 from gateway.rotation.phases import TunnelPhase
 from gateway.rotation.schedule import Schedule
 from gateway.wire.control import RotateReason
@@ -275,6 +277,49 @@ def test_what_the_kernel_lacks_is_not_up_and_costs_no_keys() -> None:
     assert phase(end) is TunnelPhase.UP
     assert end.events[-1] == TunnelUp("paris", 2)
     assert started(live(end, LONG, sending=2, heard=True)) == [3]
+
+
+def test_what_only_the_responder_lacks_costs_no_keys_either() -> None:
+    near, far = a_tunnel(), a_tunnel(initiator=False)
+    far.rotation.obstructed("interface qgw1 is missing", now=far.now)
+    assert far.collect() == [SendObstacle(is_there=True)]
+    near.rotation.peer_obstructed(is_there=True, now=near.now)
+    near.collect()
+    assert phase(near) is TunnelPhase.UNPROVEN
+    assert near.rotation.reason == AT_PEER
+    near.rotation.rotate(RotateReason.LIFETIME, now=near.now)
+    begun: list[int] = []
+    for _ in range(2 * int(LONG) - 2):
+        begun += started(live(near, 1.0, sending=1, heard=True))
+        for action in live(far, 1.0, sending=1, heard=True):
+            if isinstance(action, SendObstacle):
+                near.rotation.peer_obstructed(is_there=action.is_there, now=near.now)
+    assert begun == []
+    assert phase(near) is TunnelPhase.UNPROVEN
+    far.rotation.obstructed("", now=far.now)
+    assert far.collect() == [SendObstacle(is_there=False)]
+    near.rotation.peer_obstructed(is_there=False, now=near.now)
+    assert phase(near) is TunnelPhase.UP
+    assert started(live(near, 1.0, sending=1, heard=True)) == [2]
+
+
+def test_a_peers_obstacle_that_is_not_repeated_is_gone() -> None:
+    near = a_tunnel()
+    near.rotation.peer_obstructed(is_there=True, now=near.now)
+    live(near, limits.WORD_SILENCE - 1.0, sending=1, heard=True)
+    assert phase(near) is TunnelPhase.UNPROVEN
+    live(near, 2.0, sending=1, heard=True)
+    assert phase(near) is TunnelPhase.UP
+
+
+def test_a_first_epoch_that_an_obstacle_keeps_unproven_is_not_made_again() -> None:
+    near = Stepped(initiator=True)
+    near.up()
+    near.commit(1)
+    near.rotation.peer_obstructed(is_there=True, now=near.now)
+    near.collect()
+    assert started(near.step(limits.PROOF_TIMEOUT + 3.0)) == []
+    assert TunnelUnproven("paris", AT_PEER) in near.events
 
 
 def test_a_peer_that_never_speaks_of_itself_is_not_missed() -> None:

@@ -649,6 +649,32 @@ def test_attempts_that_cost_a_key_are_made_ever_more_rarely() -> None:
     assert waits[-1] == pytest.approx(limits.SPENT_SHARE * interval)
 
 
+def test_a_wish_during_an_attempt_is_served_after_its_failure() -> None:
+    """The peer got a secret that this end has had for long: no back-off tells that."""
+    end = Stepped(initiator=True)
+    end.up()
+    for _ in range(5):
+        end.rotation.failed("symmetric", "PSK", now=end.now, key_spent=True)
+        end.step(INTERVAL)
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    assert started(end.step(1.0)) == []
+    end.rotation.failed("symmetric", "PSK", now=end.now, key_spent=True)
+    assert len(started(end.step(limits.FIRST_RETRY))) == 1
+    # It is one wish, and that a responder is late is none.
+    end.rotation.rotate(RotateReason.LIFETIME, now=end.now)
+    end.rotation.failed("symmetric", "PSK", now=end.now, key_spent=True)
+    assert started(end.step(2 * limits.FIRST_RETRY)) == []
+
+
+def test_a_wish_during_an_attempt_is_served_by_its_success() -> None:
+    end = Stepped(initiator=True)
+    end.up()
+    end.rotation.rotate(RotateReason.OPERATOR, now=end.now)
+    end.commit(1)
+    end.prove(1)
+    assert started(end.step(0.4 * INTERVAL)) == []
+
+
 def test_a_success_forgives_the_keys_spent() -> None:
     end = Stepped(initiator=True)
     end.up()

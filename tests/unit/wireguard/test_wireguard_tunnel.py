@@ -1,5 +1,7 @@
 """Which device comes next, when to try again, what belongs to a tunnel."""
 
+import math
+
 import pytest
 
 from gateway.dataplane.base import TunnelSpec
@@ -16,6 +18,7 @@ from gateway.dataplane.wireguard.tunnel import (
     tunnel_prefixes,
 )
 from gateway.errors import DataPlaneError
+from gateway.rotation import limits
 
 KEY = bytes(range(1, 33))
 
@@ -85,6 +88,20 @@ def test_four_losses_are_survived_within_five_seconds() -> None:
         assert one.next_attempt == now + delay
         now = one.next_attempt
     assert now < 5.0
+
+
+def test_a_path_that_opens_is_tried_within_two_seconds_for_ever() -> None:
+    one = make_epoch(1, 0)
+    now, waits = 0.0, []
+    for _ in range(100):
+        one.schedule_attempt(now)
+        # An attempt is made by a poll, the first that is not too soon.
+        polls = math.ceil((one.next_attempt - now) / limits.UNPROVEN_POLL)
+        waits.append(polls * limits.UNPROVEN_POLL)
+        now += waits[-1]
+    assert max(waits) + limits.UNPROVEN_POLL <= 2.0
+    slowest = 1.2  # two hops by geostationary satellites
+    assert sum(wait > slowest for wait in waits) >= 25
 
 
 def test_the_responder_waits_for_the_initiator() -> None:
