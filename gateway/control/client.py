@@ -11,6 +11,7 @@ from gateway.control import limits
 from gateway.control.protocol import decode_answer, encode_request
 from gateway.control.schema import ErrorCode
 from gateway.errors import ControlError
+from gateway.process.local_names import NameTakenError, check_listener, trusted_users
 
 DEFAULT_TIMEOUT = limits.HANDLER_TIMEOUT + 5.0
 """Seconds; the daemon gives up first, and says why."""
@@ -108,6 +109,14 @@ class ControlClient:
         connection.settimeout(CONNECT_TIMEOUT)
         try:
             _connect_patiently(connection, self._path)
+            _check_daemon(connection, self._path)
+        except NameTakenError as error:
+            connection.close()
+            raise ControlError(
+                f"that is no daemon to trust: {error}",
+                error.hint,
+                code=ErrorCode.NOT_PERMITTED,
+            ) from None
         except OSError as error:
             connection.close()
             raise self._refused(error) from None
@@ -170,3 +179,16 @@ def _connect_patiently(connection: socket.socket, path: Path) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(_CONNECT_PAUSE)
+
+
+def _check_daemon(connection: socket.socket, path: Path) -> None:
+    """See that keys to import are not told to somebody who took the socket's name.
+
+    The daemon has a user of its own, which owns the socket's folder.
+
+    Raises:
+        NameTakenError: Neither root, nor we, nor the folder's owner listens there.
+        OSError: The folder cannot be looked at.
+    """
+    owner = path.parent.stat().st_uid
+    check_listener(connection, users=trusted_users() | {owner})

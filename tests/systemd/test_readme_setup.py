@@ -32,7 +32,7 @@ def test_what_is_installed_where(site: Site) -> None:
         assert mode_of(machine, "/var/lib/qgw/keys.db") == "600 qgw qgw"
         assert mode_of(machine, "/run/qgw") == "750 qgw qgw"
         assert mode_of(machine, "/run/qgw/control.sock") == "660 qgw qgw"
-        assert mode_of(machine, "/run/wireguard") == "770 root qgw"
+        assert mode_of(machine, "/run/wireguard") == "700 qgw qgw"
 
 
 def test_both_ends_read_the_same_fingerprint(site: Site) -> None:

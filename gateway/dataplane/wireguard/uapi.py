@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.dataplane.wireguard.backend import PeerReading, PeerSettings
 from gateway.errors import DataPlaneError
+from gateway.process.local_names import check_listener, check_socket
 from gateway.secret import Secret
 
 SOCKET_FOLDER = Path("/var/run/wireguard")
@@ -24,13 +25,20 @@ MAX_ANSWER = 64 << 20
 def exchange(device: str, request: str) -> str:
     """Send one request to a device's process and return the answer.
 
+    Nothing is sent, and so no key is told, unless the socket is that of a process of
+    root or our own user, in a folder where nobody else can put another.
+
     Raises:
         OSError: The process is not there, or does not answer.
+        NameTakenError: Somebody else may listen there.
         DataPlaneError: It refused; `DataPlaneError.message` has the number.
     """
+    path = SOCKET_FOLDER / f"{device}.sock"
+    check_socket(path)
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(TIMEOUT)
-        connection.connect(str(SOCKET_FOLDER / f"{device}.sock"))
+        connection.connect(str(path))
+        check_listener(connection)
         connection.sendall(request.encode() + b"\n")
         answer = bytearray()
         while not answer.endswith(b"\n\n"):

@@ -19,7 +19,8 @@ from gateway.dataplane.wireguard.backend import (
     refuse_taken_port,
 )
 from gateway.dataplane.wireguard.process import ProcessTable, find_program
-from gateway.errors import DataPlaneError
+from gateway.errors import DataPlaneError, PlaneConflictError
+from gateway.process.local_names import NameTakenError, check_folder
 
 _KIND = "tun"
 
@@ -41,6 +42,7 @@ class UserspaceBackend:
     def open(self, keeper: Keeper) -> None:
         """Look for the program, TUN and the capability. Raises as `Backend.open`."""
         self._program = find_program()
+        _check_folder()
         self._keeper = keeper
 
     def check_port(self, device: str, port: int) -> None:
@@ -152,6 +154,7 @@ class UserspaceBackend:
 
     def _start(self, link: WantedLink) -> None:
         device = link.name
+        _check_folder()
         path = uapi.SOCKET_FOLDER / f"{device}.sock"
         self._keeper.drop_link(link.alias)
         # A socket without a process behind it makes wireguard-go refuse to start.
@@ -164,6 +167,8 @@ class UserspaceBackend:
         action = f"configure WireGuard device {device}"
         try:
             return uapi.exchange(device, request)
+        except NameTakenError as error:
+            raise _refused(error) from None
         except uapi.UAPIRefusal as refusal:
             number = refusal.number
         except OSError as error:
@@ -174,3 +179,22 @@ class UserspaceBackend:
                 ) from None
             number = error.errno or errno.ETIMEDOUT
         raise explain_refusal(action, number) from None
+
+
+def _check_folder() -> None:
+    """See that nobody else can take a socket's name; wireguard-go makes the folder.
+
+    Raises:
+        PlaneConflictError: Somebody else can.
+    """
+    folder = uapi.SOCKET_FOLDER
+    try:
+        check_folder(folder if folder.exists() else folder.parent)
+    except NameTakenError as error:
+        raise _refused(error) from None
+
+
+def _refused(error: NameTakenError) -> PlaneConflictError:
+    return PlaneConflictError(
+        f"keys could be told to somebody else: {error}", error.hint
+    )

@@ -118,7 +118,7 @@ def test_sysusers_and_tmpfiles_are_understood(tmp_path: Path) -> None:
     made = run("systemd-tmpfiles", "--create", root, str(SYSTEMD / "qgw.tmpfiles"))
     assert made.returncode == 0, made.stderr
     assert (tmp_path / "etc/qgw").stat().st_mode & 0o777 == 0o750
-    assert (tmp_path / "run/wireguard").stat().st_mode & 0o777 == 0o770
+    assert (tmp_path / "run/wireguard").stat().st_mode & 0o777 == 0o700
 
 
 def test_the_unit_has_no_key_twice_by_mistake() -> None:
