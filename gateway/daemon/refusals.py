@@ -27,6 +27,9 @@ _SENTENCES: Final = {
         "QKD policies exclude each other: here {our_policy}, peer {their_policy}"
     ),
     Status.NOT_READY: "the tunnel is down, or not ready, at the responder",
+    Status.EPOCH_LEAP: (
+        "the initiator's epoch is too far above the responder's to be honest"
+    ),
 }
 assert set(_SENTENCES) == set(Status)  # noqa: S101  # a new status needs its words
 

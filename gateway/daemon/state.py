@@ -21,16 +21,21 @@ from typing import Final
 
 from gateway.daemon.path import SocketAddress
 from gateway.errors import GatewayError, passes
+from gateway.handshake.limits import MAX_EPOCH
 from gateway.keystore.clock import load_boot_id
-from gateway.rotation.limits import MAX_EPOCH
 
 logger = logging.getLogger(__name__)
 
 _MAX_FILE: Final = 4096
 """Bytes read of a state file."""
 
-_SIZE: Final = 320
-"""Bytes of one, padded with spaces: the longest values make 317. Within one sector."""
+_SIZE: Final = 448
+"""Bytes of one, padded with spaces: the longest values make 390. Within one sector."""
+
+_MAX_TEXT: Final = 64
+"""Characters of a text in a record; the longest is a fingerprint of 49."""
+
+_MAX_PORT: Final = 65_535
 
 _DAMAGE: Final = (
     OSError,
@@ -61,6 +66,7 @@ class TunnelRecord:
         carried: What epochs had counted that are gone from the kernel: packets and
             bytes received, packets and bytes sent.
         peer: Where the peer was then, ``203.0.113.2:51810``, or empty.
+        identity: The peer's fingerprint, or empty in a record of an earlier release.
     """
 
     index: int
@@ -70,14 +76,16 @@ class TunnelRecord:
     boot_id: str = ""
     carried: tuple[int, int, int, int] = (0, 0, 0, 0)
     peer: str = ""
+    identity: str = ""
 
     def peer_address(self) -> SocketAddress | None:
         """Return where the peer was last heard in the run before, or None."""
         host, colon, port = self.peer.rpartition(":")
         try:
-            return (str(ip_address(host.strip("[]"))), int(port)) if colon else None
+            address, number = str(ip_address(host.strip("[]"))), int(port)
         except ValueError:
             return None
+        return (address, number) if colon and 1 <= number <= _MAX_PORT else None
 
 
 _FIELDS: Final = tuple(field.name for field in fields(TunnelRecord))
@@ -119,6 +127,23 @@ class StateDirectory:
             self._write(tunnel, TunnelRecord(free))
         return self._records[tunnel]
 
+    def bind(self, tunnel: str, identity: str) -> TunnelRecord:
+        """Return a tunnel's record with the peer that it has now.
+
+        Epochs belong to a pair of identities: with another peer they start anew, and
+        what the one before has committed is no hindrance. Only the index stays.
+        """
+        record = self.record(tunnel)
+        if record.identity and record.identity != identity:
+            logger.info(
+                "the peer is another one than before: epochs start anew",
+                extra={"tunnel": tunnel, "event": "state-anew"},
+            )
+            self._write(tunnel, TunnelRecord(record.index, identity=identity))
+        elif not record.identity:
+            self._records[tunnel] = replace(record, identity=identity)
+        return self._records[tunnel]
+
     def committed(
         self, tunnel: str, epoch: int, expires_at: float, peer: str = ""
     ) -> None:
@@ -134,6 +159,7 @@ class StateDirectory:
                 self._boot_id,
                 self.carried(tunnel),
                 peer,
+                record.identity,
             ),
         )
 
@@ -231,6 +257,7 @@ def _load(path: Path) -> TunnelRecord | None:
             str(value["boot_id"]),
             _load_carried(value.get("carried", (0, 0, 0, 0))),
             str(value.get("peer", "")),
+            str(value.get("identity", "")),
         )
     except (
         OSError,
@@ -247,6 +274,7 @@ def _load(path: Path) -> TunnelRecord | None:
         and 0 <= record.in_force <= record.epoch
         and math.isfinite(record.expires_at)
         and all(0 <= count <= _MAX_COUNT for count in record.carried)
+        and max(map(len, (record.boot_id, record.peer, record.identity))) <= _MAX_TEXT
     )
     if not sane:
         logger.warning("state file %s makes no sense and is ignored", path)

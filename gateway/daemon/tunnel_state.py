@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.config.model import TunnelConfig
+from gateway.crypto.identity import format_fingerprint
 from gateway.daemon.context import Context
 from gateway.daemon.refusals import explain_refusal, list_faults
 from gateway.daemon.stock import TunnelStock
@@ -57,7 +58,9 @@ class TunnelState:
         self.context = context
         self.config = config
         self.parameters = parameters
-        self.record = context.state.record(config.name)
+        self.record = context.state.bind(
+            config.name, format_fingerprint(parameters.peer.fingerprint)
+        )
         self.plane = TunnelPlane(context, plane, config.name)
         self.stock = TunnelStock(context, config.name, config.link, parameters.policy)
         self.rotation = TunnelRotation(

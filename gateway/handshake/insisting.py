@@ -1,5 +1,6 @@
 """What each end insists on, whatever the other says."""
 
+from gateway.handshake import limits
 from gateway.handshake.attempts import InitiatorHandshake
 from gateway.handshake.freshness import is_due
 from gateway.handshake.responder import InitiationRead
@@ -14,9 +15,20 @@ def verdict(tunnel: TunnelState, read: InitiationRead, *, known: bool) -> Status
         return Status.UNKNOWN_TUNNEL
     if tunnel.parameters.initiator:
         return Status.ROLE_CONFLICT
-    return _judge_terms(tunnel.terms, request.terms) or (
-        Status.STALE_EPOCH if request.epoch <= tunnel.committed else Status.ACCEPTED
+    return _judge_terms(tunnel.terms, request.terms) or _judge_epoch(
+        request.epoch, tunnel.committed
     )
+
+
+def is_near(epoch: int, ours: int) -> bool:
+    """Whether an honest peer can have come to this epoch while we are at ours."""
+    return epoch <= min(ours + limits.MAX_EPOCH_LEAP, limits.MAX_EPOCH)
+
+
+def _judge_epoch(epoch: int, committed: int) -> Status:
+    if epoch <= committed:
+        return Status.STALE_EPOCH
+    return Status.ACCEPTED if is_near(epoch, committed) else Status.EPOCH_LEAP
 
 
 def _judge_terms(ours: Terms, theirs: Terms) -> Status | None:

@@ -52,6 +52,16 @@ HALF_OPEN_TIMEOUT: Final = 15.0
 MAX_HALF_OPEN: Final = 4
 """Pending handshakes a tunnel can have at the responder; replays share them."""
 
+MAX_EPOCH: Final = 2**48
+"""Highest epoch of a peer's that is believed: at the shortest interval it is reached
+in 17 million years, and the numbers on the wire (64 bits) never run out above it."""
+
+MAX_EPOCH_LEAP: Final = 2**26
+"""How far an epoch of the peer's may be above ours. Honest ends differ by the epochs
+since a backup that one of them was restored from, or since a state folder that it lost,
+and by attempts in vain: one every 2 s for four years is less. A peer out of its mind
+needs four million handshakes to the end of the numbers, not one."""
+
 REMEMBERED_INITIATIONS: Final = 16_384
 """M1s remembered, 2 MiB: three intervals of a hub with 5,000 tunnels. An older one
 is refused by its epoch."""

@@ -64,10 +64,6 @@ LIFETIME_MARGIN: Final = 1.0
 """The kernel forgets an epoch this long after we would have: it is the second
 line, for when the daemon is dead."""
 
-MAX_EPOCH: Final = 2**48
-"""Highest epoch of a peer's that is believed: at the shortest interval it is reached
-in 17 million years, and the numbers on the wire (64 bits) never run out above it."""
-
 PROOF_TIMEOUT: Final = 6.0
 """From an epoch's commit until it must be in force, or its rotation has failed:
 WireGuard repeats a lost handshake after 5 s and a third. Until then its predecessor

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
+from gateway.handshake.insisting import is_near
 from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
@@ -451,7 +452,7 @@ class TunnelRotation:
         One of us lost its memory or a message; the next attempt starts above. A
         peer that is not ahead, or too far to follow, is a failure like any other.
         """
-        if not self._highest <= peer_epoch <= limits.MAX_EPOCH:
+        if not (self._highest <= peer_epoch and is_near(peer_epoch, self._highest)):
             detail = f"the peer says that it has committed epoch {peer_epoch}"
             self.failed("stale-epoch", detail, now=now)
             return

@@ -63,6 +63,7 @@ class Status(IntEnum):
     QKD_UNAVAILABLE = 6
     POLICY_MISMATCH = 7
     NOT_READY = 8
+    EPOCH_LEAP = 9
 
 
 @dataclass(frozen=True, slots=True)

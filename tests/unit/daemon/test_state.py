@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.daemon.state import StateDirectory
+from gateway.crypto.identity import format_fingerprint, generate_identity
+from gateway.daemon.state import StateDirectory, TunnelRecord
 from gateway.errors import GatewayError
-from gateway.rotation.limits import MAX_EPOCH
+from gateway.handshake.limits import MAX_EPOCH
 
 RECORD = '{"index": 1, "epoch": 1, "expires_at": 1, "boot_id": "", "carried": %s}'
 
@@ -98,6 +99,31 @@ def test_an_epoch_that_no_gateway_reaches_is_refused_with_a_hint(
     assert "the peer will say which epoch comes next" in caplog.text
 
 
+def test_another_peer_starts_anew_and_keeps_the_index(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path)
+    state.record("rome")
+    assert state.bind("paris", "AAAA").identity == "AAAA"
+    state.committed("paris", MAX_EPOCH, 9.0, "203.0.113.7:1")
+    state.came_into_force("paris", MAX_EPOCH, 9.0)
+    state.count("paris", (1, 2, 3, 4))
+    same = StateDirectory(tmp_path).bind("paris", "AAAA")
+    assert (same.index, same.epoch, same.in_force) == (2, MAX_EPOCH, MAX_EPOCH)
+    again = StateDirectory(tmp_path)
+    assert again.bind("paris", "BBBB") == TunnelRecord(2, identity="BBBB")
+    assert StateDirectory(tmp_path).record("paris") == again.record("paris")
+    assert again.carried("paris") == (0, 0, 0, 0)
+
+
+def test_a_record_of_an_earlier_release_is_bound_to_the_peer_of_now(
+    tmp_path: Path,
+) -> None:
+    StateDirectory(tmp_path).committed("paris", 7, 1.0)
+    state = StateDirectory(tmp_path)
+    assert state.bind("paris", "AAAA").epoch == 7
+    state.committed("paris", 8, 1.0)
+    assert StateDirectory(tmp_path).bind("paris", "BBBB").epoch == 0
+
+
 def test_indexes_are_unique_stable_and_used_again(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     indexes = [state.record(name).index for name in ("a", "b", "c")]
@@ -130,6 +156,9 @@ def test_indexes_are_unique_stable_and_used_again(tmp_path: Path) -> None:
         RECORD % "[1, 2, 3, 18446744073709551616]",
         RECORD % '"1234"',
         RECORD % "7",
+        RECORD % "[0, 0, 0, 0]" + "}",
+        '{"index": 1, "epoch": 1, "expires_at": 1, "boot_id": "%s"}' % ("b" * 65),
+        '{"index": 1, "epoch": 1%s, "expires_at": 1, "boot_id": ""}' % ("0" * 3900),
         "[" * 5000,
         "\x00" * 100,
     ],
@@ -186,13 +215,16 @@ def test_records_of_all_lengths_overwrite_each_other(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path)
     longest = (MAX_EPOCH, -1.2345678901234567e300)
     far = f"[{':'.join(['ffff'] * 8)}]:65535"
+    fingerprint = format_fingerprint(generate_identity(1).public.fingerprint)
+    state.bind("paris", fingerprint)
     for epoch, expires_at in ((1, 1.0), longest, (2, 2.0)):
         state.committed("paris", epoch, expires_at, far)
         state.count("paris", (2**64 - 1,) * 4)
         state.came_into_force("paris", epoch, expires_at)
         record = StateDirectory(tmp_path).record("paris")
         assert (record.epoch, record.expires_at) == (epoch, expires_at)
-        assert path(tmp_path).stat().st_size == 320
+        assert record.identity == fingerprint
+        assert path(tmp_path).stat().st_size == 448
 
 
 @pytest.mark.parametrize(
@@ -204,6 +236,8 @@ def test_records_of_all_lengths_overwrite_each_other(tmp_path: Path) -> None:
         ("peer.example:51810", None),
         ("203.0.113.7:x", None),
         ("203.0.113.7", None),
+        ("203.0.113.7:65536", None),
+        ("203.0.113.7:-1", None),
     ],
 )
 def test_where_a_peer_was(
@@ -226,7 +260,7 @@ def test_a_file_of_any_length_is_replaced_by_the_first_write(tmp_path: Path) -> 
     StateDirectory(tmp_path).committed("paris", 7, 1.0)
     path(tmp_path).write_text(path(tmp_path).read_text() + 1000 * " ")
     StateDirectory(tmp_path).committed("paris", 8, 2.0)
-    assert path(tmp_path).stat().st_size == 320
+    assert path(tmp_path).stat().st_size == 448
     assert StateDirectory(tmp_path).record("paris").epoch == 8
 
 
@@ -257,7 +291,7 @@ def test_writing_again_takes_one_write(
     monkeypatch.setattr(os, "write", counting)
     monkeypatch.setattr(os, "replace", None)
     state.committed("paris", 8, 2.0)
-    assert [len(data) for data in written] == [320]
+    assert [len(data) for data in written] == [448]
 
 
 def test_a_crash_while_writing_leaves_the_old_one(tmp_path: Path) -> None:

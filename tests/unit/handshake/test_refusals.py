@@ -140,6 +140,31 @@ def test_epoch_that_is_not_new_is_refused_with_the_last_one() -> None:
     pair.assert_agreed(3)
 
 
+@pytest.mark.parametrize("known", [0, 7, limits.MAX_EPOCH - 1])
+def test_an_epoch_too_far_above_the_last_is_refused(known: int) -> None:
+    """Whoever holds the peer's identity cannot use the numbers up."""
+    pair = Pair()
+    pair.b.machine.remove_tunnel(TUNNEL)
+    pair.b.machine.add_tunnel(pair.b_parameters, committed=known)
+    far = min(known + limits.MAX_EPOCH_LEAP, limits.MAX_EPOCH)
+    for epoch in (2**64 - 1, limits.MAX_EPOCH + 1, far + 1):
+        pair.a.log.clear()
+        pair.b.log.clear()
+        pair.start(epoch=epoch)
+        pair.pump()
+        refused = one(pair.a.events(HandshakeRefused))
+        assert (refused.status, refused.epoch) == (Status.EPOCH_LEAP, known)
+        assert one(pair.b.events(InitiationRefused)).status is Status.EPOCH_LEAP
+        assert pair.b.machine.committed(TUNNEL) == known
+    pair.start(epoch=known + 1)
+    pair.pump()
+    pair.assert_agreed(known + 1)
+    if far > known + 1:
+        pair.start(epoch=far)
+        pair.pump()
+        pair.assert_agreed(far)
+
+
 def test_responder_restored_from_a_backup_goes_on_at_once() -> None:
     pair = Pair()
     for _ in range(3):

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from gateway.handshake.limits import MAX_EPOCH, MAX_EPOCH_LEAP
 from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
@@ -263,7 +264,7 @@ def test_a_peer_that_is_not_ahead_causes_no_storm() -> None:
     assert end.rotation.failures_in_row == 20
 
 
-@pytest.mark.parametrize("epoch", [2**64 - 1, 2**63])
+@pytest.mark.parametrize("epoch", [2**64 - 1, 2**63, MAX_EPOCH, MAX_EPOCH_LEAP + 2])
 def test_a_peer_at_the_end_of_all_numbers_is_not_followed(epoch: int) -> None:
     end = Stepped(initiator=True)
     end.up()
