@@ -23,6 +23,8 @@ _BY_REASON: Final = {
     "is down",
     "endpoint": "check the name's address in DNS, and the route to the peer",
     "stale-epoch": "nothing, unless it repeats: the next attempt starts above",
+    "epoch-leap": "ask the peer's operator; if one end lost its state, stop both "
+    "daemons and remove tunnels/{name}.json in state_dir at both",
 }
 """By the word that a failed attempt has for its cause."""
 
