@@ -29,6 +29,8 @@ FENCE = "tests/kernel/fence"
 
 KILLING = "tests/kill"
 
+FUZZ = "tests/fuzz"
+
 MEASURED = (str(BIN / "coverage"), "run", "-m", *PYTEST[2:])
 """Tests whose coverage is measured: those that run our code in their own process."""
 
@@ -56,13 +58,20 @@ def lint() -> list[tuple[str, ...]]:
 
 def unit() -> list[tuple[str, ...]]:
     """All tests that need neither root nor a kernel of their own."""
-    ignored = [f"--ignore={path}" for path in (*OWN_KERNEL, NETNS, KILLING, MEDDLING)]
+    ignored = [
+        f"--ignore={path}" for path in (*OWN_KERNEL, NETNS, KILLING, MEDDLING, FUZZ)
+    ]
     return [(*MEASURED, "-n", "2", *ignored, "tests")]
 
 
 def kill() -> list[tuple[str, ...]]:
     """Tests that race a child against a kill: measuring coverage would slow it."""
     return [(*PYTEST, KILLING)]
+
+
+def fuzz() -> list[tuple[str, ...]]:
+    """Every fuzz target: what was found once, then some seconds of new inputs."""
+    return [(*PYTEST, FUZZ)]
 
 
 def netns() -> list[tuple[str, ...]]:
@@ -100,6 +109,7 @@ LANES = (
         together=True,
     ),
     Lane("kill", "processes that are killed", KILLING, kill, 0.4),
+    Lane("fuzz", "coverage-guided inputs", FUZZ, fuzz, 1.0),
     Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 0.3),
     Lane(
         "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 0.7
