@@ -76,6 +76,7 @@ class AlertKind:
     NOT_APPLIED: Final = "not-applied"
     LEASE_IN_PREFIX: Final = "lease-in-remote-prefix"
     KME: Final = "kme"
+    KEY_STORE: Final = "key-store"
     STOCK_LOW: Final = "stock-low"
     STOCK_EMPTY: Final = "stock-empty"
     CERTIFICATE_ENDS: Final = "certificate-ends"

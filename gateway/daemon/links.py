@@ -105,6 +105,10 @@ class Links:
         self.alarms: dict[str, StockAlarm] = {}
         self.statuses: dict[str, StockStatus] = {}
 
+    def store_fault(self) -> KeyStoreError | None:
+        """Return what is wrong with the store, looked at now: some system calls."""
+        return self._store.fault()
+
     def configure(
         self, configs: dict[str, LinkConfig], *, reread: Collection[Path | None] = ()
     ) -> None:

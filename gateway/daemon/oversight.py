@@ -33,6 +33,7 @@ from gateway.daemon.holding import Holding
 from gateway.daemon.kme_watch import KMEWatch
 from gateway.daemon.links import Links
 from gateway.daemon.relaying import Relaying
+from gateway.daemon.store_watch import StoreWatch
 from gateway.dataplane.host import check_host
 from gateway.errors import GatewayError
 
@@ -74,6 +75,7 @@ class Oversight:
         self._certificates = Certificates()
         self.failing = FailingRotations()
         self.guard: FenceGuard | None = None
+        self._store = StoreWatch(links.store_fault)
         self.kmes = KMEWatch(links)
         self.fence = FenceWatch(fencing.read, clock)
 
@@ -84,6 +86,7 @@ class Oversight:
             up: Tunnels that are up.
         """
         self._note_restored()
+        self._store.watch()
         await self.fence.look(up, asked=False)
 
     async def look(self, up: Collection[str]) -> None:
@@ -114,6 +117,7 @@ class Oversight:
         found = [
             *tunnel_alerts(tunnels, self.fence.refused()),
             *unapplied_alerts(unapplied),
+            *self._store.alerts(),
             *kernel_alerts(
                 self._holding.missing,
                 self._losses.recent(now=now),

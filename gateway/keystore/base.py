@@ -26,6 +26,7 @@ from enum import IntEnum
 from typing import Protocol
 from uuid import UUID
 
+from gateway.errors import KeyStoreError
 from gateway.secret import Secret
 
 KEY_SIZE = 32
@@ -278,6 +279,16 @@ class KeyStore(Protocol):
         """Do what is due with time: expire keys, save the clock, erase remnants.
 
         Call it every few seconds; nothing but timeliness depends on it.
+        """
+
+    def fault(self) -> KeyStoreError | None:
+        """Return what keeps keys from being used or taken in now, or None; quick."""
+
+    def check_room(self, count: int) -> None:
+        """See that `count` keys could be taken in: asked before they are drawn.
+
+        Raises:
+            KeyStoreError: They could not; the space left is for recording uses.
         """
 
     def links(self) -> Sequence[str]:

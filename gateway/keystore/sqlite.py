@@ -6,6 +6,7 @@ Invariants, beside those of `gateway.keystore.base`:
 * The bytes of a key leave the store only after the transaction that erased them has
   been synced to disk. A crash between the two loses the key; nothing can repeat it.
 * Reservations are in memory, so a crash releases them.
+* No key leaves once the database or its log has lost its name, or another file has it.
 * What SQLite refuses (full disk, read-only, damaged) changes nothing in memory.
 
 An erased key is overwritten with zeros in the database at the next checkpoint, and
@@ -45,6 +46,7 @@ class SQLiteKeyStore(Agreement):
     def reserve(self, link: str, count: int, *, holder: str) -> Sequence[UUID]:
         """Reserve the oldest keys; see `KeyStore.reserve`."""
         with self._turn() as now:
+            self._place.check()
             known = self._links.get(link)
             if known is None:
                 return []
@@ -67,6 +69,7 @@ class SQLiteKeyStore(Agreement):
         used: set[UUID] = set()
         chosen: tuple[UUID | None, Secret | None] = (None, None)
         with self._turn() as now:
+            self._place.check()
             known = self._links.get(link)
             if known is None:
                 return Choice(None, None, frozenset())
@@ -96,6 +99,7 @@ class SQLiteKeyStore(Agreement):
     ) -> list[Secret]:
         """Use keys up in one transaction; see `KeyStore.consume_many`."""
         with self._turn() as now:
+            self._place.check()
             known = self._links.get(link)
             seen: set[UUID] = set()
             rows = []
@@ -126,6 +130,8 @@ class SQLiteKeyStore(Agreement):
             keys.append(key)
         try:
             self._stock.erase(rows, CONSUMED)
+            # Before they leave: was it written to the file that the next start reads?
+            self._place.check()
         except BaseException:
             _wipe(keys)
             raise

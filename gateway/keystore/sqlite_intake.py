@@ -39,6 +39,8 @@ class Intake(OpenStore):
         remaining = iter(keys)
         while batch := list(itertools.islice(remaining, BATCH)):
             with self._turn() as now:
+                self._place.check()
+                self._place.check_room(len(batch))
                 self._stock.sweep(now)
                 expires = NEVER
                 if lifetime is not None:

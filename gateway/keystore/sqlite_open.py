@@ -9,6 +9,7 @@ from gateway.errors import KeyStoreError
 from gateway.keystore.clock import StoreClock
 from gateway.keystore.sqlite_errors import translated
 from gateway.keystore.sqlite_file import StoreFile
+from gateway.keystore.sqlite_place import StorePlace
 from gateway.keystore.sqlite_records import Records
 from gateway.keystore.sqlite_rows import Rows
 from gateway.keystore.sqlite_schema import migrate
@@ -25,6 +26,7 @@ class OpenStore:
         self._lock = threading.RLock()
         self._clock = clock or StoreClock()
         self._file = StoreFile(path)
+        self._place = StorePlace(path)
         self._open = True
         try:
             connection = self._file.connection
@@ -33,6 +35,8 @@ class OpenStore:
             self._rows = Rows(connection)
             self._start(master_key)
             self._file.sync_directory()
+            # Now: the log is made by the first transaction.
+            self._place.note()
         except BaseException:
             self._file.close()
             raise
@@ -53,6 +57,22 @@ class OpenStore:
             self._stock.sweep(now)
             self._stock.confirm_offered()
             self._save()
+
+    def fault(self) -> KeyStoreError | None:
+        """Return what keeps the store from being used; see `KeyStore.fault`."""
+        try:
+            # No turn: the event loop asks, and a turn may last as long as a batch.
+            self._place.check()
+            self._place.check_room(1)
+        except KeyStoreError as error:
+            return error
+        return None
+
+    def check_room(self, count: int) -> None:
+        """See that keys may come in; see `KeyStore.check_room`."""
+        with self._turn():
+            self._place.check()
+            self._place.check_room(count)
 
     def close(self) -> None:
         """Save clock and rates, empty the log, let go; harmless a second time."""

@@ -125,6 +125,7 @@ class Drawing:
         self.calls += 1
         self._budget.spend(now=self._clock())
         try:
+            await self._intake.check_room(count)
             delivery = await self._client.get_keys(count)
             keys = await self._intake.take(delivery, confirmed=False)
         except KeySourceError as error:

@@ -33,6 +33,14 @@ class Intake:
         self._store = store
         self._run = run
 
+    async def check_room(self, count: int) -> None:
+        """See, before keys are drawn, that there is room for them.
+
+        Raises:
+            KeyStoreError: There is not: drawn keys would be lost.
+        """
+        await self._run(self._store.check_room, count)
+
     async def take(self, delivery: Delivery, *, confirmed: bool) -> list[NewKey]:
         """Take a delivery in; return the keys that are now in stock.
 

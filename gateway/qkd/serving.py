@@ -175,6 +175,7 @@ class Serving:
         """Make one call; return the key_IDs settled by it, and those that differ."""
         assert self._client is not None  # noqa: S101  # the caller has checked
         self._budget.spend(now=self._clock())
+        await self._intake.check_room(len(wanted))
         delivery = await self._client.get_keys_with_ids(wanted)
         differing = {
             key.key_id

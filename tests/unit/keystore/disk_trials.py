@@ -79,7 +79,7 @@ def full(directory: Path) -> None:
     ballast = directory / "ballast"
     fill(ballast)
     check_refuses_then_recovers(store, "SQLITE_FULL", ballast.unlink)
-    with pytest.raises(KeyStoreError, match="SQLITE_FULL"):
+    with pytest.raises(KeyStoreError, match="are kept for recording uses"):
         store.add(LINK, make_keys(10, 100_000))
     left = store.status(LINK).available
     # Whole transactions went in, or nothing of one.
@@ -87,6 +87,29 @@ def full(directory: Path) -> None:
     store.close()
     store = SQLiteKeyStore(path, MASTER_KEY)
     assert store.status(LINK).available == left
+    store.close()
+
+
+def reserve(directory: Path) -> None:
+    """Keys come in until the disk has no more room for them; then each can be used."""
+    store = SQLiteKeyStore(directory / "store" / "keys.db", MASTER_KEY)
+    with pytest.raises(KeyStoreError, match="are kept for recording uses") as caught:
+        store.add(LINK, make_keys(0, 1_000_000))
+    assert caught.value.retryable
+    assert caught.value.hint == f"free some space: df {directory / 'store'}"
+    fault = store.fault()
+    assert fault is None or "are kept" in fault.message
+    with pytest.raises(KeyStoreError, match="are kept for recording uses"):
+        store.check_room(BATCH)
+    many = store.status(LINK).available
+    assert many > 10 * BATCH
+    for _ in range(2 * BATCH):
+        (key_id,) = store.reserve(LINK, 1, holder="a")
+        store.consume(LINK, key_id, holder="a")
+    while key_ids := store.reserve(LINK, BATCH, holder="a"):
+        store.consume_many(LINK, key_ids, holder="a")
+    assert store.status(LINK).consumed == many
+    store.maintain()
     store.close()
 
 
@@ -130,5 +153,5 @@ def read_only(directory: Path) -> None:
 
 if __name__ == "__main__":
     trials = {"full": full, "open_on_full": open_on_full, "read_only": read_only,
-              "too_large": too_large}  # fmt: skip
+              "too_large": too_large, "reserve": reserve}  # fmt: skip
     trials[sys.argv[1]](Path(sys.argv[2]))

@@ -28,9 +28,10 @@ def trial(name: str, directory: Path) -> tuple[str, ...]:
 
 @needs_mount
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("name", ["full", "open_on_full", "read_only"])
+@pytest.mark.parametrize("name", ["full", "open_on_full", "read_only", "reserve"])
 def test_on_a_small_file_system_of_its_own(tmp_path: Path, name: str) -> None:
-    mount = 'mount -t tmpfs -o size=2m,mode=0700 none "$1" && shift && exec "$@"'
+    size = "12m" if name == "reserve" else "2m"
+    mount = f'mount -t tmpfs -o size={size},mode=0700 none "$1" && shift && exec "$@"'
     run(
         *("unshare", "--mount", "--propagation", "private"),
         *("sh", "-c", mount, "sh", str(tmp_path), *trial(name, tmp_path)),
