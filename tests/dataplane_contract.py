@@ -277,6 +277,31 @@ class DataPlaneContract:
         with pytest.raises(DataPlaneError):
             near.call(near.plane.read_state, near.spec.name)
 
+    def test_tunnels_that_exchange_prefixes(self, driver: Driver) -> None:
+        driver.rotate(self.in_force_limit)
+        near = driver.ends.near
+        own = near.spec
+        beside = replace(
+            own,
+            name="beside",
+            index=own.index + 7,
+            interface="qgw-beside",
+            addresses=(),
+            remote_subnets=("10.219.0.0/24",),
+        )
+        near.call(near.plane.add_tunnel, beside)
+        given = replace(own, remote_subnets=beside.remote_subnets)
+        taken = replace(beside, remote_subnets=own.remote_subnets)
+        near.call(near.plane.update_tunnels, (given, taken))
+        assert driver.in_force()
+        near.call(near.plane.update_tunnels, (own, beside))
+        assert driver.in_force()
+        assert driver.carries() == [True, True]
+        near.call(near.plane.remove_tunnel, beside.name)
+        with pytest.raises(DataPlaneError):
+            near.call(near.plane.update_tunnels, (own, beside))
+        assert driver.carries() == [True, True]
+
     def test_what_is_described_is_real(self, driver: Driver) -> None:
         near, far = driver.both()
         assert near.call(near.plane.describe, near.spec.name).sessions == ()

@@ -6,10 +6,11 @@ tried again, and shown as a fault.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,7 +46,7 @@ from gateway.daemon.state import StateDirectory
 from gateway.daemon.summary import summarize
 from gateway.daemon.tunnel import TunnelDriver
 from gateway.daemon.workers import Worker
-from gateway.dataplane.base import DataPlane
+from gateway.dataplane.base import DataPlane, TunnelSpec
 from gateway.dataplane.fence.base import Fence
 from gateway.dataplane.fence.open import open_fence
 from gateway.errors import DataPlaneError, GatewayError
@@ -536,9 +537,11 @@ class Service:
         """Change tunnels while their traffic flows; what is refused stays as it was.
 
         One tunnel may want a prefix or an address that another one is about to give up:
-        those that were refused are tried again for as long as others succeed.
+        those that were refused are tried again for as long as others succeed. Those
+        that want it of each other change at once.
         """
         waiting = [*diff.renewed, *diff.updated]
+        exchanged = False
         refused: dict[str, GatewayError] = {}
         while waiting:
             refused = {}
@@ -550,10 +553,29 @@ class Service:
                 except GatewayError as error:
                     refused[name] = error
             if len(refused) == len(waiting):
-                break
+                if exchanged or not await self._exchange(refused):
+                    break
+                exchanged = True
             waiting = list(refused)
         for name, reason in refused.items():
             self._keep_tunnel(name, reason, before)
+
+    async def _exchange(self, names: Iterable[str]) -> bool:
+        """Have tunnels of one plane change together; return whether any did."""
+        groups: dict[DataPlane, list[TunnelSpec]] = {}
+        for name in names:
+            driver = self.drivers.get(name)
+            if driver is not None:
+                spec = driver.spec_with(self.config.tunnels[name])
+                groups.setdefault(driver.state.plane.plane, []).append(spec)
+        changed = False
+        for plane, specs in groups.items():
+            if len(specs) == 1:
+                continue  # nobody to exchange with
+            with contextlib.suppress(DataPlaneError):  # each says its own, once more
+                await self._plane_worker.run(plane.update_tunnels, specs)
+                changed = True
+        return changed
 
     async def _update_tunnel(self, config: TunnelConfig, *, rotate: bool) -> None:
         driver = self.drivers.get(config.name)

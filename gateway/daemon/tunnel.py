@@ -8,6 +8,7 @@ in the workers' threads. Nothing that a tunnel does can stop another one.
 import asyncio
 import logging
 from collections import deque
+from dataclasses import replace
 from typing import Final
 
 from gateway.config.model import TunnelConfig
@@ -18,8 +19,9 @@ from gateway.daemon.eager import start_eagerly
 from gateway.daemon.path import Path
 from gateway.daemon.repeats import Repeats, times
 from gateway.daemon.state import TunnelRecord
+from gateway.daemon.tunnel_plane import spec_of
 from gateway.daemon.tunnel_state import TunnelState
-from gateway.dataplane.base import DataPlane, PlaneState
+from gateway.dataplane.base import DataPlane, PlaneState, TunnelSpec
 from gateway.errors import DataPlaneError, GatewayError
 from gateway.handshake.events import (
     CommitReceived,
@@ -185,6 +187,14 @@ class TunnelDriver:
         """Rotate now rather than on schedule."""
         self._rotation.rotate(reason, now=self.state.now)
         self._pump()
+
+    def spec_with(self, config: TunnelConfig) -> TunnelSpec:
+        """Return what the plane is to have of a new configuration.
+
+        Without another name of the interface, of which the fence must know before.
+        """
+        renamed = replace(config, interface=self.state.config.interface)
+        return spec_of(renamed, self.state.record.index)
 
     async def update(self, config: TunnelConfig, parameters: TunnelParameters) -> None:
         """Take over what can change while traffic flows.

@@ -16,6 +16,7 @@ Invariants every plane keeps:
   daemon, and `add_tunnel` adopts it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -176,6 +177,14 @@ class DataPlane(Protocol):
 
         Keys stay in force; `encap` counts from the next epoch on. On failure what was
         before stands.
+        """
+
+    def update_tunnels(self, specs: Sequence[TunnelSpec]) -> None:
+        """Change several that take prefixes or addresses from each other.
+
+        One by one each would be refused for what another one still has. A packet for
+        a prefix that moves is sent by its old tunnel, by its new one, or not at all.
+        On failure what was before stands, of all.
         """
 
     def remove_tunnel(self, name: str) -> None:

@@ -9,6 +9,7 @@ Alone, `receive` says that something arrived.
 Time passes only by `expire`. Failures are asked for with `fail_next`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
@@ -134,6 +135,11 @@ class FakePlane:
         """See `DataPlane.update_tunnel`."""
         self._begin("update_tunnel", spec.name)
         self._tunnel(spec.name).spec = spec
+
+    def update_tunnels(self, specs: Sequence[TunnelSpec]) -> None:
+        """See `DataPlane.update_tunnels`."""
+        for spec in specs:
+            self.update_tunnel(spec)
 
     def remove_tunnel(self, name: str) -> None:
         """See `DataPlane.remove_tunnel`."""

@@ -10,7 +10,12 @@ from gateway.errors import GatewayError
 
 
 class PolicyKeeper:
-    """Adds and deletes policies, and never one that is not ours or still needed."""
+    """Adds and deletes policies, and never one that is not ours or still needed.
+
+    Attributes:
+        moving: Policies that one tunnel is about to take from another one: they are
+            replaced, each in one step, and not deleted in between.
+    """
 
     def __init__(
         self,
@@ -21,10 +26,12 @@ class PolicyKeeper:
         self._database = database
         self._inventory = inventory
         self._tunnels = tunnels
+        self.moving: frozenset[PolicyKey] = frozenset()
 
     def settle(self, tunnel: Tunnel, there: set[PolicyKey]) -> None:
         """Add policies that are missing, and bring those that are there up to date."""
         active = tunnel.sending
+        there = there | self.moving
         added: list[Rule] = []
         try:
             for rule in tunnel.rules:
@@ -73,7 +80,7 @@ class PolicyKeeper:
 
     def drop(self, rules: Iterable[Rule], keep: Iterable[Rule] = ()) -> None:
         """Delete policies that neither `keep` nor any other tunnel has."""
-        kept = {rule.key for rule in keep}
+        kept = {rule.key for rule in keep} | self.moving
         for tunnel in self._tunnels.values():
             kept.update(r.key for r in tunnel.rules if r.purpose is Purpose.PASS)
         going = [rule for rule in rules if rule.key not in kept]

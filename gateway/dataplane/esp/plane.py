@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
@@ -16,9 +17,16 @@ from gateway.dataplane.esp.database import Database, Inventory
 from gateway.dataplane.esp.devices import Devices
 from gateway.dataplane.esp.keeper import PolicyKeeper
 from gateway.dataplane.esp.probe import Prober, probe_target
-from gateway.dataplane.esp.rules import MAX_INDEX, Rule, rules_of
+from gateway.dataplane.esp.rules import (
+    MAX_INDEX,
+    Purpose,
+    Rule,
+    remote_prefixes,
+    rules_of,
+)
 from gateway.dataplane.esp.tunnel import Tunnel
 from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.held.exchanged import change_all, moving_prefixes
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.patience import Patience
 from gateway.dataplane.held.restored import Loss, Restoration, Scope
@@ -118,6 +126,26 @@ class EspPlane:
             self._policies.drop(after, keep=before)
             raise
         self._policies.drop(before, keep=tunnel.rules)
+
+    def update_tunnels(self, specs: Sequence[TunnelSpec]) -> None:
+        """See `DataPlane.update_tunnels`."""
+        old = [self._tunnel(spec.name).spec for spec in specs]
+        prefixes = moving_prefixes(old, specs, remote_prefixes)
+        rules = [rule for spec in specs for rule in self._rules(spec)]
+        self._policies.moving = frozenset(
+            rule.key
+            for tunnel in self._tunnels.values()
+            if tunnel.spec in old
+            for rule in tunnel.rules
+            if rule in rules and not rule.if_id and rule.purpose is not Purpose.PASS
+        )
+        try:
+            with self._devices.keeper.exchanging(
+                prefixes, [spec.name for spec in specs]
+            ):
+                change_all(self.update_tunnel, old, specs)
+        finally:
+            self._policies.moving = frozenset()
 
     def remove_tunnel(self, name: str) -> None:
         """See `DataPlane.remove_tunnel`."""

@@ -7,7 +7,8 @@ a rotation moves needs no dump.
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from pyroute2.netlink import NETLINK_ROUTE
@@ -86,6 +87,7 @@ class Keeper:
         self._around = Surroundings()
         self._around_until = 0.0
         self._settled_at: float | None = None
+        self._exchanging: frozenset[str] = frozenset()
 
     @property
     def port(self) -> int:
@@ -192,6 +194,25 @@ class Keeper:
             self._unmake(old)
             if self._local.keys() != self._guarded:
                 self._guard_sites()
+
+    @contextmanager
+    def exchanging(
+        self, prefixes: Iterable[str], names: Iterable[str]
+    ) -> Iterator[None]:
+        """Keep what moves from one tunnel to another until it has arrived there.
+
+        Args:
+            prefixes: Prefixes that one of the tunnels gives up and another one takes.
+            names: The tunnels, which may take each other's addresses, too.
+        """
+        moving = [text_of(span_of(prefix)) for prefix in prefixes]
+        self._prefixes.update(moving)
+        self._exchanging = frozenset(names)
+        try:
+            yield
+        finally:
+            _subtract(self._prefixes, moving)
+            self._exchanging = frozenset()
 
     def routed_links(self) -> dict[str, str]:
         """Return where prefixes led when we started: alias by prefix, in our table."""
@@ -351,7 +372,11 @@ class Keeper:
         }
         if not taken:
             return  # the usual case: a hub's thousands of addresses are not read
-        holders = {self.index_of(alias) for alias in tunnel.holders}
+        holders = {
+            self.index_of(alias)
+            for each in (tunnel, *self._exchanged())
+            for alias in each.holders
+        }
         with kernel_call("read this host's addresses"):
             for found in read_addresses(self._connection):
                 ip = found.address.partition("/")[0]
@@ -361,6 +386,12 @@ class Keeper:
                         f"address {ip} is on interface {name} of this host",
                         "give the tunnel another address",
                     )
+
+    def _exchanged(self) -> Iterator[WantedTunnel]:
+        """Yield the tunnels that may have what another one takes from them now."""
+        for name in self._exchanging:
+            if name in self.wanted.tunnels:
+                yield self.wanted.tunnels[name]
 
     def _make(self, tunnel: WantedTunnel) -> None:
         for alias in tunnel.holders:

@@ -12,13 +12,14 @@ Invariants, beside those of `gateway.dataplane.base`:
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.compare import NOBODY
+from gateway.dataplane.held.exchanged import change_all, moving_prefixes
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.restored import Loss, Restoration, Scope
 from gateway.dataplane.held.spans import Span, span_of
@@ -72,6 +73,7 @@ class WireGuardPlane:
         self._clock = clock
         self._devices = DevicePair(backend, devices, ports, clock)
         self._tunnels: dict[str, Tunnel] = {}
+        self._moving: frozenset[str] = frozenset()
 
     def open(self) -> None:
         """Make or adopt both devices. Raises as `DataPlane.open`."""
@@ -110,9 +112,10 @@ class WireGuardPlane:
         tunnel = self._find(spec.name)
         changed = replace_spec(tunnel, spec)
         self._refuse_shared_prefixes(changed)
-        wider = tuple(dict.fromkeys(changed.prefixes + tunnel.prefixes))
+        staying = tuple(p for p in tunnel.prefixes if p not in self._moving)
+        wider = tuple(dict.fromkeys(changed.prefixes + staying))
         # What a peer may send and is sent grows before routes lead there, and shrinks
-        # once none does.
+        # once none does; but for what another peer takes over.
         self._allow(tunnel, wider)
         try:
             self._paths.hold(changed)
@@ -123,6 +126,16 @@ class WireGuardPlane:
         tunnel.spec, tunnel.prefixes = changed.spec, changed.prefixes
         tunnel.mtu = changed.mtu
         self._paths.fit_device(tunnel.device, tunnel.mtu)
+
+    def update_tunnels(self, specs: Sequence[TunnelSpec]) -> None:
+        """See `DataPlane.update_tunnels`."""
+        old = [self._find(spec.name).spec for spec in specs]
+        self._moving = moving_prefixes(old, specs, tunnel_prefixes)
+        try:
+            with self._keeper.exchanging(self._moving, [spec.name for spec in specs]):
+                change_all(self.update_tunnel, old, specs)
+        finally:
+            self._moving = frozenset()
 
     def _allow(self, tunnel: Tunnel, prefixes: tuple[str, ...]) -> None:
         """Let a tunnel's peers have these prefixes, if they have others."""
@@ -482,7 +495,8 @@ class WireGuardPlane:
         for other in self._tunnels.values():
             if other.spec.name == tunnel.spec.name:
                 continue
-            for prefix in set(other.prefixes) & set(tunnel.prefixes):
+            shared = set(other.prefixes) & set(tunnel.prefixes)
+            for prefix in shared - self._moving:
                 raise PlaneConflictError(
                     f"{prefix} of tunnel {tunnel.spec.name} already belongs to "
                     f"tunnel {other.spec.name}",
