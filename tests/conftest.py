@@ -30,6 +30,8 @@ def pytest_runtest_makereport(
     if STRICT and report.skipped and not forgiven:
         report.longrepr = f"skipped where every test must run: {reason(report)}"
         report.outcome = "failed"
+        # For tests/underload, which does not excuse it.
+        report.refused_skip = True  # type: ignore[attr-defined]
     return report
 
 

@@ -37,6 +37,11 @@ def table(results: Sequence[Result], seconds: float) -> None:
     print(f"{'all':<14}{'':<9}{'':>22}{seconds:>9.1f}")
     if seconds > BUDGET_SECONDS:
         print(f"over the budget of {BUDGET_SECONDS} s")
+    repeated = [line for result in results for line in result.repeated]
+    if repeated:
+        print(f"{len(repeated)} repeated under load, since the processor was withheld:")
+        for line in repeated:
+            print(f"  {line}")
     passed = sum(result.passed for result in results)
     failed = sum(result.failed for result in results)
     # A lane that broke without a failed test still counts as one failure.

@@ -11,6 +11,8 @@ PYTEST = (
     *(str(BIN / "python"), "-m", "pytest"),
     # A kernel's console counts as a terminal; colours would hide the closing line.
     *("-p", "no:cacheprovider", "--color=no", *SLOWEST),
+    # What fails while the machine withholds the processor is repeated, and told.
+    *("-p", "tests.underload.plugin"),
 )
 
 STRICT = "QGW_LANE_STRICT"

@@ -1,4 +1,4 @@
-"""What pytest's closing lines say: how many passed, failed and were skipped."""
+"""What pytest's closing lines say: how many passed, failed, were repeated."""
 
 import re
 
@@ -28,3 +28,11 @@ def count(log: str) -> tuple[int, int, int]:
             for number, word in SUMMARY.findall(line):
                 totals[COUNTED[word]] += int(number)
     return totals["passed"], totals["failed"], totals["skipped"]
+
+
+REPEATED = re.compile(r"^REPEATED (\S+::.+)$", re.MULTILINE)
+
+
+def repeated(log: str) -> list[str]:
+    """Return what the guard against load repeated and why, a line each attempt."""
+    return [line.rstrip("\r") for line in REPEATED.findall(log)]

@@ -11,11 +11,15 @@ from lanes.lane import ROOT, CannotRunError
 CAP_SYS_RESOURCE = 24
 """Number of the capability, capability.h of Linux."""
 
-IN_UML = ("scripts/in-uml", "--")
+LIMITED = ("--timeout", "1500")
+"""Seconds after which a kernel is ended, so that its output is still told: less than a
+lane has, and several times what any needs, since a busy machine is slow."""
 
-IN_VM = ("scripts/in-vm", "--")
+IN_UML = ("scripts/in-uml", *LIMITED, "--")
 
-IN_VM_WITHOUT_INTERFACES = ("scripts/in-vm", "--without", "xfrm_interface", "--")
+IN_VM = ("scripts/in-vm", *LIMITED, "--")
+
+IN_VM_WITHOUT_INTERFACES = (*IN_VM[:-1], "--without", "xfrm_interface", "--")
 """The other kernel in which ESP is carried by its policies alone."""
 
 
@@ -63,7 +67,7 @@ def kernel_has_xfrm_interface() -> bool:
 def uml_refusal() -> str:
     """Say why User-mode Linux does not start on this machine, or nothing."""
     done = subprocess.run(
-        (*IN_UML, "true"),
+        ("scripts/in-uml", "--timeout", "120", "--", "true"),
         cwd=ROOT,
         check=False,
         stdin=subprocess.DEVNULL,

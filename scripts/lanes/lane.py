@@ -36,7 +36,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a lane ended."""
+    """How a lane ended.
+
+    Attributes:
+        repeated: Attempts at tests that failed under load and did not count, each
+            with what the machine withheld.
+    """
 
     lane: Lane
     state: str
@@ -45,6 +50,7 @@ class Result:
     failed: int = 0
     skipped: int = 0
     why: str = ""
+    repeated: tuple[str, ...] = ()
 
 
 class CannotRunError(Exception):

@@ -52,7 +52,7 @@ def run_pytest(folder: Path, test: str, *, strict: bool) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=15,
+        timeout=50,
     )
     return done.stdout
 
@@ -225,3 +225,19 @@ def test_what_runs_in_user_mode_linux_alone_says_why_not(
             kernels.in_uml()
     finally:
         kernels.uml_refusal.cache_clear()
+
+
+@pytest.mark.usefixtures("logs")
+def test_what_was_repeated_stands_in_the_table_and_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = "tests/x.py::test_y[1 of 2]: woken 0.40 s late (limit 0.15 s)"
+    said = rf"REPEATED {line}\r\n== 3 passed, 1 repeated under load in 0.1s ==\n"
+    result = running.run(lane_of(("printf", said)), strict=False)
+    closing.table([result], 1.0)
+    assert (result.state, result.passed, result.failed) == ("ran", 3, 0)
+    assert result.repeated == (line,)
+    _, row, _, told, each, _ = capsys.readouterr().out.splitlines()
+    assert row.endswith("  1 repeated under load")
+    assert told.startswith("1 repeated under load")
+    assert each == f"  {line}"

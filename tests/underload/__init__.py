@@ -1,0 +1,1 @@
+"""The guard against load: repeats a failed test when the processor was withheld."""

@@ -1,0 +1,42 @@
+"""A process that sleeps briefly, again and again, and says how late it was woken.
+
+It wants no priority: it waits for a processor as the tests' own daemons do. It runs as
+a file by itself, so that it imports nothing and starts at once in a slow kernel. It
+ends when its standard input does.
+"""
+
+import os
+import select
+import struct
+import sys
+import time
+
+PERIOD = 0.02
+"""Seconds of each sleep: short against every limit, and 0.2 % of a processor."""
+
+REPORT = 0.2
+"""Seconds that one report covers."""
+
+RECORD = struct.Struct("=ddd")
+"""A report: when it ends (monotonic), the worst lateness, the sum; seconds each."""
+
+
+def main() -> None:
+    """Report until the reader is gone."""
+    begun = time.monotonic()
+    worst = total = 0.0
+    while True:
+        due = time.monotonic() + PERIOD
+        if select.select([sys.stdin], [], [], PERIOD)[0]:
+            return
+        now = time.monotonic()
+        late = max(0.0, now - due)
+        worst, total = max(worst, late), total + late
+        if now - begun >= REPORT:
+            # Nobody reads during a long test; a pipe holds 64 KiB, so nine minutes.
+            os.write(sys.stdout.fileno(), RECORD.pack(now, worst, total))
+            begun, worst, total = now, 0.0, 0.0
+
+
+if __name__ == "__main__":
+    main()
