@@ -23,19 +23,17 @@ RECORD = struct.Struct("=ddd")
 
 def main() -> None:
     """Report until the reader is gone."""
-    begun = time.monotonic()
+    begun = woken = time.monotonic()
     worst = total = 0.0
-    while True:
-        due = time.monotonic() + PERIOD
-        if select.select([sys.stdin], [], [], PERIOD)[0]:
-            return
-        now = time.monotonic()
-        late = max(0.0, now - due)
+    # From one waking to the next, so that it may be held up anywhere between.
+    while not select.select([sys.stdin], [], [], PERIOD)[0]:
+        before, woken = woken, time.monotonic()
+        late = max(0.0, woken - before - PERIOD)
         worst, total = max(worst, late), total + late
-        if now - begun >= REPORT:
+        if woken - begun >= REPORT:
             # Nobody reads during a long test; a pipe holds 64 KiB, so nine minutes.
-            os.write(sys.stdout.fileno(), RECORD.pack(now, worst, total))
-            begun, worst, total = now, 0.0, 0.0
+            os.write(sys.stdout.fileno(), RECORD.pack(woken, worst, total))
+            begun, worst, total = woken, 0.0, 0.0
 
 
 if __name__ == "__main__":
