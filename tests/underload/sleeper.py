@@ -5,6 +5,7 @@ a file by itself, so that it imports nothing and starts at once in a slow kernel
 ends when its standard input does.
 """
 
+import contextlib
 import os
 import select
 import struct
@@ -23,6 +24,8 @@ RECORD = struct.Struct("=ddd")
 
 def main() -> None:
     """Report until the reader is gone."""
+    output = sys.stdout.fileno()
+    os.set_blocking(output, False)
     begun = woken = time.monotonic()
     worst = total = 0.0
     # From one waking to the next, so that it may be held up anywhere between.
@@ -31,8 +34,10 @@ def main() -> None:
         late = max(0.0, woken - before - PERIOD)
         worst, total = max(worst, late), total + late
         if woken - begun >= REPORT:
-            # Nobody reads during a long test; a pipe holds 64 KiB, so nine minutes.
-            os.write(sys.stdout.fileno(), RECORD.pack(woken, worst, total))
+            # Nobody reads while a test runs. A pipe holds nine minutes; then it is
+            # full, and to wait there would look like a stall.
+            with contextlib.suppress(BlockingIOError):
+                os.write(output, RECORD.pack(woken, worst, total))
             begun, worst, total = woken, 0.0, 0.0
 
 
