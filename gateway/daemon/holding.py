@@ -32,8 +32,12 @@ LONGEST_PAUSE: Final = 0.7
 SWEEP: Final = 30.0
 """Seconds between comparisons that nothing asked for."""
 
-RETRY: Final = 5.0
-"""Seconds until what the kernel refused to take back is tried again."""
+FIRST_RETRY: Final = 0.7
+"""Seconds until what the kernel refused to take back is tried again: of some causes,
+such as a sysctl, nothing says when they are gone."""
+
+LONGEST_RETRY: Final = 5.0
+"""... doubled up to this, for as long as the same things are missing."""
 
 MOST_SAID: Final = 20
 """Tunnels of which one comparison speaks, and things that it names of each."""
@@ -72,6 +76,7 @@ class Holding:
         self._wake = asyncio.Event()
         self._monitor: Monitor | None = None
         self._retry_at = 0.0
+        self._retry = FIRST_RETRY
         self._ports: tuple[int, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self._keyless_before: frozenset[str] = frozenset()
@@ -172,7 +177,8 @@ class Holding:
             now = loop.time()
             if now >= sweep_at or (self.missing and now >= self._retry_at):
                 sweep_at = now + SWEEP
-                self._retry_at = now + RETRY
+                self._retry_at = now + self._retry
+                self._retry = min(2 * self._retry, LONGEST_RETRY)
                 self._note(Scope.ALL)
 
     async def _look(self) -> None:
@@ -212,6 +218,7 @@ class Holding:
             )
         changed, self.missing = found.missing != self.missing, found.missing
         if changed:
+            self._retry = FIRST_RETRY
             self._on_change()
         if found.retry_at is not None:
             self._retry_at = found.retry_at

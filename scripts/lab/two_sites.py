@@ -43,6 +43,11 @@ GATE: Final = {"a": "10.71.0.1", "b": "10.72.0.1"}
 """Each gateway's address in its own network."""
 
 GATE6: Final = {"a": "fd71::1", "b": "fd72::1"}
+LINK_LOCAL: Final = "fe80::1"
+"""Each gateway's on its LAN, beside what the kernel gives it: flushing the addresses of
+an interface takes that away for good, and without one it finds no neighbour to forward
+to (RFC 4861, 7.2.2)."""
+
 PC: Final = {"a": "10.71.0.10", "b": "10.72.0.10"}
 PC6: Final = {"a": "fd71::10", "b": "fd72::10"}
 INSIDE: Final = {"a": "10.255.1.1", "b": "10.255.1.2"}
@@ -102,8 +107,9 @@ class Side:
         letter, name = self.letter, self.gateway.name
         run("ip", "-n", name, "link", "set", LAN, "up")
         run("ip", "-n", name, "addr", "replace", f"{GATE[letter]}/24", "dev", LAN)
-        run("ip", "-n", name, "addr", "replace", f"{GATE6[letter]}/64",
-            "dev", LAN, "nodad")  # fmt: skip
+        for address in (GATE6[letter], LINK_LOCAL):
+            run("ip", "-n", name, "addr", "replace", f"{address}/64",
+                "dev", LAN, "nodad")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

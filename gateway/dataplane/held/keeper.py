@@ -7,7 +7,7 @@ a rotation moves needs no dump.
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -39,6 +39,7 @@ from gateway.dataplane.held.snapshot import (
     take_snapshot,
 )
 from gateway.dataplane.held.spans import canonical_address, span_of, text_of
+from gateway.dataplane.held.unrouted import forget_unrouted
 from gateway.dataplane.held.wanted import (
     GUARD_METRIC,
     IPV6_METRIC,
@@ -235,6 +236,15 @@ class Keeper:
         """
         with kernel_call(f"look up the route to {peer}"):
             return path_mtu(self._connection, peer)
+
+    def forget_unrouted(self, peers: Collection[str]) -> list[str]:
+        """Forget peers that the kernel takes for neighbours for want of a route.
+
+        Raises:
+            DataPlaneError: The kernel refused.
+        """
+        with kernel_call("forget neighbours that are none"):
+            return forget_unrouted(self._connection, peers)
 
     def describe(self, alias: str) -> DeviceView | None:
         """Return what an operator wants to see of an interface; None if it is gone."""

@@ -1,6 +1,7 @@
-"""Requests of rtnetlink(7): links, addresses, routes and rules, as bytes.
+"""Requests of rtnetlink(7): links, addresses, routes, neighbours, rules, as bytes.
 
-Layouts follow include/uapi/linux/rtnetlink.h, if_addr.h, if_link.h and fib_rules.h.
+Layouts follow include/uapi/linux/rtnetlink.h, if_addr.h, if_link.h, neighbour.h and
+fib_rules.h.
 Prefixes and addresses are text, sizes bytes, indexes the kernel's.
 """
 
@@ -20,6 +21,8 @@ RTM_GETADDR = 22
 RTM_NEWROUTE = 24
 RTM_DELROUTE = 25
 RTM_GETROUTE = 26
+RTM_DELNEIGH = 29
+RTM_GETNEIGH = 30
 RTM_NEWRULE = 32
 RTM_DELRULE = 33
 RTM_GETRULE = 34
@@ -63,11 +66,13 @@ IFA_F_NOPREFIXROUTE = 0x200
 
 RTA_DST = 1
 RTA_OIF = 4
+RTA_GATEWAY = 5
 RTA_PRIORITY = 6
 RTA_PREFSRC = 7
 RTA_METRICS = 8
 RTA_TABLE = 15
 RTA_MARK = 16
+RTA_VIA = 18
 RTAX_MTU = 2
 
 FRA_PRIORITY = 6
@@ -77,6 +82,9 @@ FRA_FWMASK = 16
 FRA_PROTOCOL = 21
 FR_ACT_TO_TBL = 1
 FIB_RULE_INVERT = 2
+
+NDA_DST = 1
+NUD_INCOMPLETE = 0x01
 
 IFF_UP = 1
 RTEXT_FILTER_SKIP_STATS = 8
@@ -89,6 +97,8 @@ IFADDR = struct.Struct("=BBBBI")
 RTMSG = struct.Struct("=BBBBBBBBI")
 """struct rtmsg: family, destination and source length, tos, table, protocol, scope,
 type, flags."""
+NDMSG = struct.Struct("=BxxxiHBB")
+"""struct ndmsg: family, index, state, flags, type."""
 RULE = struct.Struct("=BBBBBxxBI")
 """struct fib_rule_hdr: family, destination and source length, tos, table, action,
 flags."""
@@ -320,6 +330,22 @@ def route_question(address: str, mark: int) -> bytearray:
         attribute(RTA_DST, packed),
         attribute(RTA_MARK, u32(mark)),
     )
+
+
+# -- Neighbours
+
+
+def neighbour_question(family: int) -> bytearray:
+    """Return a request for a dump of the neighbours of one family."""
+    return request(RTM_GETNEIGH, NDMSG.pack(family, 0, 0, 0, 0))
+
+
+def neighbour_deletion(index: int, address: str) -> bytearray:
+    """Return a request to forget a neighbour, and what waits for its answer."""
+    family = family_of(address)
+    packed = socket.inet_pton(family, address)
+    head = NDMSG.pack(family, index, 0, 0, 0)
+    return request(RTM_DELNEIGH, head, attribute(NDA_DST, packed))
 
 
 # -- Rules

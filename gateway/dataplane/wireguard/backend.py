@@ -115,6 +115,13 @@ class Backend(Protocol):
         One that is gone has none.
         """
 
+    def unblock(self) -> None:
+        """Free devices that wait for packets which cannot leave.
+
+        Raises:
+            DataPlaneError: The kernel refused.
+        """
+
     def is_there(self, device: str) -> bool:
         """Return whether the device exists and answers."""
 

@@ -1,5 +1,6 @@
 """The two devices of a gateway, and a cached reading of their peers."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ one peer; 5,000 take some 30 ms."""
 LOOKING_SHARE = 30
 """A reading that nobody asked for is taken at most every so many times what it costs:
 3 % of a processor to notice that somebody removed peers."""
+
+LOOKS = 3
+"""Of so many readings the quickest says what one costs: a machine that has other work
+may take any of them a second, and would then not look for half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class DevicePair:
         self._backend = backend
         self._clock = clock
         self._look_at = 0.0
+        self._costs: deque[float] = deque(maxlen=LOOKS)
         self._keys: list[bytes] = [b""] * DEVICE_COUNT
         self._readings: list[_Reading | None] = [None] * DEVICE_COUNT
 
@@ -148,15 +154,23 @@ class DevicePair:
         """Name the devices of which the keeper saw no interface any more."""
         return [n for n in self.names if keeper.index_of(device_alias(n)) is None]
 
-    def may_look(self) -> bool:
-        """Whether reading the peers unasked costs little enough by now."""
-        now = self._clock()
-        if now < self._look_at:
-            return False
-        for index in range(DEVICE_COUNT):
-            self._read(index, with_details=True)
-        self._look_at = now + LOOKING_SHARE * (self._clock() - now)
-        return True
+    def look(self) -> tuple[dict[bytes, PeerReading], ...] | None:
+        """Read all that both devices say of their peers, unasked.
+
+        Returns:
+            The peers by device, or None if the last such reading was too short a time
+            ago for what it cost.
+        """
+        began = self._clock()
+        if began < self._look_at:
+            return None
+        found = tuple(
+            self._read(index, with_details=True).peers for index in range(DEVICE_COUNT)
+        )
+        ended = self._clock()
+        self._costs.append(ended - began)
+        self._look_at = ended + LOOKING_SHARE * min(self._costs)
+        return found
 
     def adoptable(self) -> dict[str, list[Adoptable]]:
         """Return every peer by each of its prefixes, ``""`` for one without any."""

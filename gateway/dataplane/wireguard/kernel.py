@@ -150,6 +150,9 @@ class KernelBackend:
         )
         return True
 
+    def unblock(self) -> None:
+        """Do nothing: the kernel's devices never wait for a route."""
+
     def is_there(self, device: str) -> bool:
         """Return whether the interface exists, under whatever name."""
         return self._keeper.seek_link(device_link(device, _KIND)) is not None

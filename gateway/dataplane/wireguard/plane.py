@@ -12,7 +12,7 @@ Invariants, beside those of `gateway.dataplane.base`:
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -353,27 +353,31 @@ class WireGuardPlane:
     def look(self) -> Restoration:
         """See `DataPlane.look`: WireGuard notifies of nothing that it changes."""
         found = Restoration()
-        if not self._devices.may_look():
+        self._backend.unblock()
+        peers = self._devices.look()
+        if peers is None:
             return found
         for name, tunnel in self._tunnels.items():
             active = tunnel.active
             self._forget_lost(tunnel)
             if tunnel.active is not active:
                 found.keyless.add(name)
-            if self._take_back(tunnel):
+            if self._take_back(tunnel, peers):
                 found.restored[Loss(name, "the prefixes of its WireGuard peer")] = None
-        for device in self._remove_strangers():
+        for device in self._remove_strangers(peers):
             found.restored[Loss(NOBODY, f"{device} without a foreign peer")] = None
         for device in self._devices.set_again():
             found.restored[Loss(NOBODY, f"port and mark of {device}")] = None
         return found
 
-    def _take_back(self, tunnel: Tunnel) -> bool:
+    def _take_back(
+        self, tunnel: Tunnel, peers: Sequence[Mapping[bytes, PeerReading]]
+    ) -> bool:
         """Give peers their prefixes back; return whether somebody had taken any."""
         taken = False
         for one in tunnel.installed:
-            peer = self._reading(one)
-            if peer is NO_READING or spans(peer.allowed) == spans(one.allowed):
+            peer = peers[one.device].get(one.key)
+            if peer is None or spans(peer.allowed) == spans(one.allowed):
                 continue
             # An epoch's peer on the other device has them there, too.
             with _unless_gone():
@@ -382,7 +386,9 @@ class WireGuardPlane:
                 taken = True
         return taken
 
-    def _remove_strangers(self) -> list[str]:
+    def _remove_strangers(
+        self, peers: Sequence[Mapping[bytes, PeerReading]]
+    ) -> list[str]:
         """Remove peers that no tunnel has: what they are sent is under their keys.
 
         Returns:
@@ -393,8 +399,7 @@ class WireGuardPlane:
         own = {(o.device, o.key) for t in self._tunnels.values() for o in t.installed}
         found = []
         for index, name in enumerate(self._devices.names):
-            peers = self._devices.peers(index, 0.0) or {}
-            strange = [key for key in peers if (index, key) not in own]
+            strange = [key for key in peers[index] if (index, key) not in own]
             for key in strange:
                 with _unless_gone():
                     self._backend.remove_peer(name, key)

@@ -5,6 +5,8 @@ with ``errno=N`` and an empty line. Keys are lower-case hex.
 """
 
 import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway.dataplane.wireguard.backend import PeerReading, PeerSettings
@@ -18,21 +20,30 @@ SOCKET_FOLDER = Path("/var/run/wireguard")
 TIMEOUT = 5.0
 """Seconds for one exchange; a process that takes longer hangs."""
 
+UNANSWERED = 0.25
+"""Seconds after which something may be done about it; an answer takes milliseconds."""
+
 MAX_ANSWER = 64 << 20
 """Bytes of an answer: more than 100,000 peers with a few prefixes each."""
 
 
-def exchange(device: str, request: str) -> str:
+def exchange(device: str, request: str, unblock: Callable[[], None]) -> str:
     """Send one request to a device's process and return the answer.
 
     Nothing is sent, and so no key is told, unless the socket is that of a process of
     root or our own user, in a folder where nobody else can put another.
+
+    Args:
+        device: Its name.
+        request: The request, without the empty line at its end.
+        unblock: Called each `UNANSWERED` seconds that the process does not answer.
 
     Raises:
         OSError: The process is not there, or does not answer.
         NameTakenError: Somebody else may listen there.
         DataPlaneError: It refused; `DataPlaneError.message` has the number.
     """
+    end = time.monotonic() + TIMEOUT
     path = SOCKET_FOLDER / f"{device}.sock"
     check_socket(path)
     with socket.socket(socket.AF_UNIX) as connection:
@@ -40,9 +51,16 @@ def exchange(device: str, request: str) -> str:
         connection.connect(str(path))
         check_listener(connection)
         connection.sendall(request.encode() + b"\n")
+        connection.settimeout(UNANSWERED)
         answer = bytearray()
         while not answer.endswith(b"\n\n"):
-            part = connection.recv(1 << 18)
+            try:
+                part = connection.recv(1 << 18)
+            except TimeoutError:
+                if time.monotonic() >= end:
+                    raise
+                unblock()
+                continue
             if not part:
                 raise ConnectionResetError(f"{device} closed its socket")
             answer += part

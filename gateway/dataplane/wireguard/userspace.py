@@ -38,6 +38,7 @@ class UserspaceBackend:
     def __init__(self) -> None:
         self._program = ""
         self._processes = ProcessTable()
+        self._hosts: dict[str, set[str]] = {}
 
     def open(self, keeper: Keeper) -> None:
         """Look for the program, TUN and the capability. Raises as `Backend.open`."""
@@ -98,6 +99,20 @@ class UserspaceBackend:
             wrong = True
         return wrong
 
+    def unblock(self) -> None:
+        """Have the kernel drop what waits for peers to which there is no route.
+
+        wireguard-go names the interface of what it sends; see
+        `gateway.dataplane.held.unrouted` for what comes of that. It holds locks
+        meanwhile, and neither receives nor answers.
+
+        Raises:
+            DataPlaneError: The kernel refused.
+        """
+        hosts = set[str]().union(*self._hosts.values())
+        if hosts:
+            self._keeper.forget_unrouted(hosts)
+
     def is_there(self, device: str) -> bool:
         """Return whether the process answers and its interface is still there."""
         there = self._keeper.seek_link(device_link(device, _KIND)) is not None
@@ -108,10 +123,13 @@ class UserspaceBackend:
     ) -> dict[bytes, PeerReading]:
         """Return all peers of a device by public key; prefixes always come along."""
         del with_details
-        return uapi.read_peers(self._exchange(device, "get=1\n"))
+        peers = uapi.read_peers(self._exchange(device, "get=1\n"))
+        self._hosts[device] = {peer.host for peer in peers.values() if peer.host}
+        return peers
 
     def replace_peer(self, device: str, peer: PeerSettings) -> None:
         """Remove and add a peer in one request."""
+        self._hosts.setdefault(device, set()).add(peer.endpoint[0])
         self._exchange(device, uapi.add_peer(peer))
 
     def remove_peer(self, device: str, public_key: bytes) -> None:
@@ -166,7 +184,7 @@ class UserspaceBackend:
     def _exchange(self, device: str, request: str) -> str:
         action = f"configure WireGuard device {device}"
         try:
-            return uapi.exchange(device, request)
+            return uapi.exchange(device, request, self.unblock)
         except NameTakenError as error:
             raise _refused(error) from None
         except uapi.UAPIRefusal as refusal:
