@@ -22,7 +22,7 @@ LINE: Final = 69
 """Characters; the last one is the checksum."""
 
 _FIRST: Final = re.compile(
-    r"1 (?P<number>[ 0-9A-HJ-NP-Z][ 0-9]{3}[0-9])[UCS ] .{8} (?P<year>[0-9]{2})"
+    r"1 (?P<number>[ 0-9A-HJ-NP-Z][ 0-9]{3}[0-9])[UCS ] [ -~]{8} (?P<year>[0-9]{2})"
     r"(?P<day>[ 0-9]{3}\.[0-9]{8}) [-+ 0][.][0-9]{8} [-+ ][ 0-9]{5}[-+][0-9] "
     r"[-+ ][ 0-9]{5}[-+][0-9] [0-9 ] [ 0-9]{4}[0-9]"
 )
@@ -96,6 +96,8 @@ def parse_tle(text: str) -> list[Orbit]:
             first = line
         elif line.startswith("2 ") or name:
             raise _wrong(index, "no line 1 comes before it", OrbitFault.FORMAT)
+        elif not line.isprintable():
+            raise _wrong(index, "a name that is not printable", OrbitFault.FORMAT)
         else:
             name = line.removeprefix("0 ").strip()[:24]
     if first or name or not orbits:

@@ -11,7 +11,7 @@ import atheris
 def main() -> None:
     """Never returns: libFuzzer ends the process."""
     program, name, *rest = sys.argv
-    with atheris.instrument_imports(include=["gateway"]):
+    with atheris.instrument_imports(include=["gateway", "tomllib"]):
         from tests.fuzz.target import load  # noqa: PLC0415  # instrumented
 
         target = load(name)

@@ -4,9 +4,12 @@ A target is a module in tests/fuzz/targets with a `TARGET`. Its `run` takes any 
 and returns; whatever it raises is a finding. It keeps nothing for the next input.
 """
 
+import atexit
 import importlib
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -61,6 +64,14 @@ class Choices:
     def rest(self) -> bytes:
         """Take all that is left."""
         return self.take(len(self._data))
+
+
+@cache
+def scratch() -> Path:
+    """Make a folder for this process's files."""
+    folder = tempfile.TemporaryDirectory(prefix="qgw-fuzz-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def names() -> list[str]:

@@ -38,6 +38,9 @@ def test_names_and_more_than_one() -> None:
         (FIRST, resum(SECOND.replace("10.82419157", " 0.00000000")), OrbitFault.RANGE),
         (resum(FIRST.replace("00179.", "00367.")), SECOND, OrbitFault.EPOCH),
         (resum(FIRST.replace("00179.", "00000.")), SECOND, OrbitFault.EPOCH),
+        (resum(FIRST.replace("58002B", "5800\0B")), SECOND, OrbitFault.FORMAT),
+        (resum(FIRST.replace("58002B", "5800\x1bB")), SECOND, OrbitFault.FORMAT),
+        ("A \x1b[2J\n" + FIRST, SECOND, OrbitFault.FORMAT),
     ],
 )
 def test_bad_elements(first: str, second: str, fault: OrbitFault) -> None:
