@@ -56,7 +56,9 @@ PSK: Final = "psk"
 IDENTITY: Final = ("gateway", "identity")
 """File of the gateway whose content says who it is: all its tunnels are begun anew."""
 
-GATEWAY_IN_PLACE: Final = frozenset({"identity", "log_level", "relay"})
+GATEWAY_IN_PLACE: Final = frozenset(
+    {"identity", "listen", "log_level", "relay", "wireguard_ports"}
+)
 """Keys of the gateway that a running daemon takes over; the rest needs a restart."""
 
 TOML_KEYS: Final = {
@@ -184,7 +186,7 @@ def in_force(new: GatewayConfig, started: GatewayConfig) -> GatewayConfig:
 
     Args:
         new: What the operator wrote.
-        started: What the daemon started with: its sockets, ports and folders are so
+        started: What the daemon started with: its store and its folders, say, are so
             until it is restarted.
     """
     kept = changed_keys(started, new) - GATEWAY_IN_PLACE - _COMPARED_APART

@@ -63,6 +63,11 @@ class Listener:
     is_wild: bool
     is_absent: bool = False
 
+    @property
+    def key(self) -> tuple[int, str, int]:
+        """As `key_of` of its endpoint."""
+        return self.family, self.host, self.port
+
 
 def listen_on(
     endpoints: Iterable[Endpoint], kept: Iterable[int], let_go: Callable[[], None]
@@ -79,7 +84,7 @@ def listen_on(
         GatewayError: A port is taken; nothing is left open.
     """
     adopted = _adopt(kept)
-    wanted = [(_key(endpoint), endpoint) for endpoint in endpoints]
+    wanted = [(key_of(endpoint), endpoint) for endpoint in endpoints]
     useless = set(adopted) - {key for key, _ in wanted}
     if useless:
         let_go()
@@ -96,6 +101,42 @@ def listen_on(
             sock.close()
         raise
     return found
+
+
+def listen_beside(
+    endpoints: Iterable[Endpoint], others: Iterable[Listener]
+) -> list[Listener]:
+    """Return a listener for each endpoint, while others still have their ports.
+
+    One address and all addresses can have one port at once if both sockets say so;
+    they do no longer than it takes to bind, or any program could join them.
+
+    Raises:
+        GatewayError: A port is another program's; nothing is left open.
+    """
+    found: list[Listener] = []
+    shared = [listener.sock for listener in others]
+    try:
+        for sock in shared:
+            _share(sock, is_shared=True)
+        for endpoint in endpoints:
+            family = family_of(endpoint.host)
+            sock = _bind(family, endpoint, 0.0, is_shared=True)
+            found.append(_prepare(sock, family))
+    except GatewayError:
+        for listener in found:
+            listener.sock.close()
+        raise
+    finally:
+        for sock in shared:
+            _share(sock, is_shared=False)
+    for listener in found:
+        _share(listener.sock, is_shared=False)
+    return found
+
+
+def _share(sock: socket.socket, *, is_shared: bool) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(is_shared))
 
 
 def is_held(listener: Listener) -> bool:
@@ -126,7 +167,8 @@ def mark(sock: socket.socket) -> bool:
     return True
 
 
-def _key(endpoint: Endpoint) -> tuple[int, str, int]:
+def key_of(endpoint: Endpoint) -> tuple[int, str, int]:
+    """Return family, address and port, by which a listener is known."""
     return family_of(endpoint.host), endpoint.host, endpoint.port
 
 
@@ -158,11 +200,13 @@ def _set_buffer(sock: socket.socket, force: int, ask: int, size: int) -> None:
         sock.setsockopt(socket.SOL_SOCKET, ask, size)
 
 
-def _bind(family: int, endpoint: Endpoint, patience: float) -> socket.socket:
+def _bind(
+    family: int, endpoint: Endpoint, patience: float, *, is_shared: bool = False
+) -> socket.socket:
     until = time.monotonic() + patience
     while True:
         try:
-            return _try_to_bind(family, endpoint)
+            return _try_to_bind(family, endpoint, is_shared=is_shared)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < until:
                 time.sleep(LET_GO_POLL)
@@ -179,9 +223,10 @@ def _bind(family: int, endpoint: Endpoint, patience: float) -> socket.socket:
             ) from error
 
 
-def _try_to_bind(family: int, endpoint: Endpoint) -> socket.socket:
+def _try_to_bind(family: int, endpoint: Endpoint, *, is_shared: bool) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     try:
+        _share(sock, is_shared=is_shared)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # Not on a socket for all addresses: IPv6 would then send from any that it is

@@ -78,6 +78,18 @@ class Planes:
             self._open[name] = plane
         return self._open[name]
 
+    async def move_ports(self, wireguard_ports: tuple[int, int]) -> None:
+        """Have planes listen on other UDP ports; sessions stay.
+
+        Raises:
+            DataPlaneError: One of them is taken; those in use stay so.
+        """
+        if wireguard_ports == self._ports:
+            return
+        for plane in tuple(self._open.values()):
+            await self._worker.run(plane.listen_on, wireguard_ports)
+        self._ports = wireguard_ports
+
     @property
     def opened(self) -> tuple[str, ...]:
         """Names of the planes that are open."""

@@ -27,6 +27,12 @@ class Resolver:
         self._families = families
         self._known: dict[Endpoint, list[SocketAddress]] = {}
 
+    def use(self, families: set[int]) -> None:
+        """Resolve for other address families from now on."""
+        if families != self._families:
+            self._families = families
+            self._known.clear()
+
     def forget(self, endpoint: Endpoint, failed: SocketAddress) -> None:
         """Try the next address of a name, or resolve it again after the last.
 

@@ -37,6 +37,7 @@ from gateway.daemon.holding import Holding
 from gateway.daemon.links import Links, LinkUser
 from gateway.daemon.logging import configure_logging
 from gateway.daemon.oversight import Oversight
+from gateway.daemon.path import Path as NetworkPath
 from gateway.daemon.peers import make_parameters
 from gateway.daemon.planes import Planes
 from gateway.daemon.relay_stocks import all_links
@@ -347,9 +348,9 @@ class Service:
     async def _judge(self, candidate: Candidate) -> Candidate:
         options = await self.planes.look(wanted_planes(candidate.config))
         opened = self.planes.opened
-        return await asyncio.to_thread(
-            judge_host, candidate, options, self.config, opened
-        )
+        leaving = self.exchange.sockets.leaving
+        ours = replace(self.config, listen=(*self.config.listen, *leaving))
+        return await asyncio.to_thread(judge_host, candidate, options, ours, opened)
 
     def _compare(self, candidate: Candidate) -> ConfigDiff:
         return compare_configs(
@@ -362,15 +363,22 @@ class Service:
 
     async def _apply(self, candidate: Candidate, diff: ConfigDiff) -> ReloadResult:
         new = in_force(candidate.config, self._started_with)
+        old = self.config
         await self.fencing.prepare(new)
-        network_changed = new.relay != self.config.relay
+        try:
+            await self._listen_elsewhere(new)
+        except GatewayError:
+            await self.fencing.settle(old)
+            raise
+        network_changed = new.relay != old.relay
         try:
             self.relaying.configure(new, self.links)
             seeds = {new.links[name].seed_file for name in diff.links_changed}
             self.links.configure(all_links(new), reread=seeds)
         except GatewayError:
-            self.relaying.configure(self.config, self.links)
-            await self.fencing.settle(self.config)
+            self.relaying.configure(old, self.links)
+            await self._listen_elsewhere(old)
+            await self.fencing.settle(old)
             raise
         before = self._contents
         details = describe_changes(diff, before, candidate.contents)
@@ -385,6 +393,7 @@ class Service:
             await self.relaying.settle()
         await self.links.settle()
         self._prepare_sockets()
+        self._tell_peers(old)
         self.exchange.flush()
         logger.info(
             "reloaded: %d added, %d removed, %d changed, %d unchanged",
@@ -396,13 +405,53 @@ class Service:
         return ReloadResult(
             added=[*diff.added, *diff.links_added],
             removed=[*diff.removed, *diff.links_removed],
-            changed=[*diff.changed, *diff.links_changed],
+            changed=[*diff.changed, *diff.links_changed, *diff.applied],
             unchanged=list(diff.unchanged),
             restart_needed=list(diff.restart),
             details=details,
             warnings=[str(finding.problem) for finding in candidate.findings],
             failed=dict(self._troubles),
         )
+
+    async def _listen_elsewhere(self, new: GatewayConfig) -> None:
+        """Use the addresses and ports of a configuration, or none of them.
+
+        Raises:
+            GatewayError: One is taken; those in use stay so.
+        """
+        sockets = self.exchange.sockets
+        listened = sockets.listen
+        if new.listen != listened:
+            sockets.rebind(new.listen)
+        try:
+            await self.planes.move_ports(new.wireguard_ports)
+        except GatewayError:
+            if new.listen != listened:
+                sockets.rebind(listened)
+            raise
+        if new.listen != listened:
+            self._prepare_sockets()
+            self._context.resolver.use(sockets.families)
+            self.notifier.remove_fds(SOCKET_NAME)
+            self.notifier.store_fds(
+                SOCKET_NAME, [sock.fileno() for sock in sockets.sockets]
+            )
+
+    def _tell_peers(self, old: GatewayConfig) -> None:
+        """Let peers hear from where this gateway listens now: an epoch says it all."""
+        sockets, machine = self.exchange.sockets, self.exchange.machine
+        for name, driver in self.drivers.items():
+            path = machine.peer_address(name)
+            moved = isinstance(path, NetworkPath) and sockets.is_leaving(path)
+            if isinstance(path, NetworkPath) and moved:
+                with contextlib.suppress(GatewayError):
+                    local = driver.state.config.local_address
+                    machine.move(name, sockets.path_to(path.remote, local))
+            ports = driver.state.plane.plane.kind == "wireguard" and (
+                self.config.wireguard_ports != old.wireguard_ports
+            )
+            if moved or ports:
+                driver.rotate(RotateReason.ADDRESS_CHANGED)
 
     async def _settle_fence(self) -> None:
         """Refuse what the configuration names and no more; or say that more is."""

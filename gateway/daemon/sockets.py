@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.config.model import Endpoint
-from gateway.daemon.listening import Listener, is_held, listen_on, mark
+from gateway.daemon.listening import (
+    Listener,
+    is_held,
+    key_of,
+    listen_beside,
+    listen_on,
+    mark,
+)
 from gateway.daemon.path import (
     ANCILLARY_SPACE,
     Path,
@@ -32,6 +39,11 @@ MAX_DATAGRAM: Final = 2048
 
 BATCH: Final = 64
 """Datagrams taken in one turn of the event loop, so that a flood cannot hold it."""
+
+LINGER: Final = 30.0
+"""Seconds for which an address that is not to be listened on any more is still read:
+peers call there until they have heard from another one, and ESP in UDP comes there
+until its next epoch is in force."""
 
 NOT_OURS: Final = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EINVAL})
 """What the kernel says when it is to send from an address that is gone; a missing
@@ -60,6 +72,8 @@ class ControlSockets:
         self._listeners: list[Listener] = []
         self._by_local: dict[SocketAddress, Listener] = {}
         self._wild: dict[tuple[int, int], Listener] = {}
+        self._leaving: dict[tuple[int, str, int], Listener] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self.unsent = Unsent()
 
     @property
@@ -71,6 +85,16 @@ class ControlSockets:
     def sockets(self) -> tuple[socket.socket, ...]:
         """The open sockets."""
         return tuple(listener.sock for listener in self._listeners)
+
+    @property
+    def listen(self) -> tuple[Endpoint, ...]:
+        """Addresses and ports that are wanted."""
+        return self._listen
+
+    @property
+    def leaving(self) -> tuple[Endpoint, ...]:
+        """Addresses and ports that are ours for a while yet."""
+        return tuple(Endpoint(each.host, each.port) for each in self._leaving.values())
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -94,18 +118,58 @@ class ControlSockets:
         """
         self._listeners = listen_on(self._listen, inherited, let_go)
         for listener in self._listeners:
-            if listener.is_wild:
-                self._wild[listener.family, listener.port] = listener
-            else:
-                self._by_local[listener.host, listener.port] = listener
+            self._find_by(listener)
         self.look()
 
     def start(self) -> None:
         """Read from the sockets in the running event loop."""
-        loop = asyncio.get_running_loop()
         for listener in self._listeners:
-            read = self._read_wild if listener.is_wild else self._read_bound
-            loop.add_reader(listener.sock, read, listener)
+            self._read_from(listener)
+
+    def rebind(self, listen: Iterable[Endpoint]) -> None:
+        """Listen on other addresses: new sockets first, old ones go in a while.
+
+        What is called from now on is called by the new ones. Paths over old ones serve
+        until they are closed, and are then led over to the new ones.
+
+        Raises:
+            GatewayError: One is another program's; everything is as it was.
+        """
+        listen = tuple(listen)
+        there = {each.key: each for each in (*self._listeners, *self._leaving.values())}
+        fresh = listen_beside(
+            (each for each in listen if key_of(each) not in there), there.values()
+        )
+        for listener in fresh:
+            there[listener.key] = listener
+            self._find_by(listener)
+            self._read_from(listener)
+        self._listen = listen
+        self._listeners = [there.pop(key_of(each)) for each in listen]
+        self._leaving = there
+        self.look()
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(LINGER, self.leave)
+
+    def is_leaving(self, path: Path) -> bool:
+        """Whether a path is over a socket that is soon closed."""
+        listener = self._listener_of(path)
+        return listener is not None and listener.key in self._leaving
+
+    def leave(self) -> None:
+        """Close what is not to be listened on any more."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        for listener in self._leaving.values():
+            loop.remove_reader(listener.sock)
+            listener.sock.close()
+            if listener.is_wild:
+                del self._wild[listener.family, listener.port]
+            else:
+                del self._by_local[listener.host, listener.port]
+        self._leaving.clear()
 
     def look(self) -> None:
         """See which addresses are on this host; say what has changed."""
@@ -114,13 +178,14 @@ class ControlSockets:
 
     def send(self, data: bytes, path: Path) -> None:
         """Send a datagram; what the kernel cannot take is lost, as on the network."""
-        host, port, scope, local_host, local_port = path
-        listener = self._by_local.get((local_host, local_port))
+        listener = self._listener_of(path)
         if listener is None:
-            listener = self._wild.get((family_of(host), local_port))
+            path = self._led_over(path)
+            listener = self._listener_of(path)
             if listener is None:
-                self.unsent.note("no socket for that path", host)
+                self.unsent.note("no socket for that path", path.host)
                 return
+        host, port, scope, local_host, _ = path
         if listener.is_absent:
             # IPv4 would refuse; IPv6 would send from an address that is not ours.
             self._note_absence(listener)
@@ -165,17 +230,45 @@ class ControlSockets:
 
     def close(self) -> None:
         """Stop reading and close."""
+        if self._timer is not None:
+            self._timer.cancel()
+        listeners = (*self._listeners, *self._leaving.values())
         with contextlib.suppress(RuntimeError):
             loop = asyncio.get_running_loop()
-            for listener in self._listeners:
+            for listener in listeners:
                 loop.remove_reader(listener.sock)
-        for listener in self._listeners:
+        for listener in listeners:
             listener.sock.close()
         self._listeners.clear()
+        self._leaving.clear()
         self._by_local.clear()
         self._wild.clear()
 
     # -- Inside
+
+    def _find_by(self, listener: Listener) -> None:
+        """Let paths by a listener find it."""
+        if listener.is_wild:
+            self._wild[listener.family, listener.port] = listener
+        else:
+            self._by_local[listener.host, listener.port] = listener
+
+    def _listener_of(self, path: Path) -> Listener | None:
+        listener = self._by_local.get((path.local_host, path.local_port))
+        if listener is None:
+            listener = self._wild.get((family_of(path.host), path.local_port))
+        return listener
+
+    def _led_over(self, path: Path) -> Path:
+        """Return a path to the same peer by a socket that is there."""
+        try:
+            return self.path_to(path.remote)._replace(scope=path.scope)
+        except GatewayError:
+            return path
+
+    def _read_from(self, listener: Listener) -> None:
+        read = self._read_wild if listener.is_wild else self._read_bound
+        asyncio.get_running_loop().add_reader(listener.sock, read, listener)
 
     def _read_bound(self, listener: Listener) -> None:
         sock, receive = listener.sock, self._receive

@@ -187,6 +187,12 @@ class DataPlane(Protocol):
         On failure what was before stands, of all.
         """
 
+    def listen_on(self, ports: tuple[int, int]) -> None:
+        """Have the plane's devices listen on other UDP ports, if they do on any.
+
+        Sessions stay, and peers are told at once. On failure all ports are as before.
+        """
+
     def remove_tunnel(self, name: str) -> None:
         """Remove all that was made for the tunnel. Unknown names are ignored."""
 

@@ -141,6 +141,10 @@ class FakePlane:
         for spec in specs:
             self.update_tunnel(spec)
 
+    def listen_on(self, ports: tuple[int, int]) -> None:
+        """See `DataPlane.listen_on`."""
+        self._begin("listen_on", ports)
+
     def remove_tunnel(self, name: str) -> None:
         """See `DataPlane.remove_tunnel`."""
         self._begin("remove_tunnel", name)

@@ -203,6 +203,10 @@ class Machine:
         """Return where a tunnel's peer was last heard authentically, or None."""
         return self._core.tunnels[name].address
 
+    def move(self, name: str, address: Address) -> None:
+        """Send to a tunnel's peer by another path, until it is heard by another one."""
+        self._core.tunnels[name].address = address
+
     def has_session(self, name: str) -> bool:
         """Whether control messages can be sent to a tunnel's peer."""
         tunnel = self._core.tunnels[name]

@@ -1,15 +1,17 @@
 """What the fence costs: loading it, and each packet that passes it.
 
 A packet's price is taken from two gateways in namespaces of this host, joined by
-wireguard-go, in one run with and without the fence in turn: CPU time of everything that
-handles the packets, over their number. Both ends have it, so each packet passes it on
-its way out and on its way in.
+wireguard-go, in one run over one connection: short slices of traffic with the fence
+and without it take turns, and each is compared with its neighbour alone. Between them
+the fence is put to sleep and woken, so that all else stays as it is. Both ends have it:
+each packet passes it on its way out and on its way in, inside the tunnel and around it.
 """
 
+import math
 import secrets
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -21,7 +23,10 @@ from benches.fence_path import Path, make_path
 from benches.figures import Figure, quartile_distance, summarise
 from benches.registry import Bench, Options
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan, Passage
+from gateway.dataplane.fence.nft import constants as c
+from gateway.dataplane.fence.nft.connection import NftConnection
 from gateway.dataplane.fence.nft.fence import NftFence
+from gateway.dataplane.fence.nft.objects import new_table
 
 COUNTS = (1, 5_000)
 LOADED = 5_000
@@ -29,15 +34,15 @@ COST = "fence_cost"
 LOAD = "fence_load_s"
 MAX_PERCENT = 2.0
 MAX_LOAD_S = 1.0
-PAIRS = 12
-QUICK_PAIRS = 4
-SLICES = 6
-"""Short slices with the fence as it is, before it is changed."""
+PAIRS = 150
+QUICK_PAIRS = 30
+SLICE_S = 0.15
+"""Seconds: what other programs do in one slice they do in its neighbour, too."""
 
-SLICE_S = 0.2
-CALM_SHARE = 4
-"""One in so many slices counts, the cheapest ones: whatever else the machine does only
-adds to the others, to those with the fence and to those without alike."""
+SETTLE_S = 0.01
+"""What a change of the table leaves to the kernel."""
+
+GRANT_S = 600.0
 
 LOADS = 7
 QUICK_LOADS = 3
@@ -82,69 +87,81 @@ def run(options: Options) -> list[Figure]:
 
 def _measure_cost(count: int, options: Options) -> Figure:
     pairs = QUICK_PAIRS if options.quick else PAIRS
-    options.say(f"{pairs} times with and without a fence of {count} tunnels")
-    without: list[list[Slice]] = []
-    fenced: list[list[Slice]] = []
-    with make_path() as path:
-        _slices(path)  # caches, neighbours, handshake
+    options.say(f"{pairs} slices with and without a fence of {count} tunnels, in turn")
+    bare: list[Slice] = []
+    fenced: list[Slice] = []
+    with make_path() as path, _fences(path, count) as wake:
+        _slice(path)  # caches, neighbours, handshake
         for number in range(pairs):
             # The order changes, so that what drifts favours neither.
-            for with_fence in (number % 2 == 0, number % 2 == 1):
-                if with_fence:
-                    with _fences(path, count):
-                        fenced.append(_slices(path))
-                else:
-                    without.append(_slices(path))
-    before, after = _calm_cost(without), _calm_cost(fenced)
-    percents = [
-        100.0 * (_calm_cost([a]) / _calm_cost([b]) - 1.0)
-        for a, b in zip(fenced, without, strict=True)
-    ]
-    fast, slow = (
-        max(each.rate for group in groups for each in group)
-        for groups in (without, fenced)
-    )
+            for is_awake in (number % 2 == 0, number % 2 == 1):
+                wake(is_awake)
+                (fenced if is_awake else bare).append(_slice(path))
+    dearer = [_percent(a.cost, b.cost) for a, b in zip(fenced, bare, strict=True)]
+    slower = [_percent(b.rate, a.rate) for a, b in zip(fenced, bare, strict=True)]
+    worse = max(dearer, slower, key=statistics.median)
     note = (
-        "CPU a full packet of a TCP stream through wireguard-go, out and in, of all "
-        f"that handles it, in the calmest quarter of slices of {SLICE_S:g} s; with "
-        f"{count} tunnels {before:.2f} us without and {after:.2f} us with the fence; "
-        f"at best {fast:.0f} and {slow:.0f} packets/s"
+        "the worse of CPU and time a full packet of a TCP stream through wireguard-go, "
+        f"medians of {pairs} pairs of slices of {SLICE_S:g} s, each with the fence of "
+        f"{count} tunnels and without: CPU {_interval(dearer)}, of all that handles it "
+        f"({_median(bare, lambda s: s.cost):.2f} and "
+        f"{_median(fenced, lambda s: s.cost):.2f} us); time {_interval(slower)} "
+        f"({_median(bare, lambda s: s.rate):.0f} and "
+        f"{_median(fenced, lambda s: s.rate):.0f} packets/s)"
     )
     return Figure(
         f"{COST}.{count}",
-        100.0 * (after / before - 1.0),
+        statistics.median(worse),
         "%",
-        quartile_distance(percents),
+        quartile_distance(worse),
         MAX_PERCENT,
         note,
     )
 
 
-def _calm_cost(groups: list[list[Slice]]) -> float:
-    costs = sorted(each.cost for group in groups for each in group)
-    return statistics.mean(costs[: max(1, len(costs) // CALM_SHARE)])
+def _percent(value: float, reference: float) -> float:
+    return 100.0 * (value / reference - 1.0)
+
+
+def _median(slices: Sequence[Slice], value: Callable[[Slice], float]) -> float:
+    return statistics.median(map(value, slices))
+
+
+def _interval(samples: Sequence[float]) -> str:
+    """Say a median, and where that of all possible samples is, 19 times out of 20."""
+    ordered = sorted(samples)
+    # Of n samples the number below the median is binomial: n/2, give or take.
+    reach = math.ceil(0.98 * math.sqrt(len(ordered)))
+    middle = len(ordered) // 2
+    low = ordered[max(middle - reach, 0)]
+    high = ordered[min(middle + reach, len(ordered) - 1)]
+    return f"{statistics.median(ordered):+.2f} % ({low:+.2f} to {high:+.2f})"
 
 
 @contextmanager
-def _fences(path: Path, count: int) -> Iterator[None]:
-    """Put up a fence at both ends, with everything granted, and take it away."""
+def _fences(path: Path, count: int) -> Iterator[Callable[[bool], None]]:
+    """Put up a fence at both ends, with everything granted; yield what wakes them."""
     plan = plan_of(count)
-    fences = [made_inside(host, NftFence) for host in path.hosts]
+    # Not owned: it is put to sleep over sockets of ours.
+    fences = [made_inside(host, lambda: NftFence(owned=False)) for host in path.hosts]
+    sockets = [made_inside(host, NftConnection) for host in path.hosts]
+
+    def wake(is_awake: bool) -> None:  # said by its name
+        for one in sockets:
+            one.transact([new_table(0 if is_awake else c.NFT_TABLE_F_DORMANT)])
+        time.sleep(SETTLE_S)
+
     try:
         for fence, device in zip(fences, path.devices, strict=True):
             fence.load(plan)
             for tunnel in plan.tunnels:
-                fence.grant(tunnel.name, Passage((device,)), 600)
-        yield
+                fence.grant(tunnel.name, Passage((device,)), GRANT_S)
+        yield wake
     finally:
-        for fence in fences:
+        for fence, one in zip(fences, sockets, strict=True):
             fence.remove()
             fence.close()
-
-
-def _slices(path: Path) -> list[Slice]:
-    time.sleep(SLICE_S)  # what a change of the table leaves to the kernel
-    return [_slice(path) for _ in range(SLICES)]
+            one.close()
 
 
 def _slice(path: Path) -> Slice:

@@ -25,7 +25,7 @@ INSIDE_PORT = 4711
 PAYLOAD = 1_368
 """Bytes of a full TCP segment at the tunnel's MTU of 1,420, with its timestamps."""
 
-CHUNK = bytes(1 << 22)
+CHUNK = bytes(1 << 20)
 PATIENCE = 10.0
 UAPI = FilePath("/var/run/wireguard")
 

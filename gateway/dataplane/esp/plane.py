@@ -147,6 +147,9 @@ class EspPlane:
         finally:
             self._policies.moving = frozenset()
 
+    def listen_on(self, ports: tuple[int, int]) -> None:
+        """See `DataPlane.listen_on`: ESP listens nowhere, or with the control plane."""
+
     def remove_tunnel(self, name: str) -> None:
         """See `DataPlane.remove_tunnel`."""
         tunnel = self._tunnels.pop(name, None)

@@ -25,6 +25,9 @@ goes into reading, however many peers a hub has. The kernel has no command to re
 one peer; 5,000 take some 30 ms."""
 
 
+_ANY_PORT = 0
+"""The kernel chooses one that is free."""
+
 LOOKING_SHARE = 30
 """A reading that nobody asked for is taken at most every so many times what it costs:
 3 % of a processor to notice that somebody removed peers."""
@@ -149,6 +152,32 @@ class DevicePair:
             for index, name in enumerate(self.names)
             if self._backend.set_again(name, self.ports[index])
         ]
+
+    def move(self, ports: tuple[int, int]) -> list[int]:
+        """Have the devices listen on other ports; return the indexes of those moved.
+
+        Raises:
+            PlaneConflictError: A port is somebody else's; all are as they were.
+        """
+        old = self.ports
+        moving = [i for i in range(DEVICE_COUNT) if ports[i] != old[i]]
+        for index in moving:
+            if ports[index] not in old:
+                self._backend.check_port(self.names[index], ports[index])
+        # One that takes the other's port goes last; two that exchange make room.
+        moving.sort(key=lambda index: ports[index] in old)
+        is_exchange = all(ports[index] in old for index in moving)
+        try:
+            if moving and is_exchange:
+                self._backend.set_again(self.names[moving[-1]], _ANY_PORT)
+            for index in moving:
+                self._backend.set_again(self.names[index], ports[index])
+        except DataPlaneError:
+            for index in reversed(moving):
+                self._backend.set_again(self.names[index], old[index])
+            raise
+        self.ports = ports
+        return moving
 
     def find_gone(self, keeper: Keeper) -> list[str]:
         """Name the devices of which the keeper saw no interface any more."""

@@ -149,6 +149,17 @@ class WireGuardPlane:
             if one.settings is not None:
                 one.settings = replace(one.settings, allowed=prefixes)
 
+    def listen_on(self, ports: tuple[int, int]) -> None:
+        """See `DataPlane.listen_on`; peers follow what they hear from a new port."""
+        moved = self._devices.move(ports)
+        for tunnel in self._tunnels.values():
+            for one in tunnel.installed:
+                if one.device not in moved:
+                    continue
+                if one.confirmed:
+                    self._say_something(one)
+                one.next_attempt = self._clock()
+
     def remove_tunnel(self, name: str) -> None:
         """Remove a tunnel's peers, then its routes and addresses."""
         tunnel = self._tunnels.get(name)
@@ -451,9 +462,14 @@ class WireGuardPlane:
         if self._reading(one).received > RESPONSE_SIZE:
             return
         one.next_probe = now + PROBE_INTERVAL
-        device = self._devices.names[one.device]
-        self._backend.set_keepalive(device, one.key, 0)
-        self._backend.set_keepalive(device, one.key, KEEPALIVE)
+        self._say_something(one)
+
+    def _say_something(self, one: Installed) -> None:
+        """Have the device send the peer a keepalive now."""
+        with _unless_gone():
+            device = self._devices.names[one.device]
+            self._backend.set_keepalive(device, one.key, 0)
+            self._backend.set_keepalive(device, one.key, KEEPALIVE)
 
     def _reading(self, one: Installed) -> PeerReading:
         peers = self._devices.peers(one.device, one.since) or {}

@@ -123,18 +123,20 @@ def test_what_needs_a_restart_is_as_it_was_until_then(config: GatewayConfig) -> 
     new = replace(
         with_tunnel(config, mtu=1300),
         wireguard_ports=(1, 2),
+        control_group="wheel",
         control_mtu=1300,
         log_level=LogLevel.DEBUG,
     )
     found = in_force(new, config)
-    assert (found.wireguard_ports, found.control_mtu) == (
-        config.wireguard_ports,
+    assert (found.control_group, found.control_mtu) == (
+        config.control_group,
         config.control_mtu,
     )
     assert (found.log_level, found.tunnels) == (LogLevel.DEBUG, new.tunnels)
+    assert found.wireguard_ports == (1, 2)
     assert compare_configs(found, new, started=config).restart == (
+        "gateway.control_group",
         "gateway.control_mtu",
-        "gateway.wireguard_ports",
     )
 
 

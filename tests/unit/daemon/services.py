@@ -19,6 +19,7 @@ from gateway.config.identity_files import (
     write_public_identity,
 )
 from gateway.config.model import LogFormat, PlaneName
+from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
 from gateway.crypto.identity import (
     PrivateIdentity,
     encode_private,
@@ -50,6 +51,13 @@ class MemoryPlanes:
 
     def __init__(self, plane: FakePlane) -> None:
         self.plane = plane
+        self.ports = DEFAULT_WIREGUARD_PORTS
+
+    async def move_ports(self, wireguard_ports: tuple[int, int]) -> None:
+        """Tell the plane in memory, if they are other ones."""
+        if wireguard_ports != self.ports:
+            self.plane.listen_on(wireguard_ports)
+            self.ports = wireguard_ports
 
     async def options(self) -> tuple[PlaneOption, ...]:
         """Say that there is one."""
