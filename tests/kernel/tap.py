@@ -7,6 +7,7 @@ import time
 from typing import Self
 
 from tests.kernel.traffic import MARKER, SO_RCVBUFFORCE, Ends
+from tests.underload.findings import tell
 
 ETH_P_ALL = 0x0003
 IPV4 = b"\x08\x00"
@@ -56,6 +57,8 @@ class Tap:
             thread.join(timeout=10)
         for opened in self._sockets:
             opened.close()
+        if self.leaks:
+            tell(f"{self.leaks} packets in clear")
 
     def _open(self) -> socket.socket:
         opened = socket.socket(

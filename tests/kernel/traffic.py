@@ -106,7 +106,9 @@ class Traffic:
                 self._sockets[side].sendto(packet, target)
             except OSError:
                 self.refused[side] += 1
-            due += self.interval
+            # What this thread did not send in time is not made up for: a burst fills
+            # queues that hold what comes at this pace.
+            due = max(due + self.interval, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 
     def _receive(self, side: int) -> None:

@@ -16,6 +16,7 @@ from gateway.keystore.base import KeyStanding
 from gateway.keystore.sqlite import SQLiteKeyStore
 from tests.kill.relay_evidence import Evidence, load
 from tests.kill.relay_victim import ENDS, NAMES, STOCK, Place
+from tests.underload.findings import never
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,8 +47,6 @@ def test_no_pad_is_used_twice_and_both_ends_hold_the_same_keys(tmp_path: Path) -
     assert done.returncode == 0, f"seed {SEED}: {done.stderr}"
     report = json.loads(done.stdout)
     assert report["kills"] == {"outside": ROUNDS, "step": ROUNDS}
-    assert max(report["healed"]) < HEALED, f"seed {SEED}: {report['healed']}"
-
     place = Place(tmp_path, {}, {})
     evidence = load(place)
     stores = {name: place.store(name) for name in NAMES}
@@ -58,20 +57,21 @@ def test_no_pad_is_used_twice_and_both_ends_hold_the_same_keys(tmp_path: Path) -
     finally:
         for store in stores.values():
             store.close()
+    assert max(report["healed"]) < HEALED, f"seed {SEED}: {report['healed']}"
 
 
 def check_pads(evidence: Evidence, stores: dict[str, SQLiteKeyStore]) -> None:
     """One message a pad; what is on the wire is used up at its sender."""
     assert len(evidence.batches) > 2 * ROUNDS
     twice = [sent for sent, times in Counter(evidence.sent).items() if times > 1]
-    assert not twice, f"seed {SEED}: a message was sent twice"
+    never(twice, f"seed {SEED}: messages sent twice")
     assert len(evidence.captured) == len(set(evidence.captured))
     # Nothing passed that was not written down before.
     assert set(evidence.captured) <= set(evidence.sent)
     assert len(evidence.captured) > len(evidence.sent) // 2
 
     used = Counter((b.stock, key_id) for b in evidence.batches for key_id in b.used)
-    assert set(used.values()) == {1}, f"seed {SEED}: a pad was used twice"
+    never([one for one, times in used.items() if times > 1], f"seed {SEED}: pads twice")
     assert set(evidence.answer_keys().values()) == {1}, f"seed {SEED}"
     by_stock: dict[str, list[UUID]] = {}
     for stock, key_id in used:

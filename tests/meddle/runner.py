@@ -19,6 +19,7 @@ from tests.meddle.judge import (
 )
 from tests.meddle.kind import FLOWS, Kind, Phase, Spot
 from tests.meddle.laboratory import Laboratory
+from tests.underload.findings import tell
 
 WATCHED = 0.8
 """Seconds in which nothing may pass once everything must have stopped."""
@@ -151,10 +152,12 @@ class Runner:
         if lab.clear.total > self._clear:
             count = lab.clear.total - self._clear
             problems.append(f"{count} frames in clear: {lab.clear.examples[-1]}")
+            tell(problems[-1])
         forged = Counter(lab.flows.forged) - self._shown
         if forged:
             names = ", ".join(forged)
             problems.append(f"{forged.total()} forged received by {names}")
+            tell(problems[-1])
         for letter, witness in lab.witnesses.items():
             said = witness.between(begin, now)
             problems += untrue(letter, said, lab.came_in(letter), now)

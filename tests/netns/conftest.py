@@ -10,6 +10,9 @@ from lab.netns import Namespace
 from gateway.dataplane.choose import available_planes
 from tests.netns.labs import Lab, hosts, make_lab
 
+HANGS = 240
+"""Seconds after which a test hangs: each waits for what it wants, with `PATIENCE`."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put every test of this folder into the lane."""
@@ -17,6 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.netns)
+            item.add_marker(pytest.mark.timeout(HANGS))
 
 
 @pytest.fixture(scope="session", autouse=True)

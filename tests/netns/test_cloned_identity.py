@@ -9,8 +9,6 @@ from lab.gateway import Gateway
 
 from tests.netns.labs import Lab, make_lab, until
 
-pytestmark = pytest.mark.timeout(120)
-
 PATIENCE = 60.0
 
 

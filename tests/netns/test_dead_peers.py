@@ -17,8 +17,6 @@ from tests.netns.labs import (
 )
 from tests.netns.test_key_stock import assert_no_key_twice
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_dead_blocks_after_its_lifetime_and_heals(lab: Lab, which: int) -> None:

@@ -11,8 +11,6 @@ from gateway.dataplane.choose import available_planes
 from gateway.rotation.obstacles import AT_PEER
 from tests.netns.labs import TUNNEL, Lab, make_lab, qgw, state, until
 
-pytestmark = pytest.mark.timeout(120)
-
 DEVICES = ("qgw-wg0", "qgw-wg1")
 FIGHT = 15.0
 """Seconds for which somebody takes it away, ten times each."""

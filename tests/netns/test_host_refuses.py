@@ -24,8 +24,6 @@ from tests.netns.labs import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(40)
-
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
 NOBODY, NOGROUP = 65534, 65534

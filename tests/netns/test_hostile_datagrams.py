@@ -16,8 +16,6 @@ from gateway.wire.header import Type, decode_header
 from tests.netns.labs import Lab, state, status
 from tests.netns.wiretap import Datagram, Wiretap
 
-pytestmark = pytest.mark.timeout(60)
-
 STRANGER = "192.0.2.9"
 COUNT = 400
 RATE = 1500.0

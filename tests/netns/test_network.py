@@ -10,8 +10,6 @@ from lab.tools import finish_tool, start_capture
 
 from tests.netns.labs import plane, until
 
-pytestmark = pytest.mark.timeout(150)
-
 PATIENCE = 60.0
 """Seconds for what takes five on an idle machine."""
 

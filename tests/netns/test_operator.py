@@ -12,8 +12,6 @@ from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import encode_public, generate_identity
 from tests.netns.labs import TUNNEL, Lab, edit, qgw, state, status, until
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture(autouse=True)
 def _is_up(shared: Lab) -> None:

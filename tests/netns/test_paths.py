@@ -30,8 +30,6 @@ from tests.netns.labs import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.mark.lossless
 def test_ipv6_outside_and_inside() -> None:

@@ -19,8 +19,6 @@ from tests.netns.labs import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(90)
-
 SECOND = "192.0.2.22"
 """Another address of the second gateway."""
 

@@ -15,8 +15,6 @@ from gateway.relay.connecting import MAX_DELAY
 from gateway.relay.sockets import DEAD_AFTER, KEEPALIVE_INTERVAL
 from tests.netns.labs import until
 
-pytestmark = pytest.mark.timeout(120)
-
 ROOT = Path(__file__).parents[2]
 
 SLACK = 2.0

@@ -29,8 +29,6 @@ from gateway.config.diff import (
 from gateway.config.model import TunnelConfig
 from tests.netns.labs import INTERVAL, TUNNEL, Lab, make_lab, plane, qgw, state, until
 
-pytestmark = pytest.mark.timeout(90)
-
 IN_PLACE = TUNNEL_AT_ONCE | TUNNEL_BY_EPOCH | TUNNEL_ADOPTED
 ONE_END_LATE = 3.5
 """Seconds from the second end's reload to an epoch in force: what is left of an attempt

@@ -21,8 +21,6 @@ from gateway.crypto.identity import (
 from gateway.dataplane.choose import available_planes
 from tests.netns.labs import TUNNEL, Lab, edit, make_lab, plane, qgw, state, until
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture
 def running(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:

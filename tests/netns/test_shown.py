@@ -22,8 +22,6 @@ from tests.netns.labs import (
     until,
 )
 
-pytestmark = pytest.mark.timeout(120)
-
 IPV4, IPV6 = "net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"
 FIGURES = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets")
 

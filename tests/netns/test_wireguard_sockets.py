@@ -16,8 +16,6 @@ from lab.gateway import LINK, Gateway
 from gateway.dataplane.choose import available_planes
 from tests.netns.labs import TUNNEL, Lab, make_lab, qgw, state, until
 
-pytestmark = pytest.mark.timeout(180)
-
 DEVICES = ("qgw-wg0", "qgw-wg1")
 
 NOBODY = 65534

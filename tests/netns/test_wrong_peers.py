@@ -1,6 +1,5 @@
 """A peer with another fingerprint, suite, policy, name: each end says which."""
 
-import pytest
 from lab.netns import Namespace
 
 from gateway.config.identity_files import write_public_identity
@@ -21,8 +20,6 @@ from tests.netns.labs import (
     unstarted,
     until,
 )
-
-pytestmark = pytest.mark.timeout(40)
 
 
 def start(lab: Lab) -> None:

@@ -7,6 +7,7 @@ limit of `measure` while it ran; at most twice, with every fixture made anew. Ea
 attempt that does not count is told at the end with its measures and its own words.
 A failure on a machine that gave the processor stays a failure, and so do
 
+* what tells of a finding, such as a packet in clear (`findings`);
 * the failure of a property, since the inputs that it found are a finding;
 * a skip where every test must run, since no load makes one;
 * what fails after `MOST` repeats, since a run of failures is no accident.
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 import pytest
 from _pytest.runner import call_and_report
 
+from tests.underload import findings
 from tests.underload.measure import Watch
 
 ATTEMPTS = 3
@@ -93,6 +95,7 @@ class UnderLoad:
         """Run a test once; return its reports, or the one that does not count."""
         if not getattr(item, "_request", True):
             item._initrequest()  # type: ignore[attr-defined]  # as pytest's runner does
+        findings.forget()
         self.watch.begin()
         reports = [call_and_report(item, "setup", log=False)]
         if reports[0].passed:
@@ -117,7 +120,7 @@ class UnderLoad:
         failed = [report for report in reports if report.failed]
         if not failed or self.repeats >= MOST or hasattr(failed[0], "refused_skip"):
             return None
-        if getattr(getattr(item, "obj", None), PROPERTY, False):
+        if findings.told() or getattr(getattr(item, "obj", None), PROPERTY, False):
             return None
         excesses = self.watch.end().excesses()
         if not excesses:

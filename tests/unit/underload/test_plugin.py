@@ -166,9 +166,20 @@ def stall_module(pytestconfig):
 
 def test_skips(stall):
     pytest.skip("no such kernel")
+
+def test_finds(stall):
+    from tests.underload import findings
+    findings.tell("a packet in clear")
+    assert False, "packets were lost"
+
+def test_never(stall):
+    from tests.underload import findings
+    findings.never([], "nothing")
+    findings.never(["key 7"], "keys used twice")
 """
     output = run_pytest(tmp_path, test)
-    assert count(output) == (0, 2, 0), output
+    assert count(output) == (0, 4, 0), output
+    assert "AssertionError: keys used twice: ['key 7']" in output
     assert repeated(output) == []
 
 
