@@ -26,12 +26,12 @@ BUDGET_SECONDS = 1200
 def table(results: Sequence[Result], seconds: float) -> None:
     """Print which lanes ran, and the closing line that machines read."""
     print(
-        f"{'lane':<14}{'state':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}"
+        f"{'lane':<14}{'state':<9}{'passed':>7}{'failed':>7}{'skipped':>8}{'seconds':>9}{'busy':>6}"
     )
     for result in results:
         print(
             f"{result.lane.name:<14}{result.state:<9}{result.passed:>7}"
-            f"{result.failed:>7}{result.skipped:>8}{result.seconds:>9.1f}"
+            f"{result.failed:>7}{result.skipped:>8}{result.seconds:>9.1f}{result.processors:>6.2f}"
             f"  {result.why}".rstrip()
         )
     print(f"{'all':<14}{'':<9}{'':>22}{seconds:>9.1f}")

@@ -39,6 +39,8 @@ class Result:
     """How a lane ended.
 
     Attributes:
+        processors: How many it kept busy on average, without what outlived its
+            commands: what a lane's own figure should say.
         repeated: Attempts at tests that failed under load and did not count, each
             with what the machine withheld.
     """
@@ -51,6 +53,7 @@ class Result:
     skipped: int = 0
     why: str = ""
     repeated: tuple[str, ...] = ()
+    processors: float = 0.0
 
 
 class CannotRunError(Exception):

@@ -1,6 +1,7 @@
 """Lanes run side by side, each into a log of its own."""
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -47,13 +48,14 @@ def run(lane: Lane, *, strict: bool) -> Result:
         environment[STRICT] = "1"
     started = time.monotonic()
     until = started + LANE_SECONDS
+    busy: list[float] = []
 
     def one(number: int) -> str:
         with part_of(lane, number).open("w") as log:
             print("$", *commands[number], file=log, flush=True)
-            ended = execute(
-                commands[number], environment, log, seconds=until - time.monotonic()
-            )
+            left = until - time.monotonic()
+            ended, used = execute(commands[number], environment, log, seconds=left)
+            busy.append(used)
         return f"{Path(commands[number][0]).name} {ended}" if ended else ""
 
     with ThreadPoolExecutor(len(commands) if lane.together else 1) as pool:
@@ -77,7 +79,8 @@ def run(lane: Lane, *, strict: bool) -> Result:
     if again:
         wrong.append(f"{len(again)} repeated under load")
     why = ", ".join(wrong)
-    return Result(lane, state, seconds, passed, failed, skipped, why, again)
+    processors = sum(busy) / seconds
+    return Result(lane, state, seconds, passed, failed, skipped, why, again, processors)
 
 
 def execute(
@@ -86,8 +89,13 @@ def execute(
     log: TextIO,
     *,
     seconds: float,
-) -> str:
-    """Run one command and say how it went wrong, or nothing."""
+) -> tuple[str, float]:
+    """Run one command.
+
+    Returns:
+        How it went wrong, or nothing, and the seconds of processors that it used with
+        all of its children that it waited for.
+    """
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -98,15 +106,34 @@ def execute(
         # A group of its own, so that a hanging lane takes its kernels with it.
         start_new_session=True,
     )
+    said = f"was still running after {LANE_SECONDS} s"
     try:
-        status = process.wait(max(seconds, 1.0))
+        wait_for_end(process, max(seconds, 1.0))
+        said = ""
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            return f"was still running after {LANE_SECONDS} s"
-        raise
-    return f"exited with {status}" if status else ""
+        if not isinstance(error, subprocess.TimeoutExpired):
+            process.wait()
+            raise
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode and not said:
+        said = f"exited with {process.returncode}"
+    return said, used.ru_utime + used.ru_stime
+
+
+def wait_for_end(process: "subprocess.Popen[bytes]", seconds: float) -> None:
+    """Wait until a process has ended, without burying it: `wait4` counts its time.
+
+    Raises:
+        subprocess.TimeoutExpired: It goes on.
+    """
+    ended = os.pidfd_open(process.pid)
+    try:
+        if not select.select([ended], [], [], seconds)[0]:
+            raise subprocess.TimeoutExpired(process.args, seconds)
+    finally:
+        os.close(ended)
 
 
 def report(result: Result) -> None:
