@@ -77,7 +77,7 @@ def fuzz(name: str, seconds: int) -> Run:
         f"-timeout={INPUT_SECONDS}",
         f"-rss_limit_mb={MAX_MEGABYTES}",
         f"-max_len={target.max_size}",
-        f"-dict={words}",
+        *((f"-dict={words}",) if target.words else ()),
         f"-artifact_prefix={found}/",
         "-print_final_stats=1",
     )
