@@ -180,6 +180,7 @@ class KeySourceError(GatewayError):
         call: The call, for example ``enc_keys``.
         fault: What kind of thing is wrong.
         retry_after: Seconds the KME asked us to wait, or None.
+        calls: Calls that were made, where a refused batch was halved.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class KeySourceError(GatewayError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(f"{source}: {call}: {message}", hint)
+        self.calls = 1
         self.source = source
         self.call = call
         self.fault = fault

@@ -250,9 +250,14 @@ def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
 def _stock(link: LinkStatus) -> str:
     if link["alarm"] == "empty":
         return "stock is empty"
-    text = f"stock is low: {link['available']} keys, fewer than {link['low_water']}"
+    unused = link["available"] + link["reserved"]
+    known = unused - link["unconfirmed"]
+    text = f"stock is low: {known} keys, fewer than {link['low_water']}"
     if link["unconfirmed"]:
-        text += f" but for {link['unconfirmed']} not confirmed by the peer"
+        text += (
+            f"; {link['unconfirmed']} more are there, which the peer is not known to "
+            "hold"
+        )
     left = link["seconds_to_empty"]
     return text if left is None else f"{text}; empty in {duration(left)}"
 

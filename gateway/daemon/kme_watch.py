@@ -11,6 +11,7 @@ from typing import Final
 from gateway.daemon.links import Links
 from gateway.errors import KeySourceError
 from gateway.qkd.keeper import StockKeeper
+from gateway.qkd.outage import LinkLog, Outage
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ class KMEWatch:
     def __init__(self, links: Links) -> None:
         self._links = links
         self.troubles: dict[str, Trouble] = {}
+        self._outages: dict[str, Outage] = {}
 
     def trouble_of(self, link: str) -> Trouble:
         """Say what keeps a link's KME from giving keys: drawing knows best."""
@@ -52,6 +54,8 @@ class KMEWatch:
             started = loop.time()
             names = [n for n, one in self._links.configs.items() if one.kme is not None]
             self.troubles = {n: t for n, t in self.troubles.items() if n in names}
+            for name in self._outages.keys() - set(names):
+                del self._outages[name]
             for name in names:
                 await self._ask(name)
                 await asyncio.sleep(SPACING)
@@ -62,16 +66,22 @@ class KMEWatch:
         if keeper is None:
             return
         trouble = await _trouble_of(keeper)
-        before = self.troubles.pop(name, WELL)
+        self.troubles.pop(name, None)
         if trouble != WELL:
             self.troubles[name] = trouble
-        if (trouble == WELL) is (before == WELL):
-            return
-        extra = {"link": name, "event": "kme-silent" if trouble != WELL else "kme-back"}
+        now = asyncio.get_running_loop().time()
         if trouble != WELL:
-            logger.warning("its KME cannot be asked: %s", trouble[0], extra=extra)
-        else:
-            logger.info("its KME answers again", extra=extra)
+            outage = self._outages.setdefault(
+                name, Outage(LinkLog(logger, name), "kme")
+            )
+            outage.failed(
+                "silent",
+                f"its KME cannot be asked: {trouble[0]}",
+                level=logging.WARNING,
+                now=now,
+            )
+        elif name in self._outages:
+            self._outages.pop(name).recovered("its KME answers again", now=now)
 
 
 async def _trouble_of(keeper: StockKeeper) -> Trouble:

@@ -17,6 +17,7 @@ from gateway.keystore.alarms import StockAlarm, next_alarm
 from gateway.keystore.base import KeyStore, StockStatus
 from gateway.qkd.base import KeyClient, KeySource
 from gateway.qkd.keeper import StockKeeper
+from gateway.qkd.outage import LinkLog, Outage
 from gateway.qkd.seed import load_seed
 from gateway.qkd.sharing import SharedKME
 from gateway.qkd.simulated import SimulatedLink
@@ -34,6 +35,10 @@ FILL_INTERVAL: Final = 1.0
 MAINTAIN_TURNS: Final = 10
 """Fillings between two maintenances of the store: what an erased key leaves in the
 log is gone within ten seconds."""
+
+SETTLING: Final = 60.0
+"""Seconds after a link's start in which keys that only lack the peer's confirmation
+are no reason for an alarm: the stocks are compared within seconds of a handshake."""
 
 SendControl = Callable[[str, StockMessage | PadStock], bool]
 """Sends a message over the tunnel named; False if it has no session."""
@@ -99,6 +104,8 @@ class Links:
         self._stopping: list[StockKeeper] = []
         self._starting: list[StockKeeper] = []
         self.configs: dict[str, LinkConfig] = {}
+        self._since: dict[str, float] = {}
+        self._outages: dict[str, Outage] = {}
         self.faults: dict[str, str] = {}
         self.sources: dict[str, KeySource] = {}
         self.keepers: dict[str, StockKeeper] = {}
@@ -150,6 +157,8 @@ class Links:
                 self._stopping.append(self.keepers.pop(name))
         self.keepers |= made
         self._starting += made.values()
+        now = self._clock()
+        self._since = {name: self._since.get(name, now) for name in configs}
         self.configs = dict(configs)
         self.sources.clear()
         self.sources.update(sources)
@@ -368,8 +377,15 @@ class Links:
                 if source is not None:
                     await self._worker.run(source.fill, self._store, now)
                 await self.refresh(name)
+                if name in self._outages:
+                    self._outages.pop(name).recovered(
+                        "its stock is kept again", now=now
+                    )
             except KeyStoreError as error:
-                logger.warning("link %s: %s", name, error.message, extra={"link": name})
+                outage = self._outages.setdefault(
+                    name, Outage(LinkLog(logger, name), "store")
+                )
+                outage.failed("failed", error.message, level=logging.WARNING, now=now)
 
     async def _maintain(self) -> None:
         try:
@@ -377,20 +393,39 @@ class Links:
         except KeyStoreError as error:
             logger.warning("key store: %s", error.message)
 
+    def _is_settling(self, name: str, status: StockStatus) -> bool:
+        """Whether enough keys are there, and the peer was hardly asked about them yet.
+
+        After a start none counts as confirmed until the stocks were compared.
+        """
+        enough = status.available + status.reserved >= self.configs[name].low_water
+        return enough and self._clock() - self._since[name] < SETTLING
+
     def _note(self, name: str, status: StockStatus) -> None:
         """Keep the status; say so when the alarm changes."""
         before = self.alarms.get(name, StockAlarm.OK)
         after = next_alarm(before, status, self.configs[name].low_water)
+        if self._is_settling(name, status) and after is StockAlarm.LOW:
+            after = before
         self.statuses[name] = status
         self.alarms[name] = after
         if after is not before:
             logger.log(
                 logging.INFO if after is StockAlarm.OK else logging.WARNING,
-                "stock is %s: %d keys available",
+                "stock is %s: %s",
                 after.value,
-                status.available,
+                counted(status),
                 extra={"link": name, "event": f"stock-{after.value}"},
             )
+
+
+def counted(status: StockStatus) -> str:
+    """Say how many keys the alarm counts: those that the peer is known to hold."""
+    unused = status.available + status.reserved
+    if not status.unconfirmed:
+        return f"{unused} keys available"
+    known = unused - status.unconfirmed
+    return f"the peer is known to hold {known} of {unused} keys"
 
 
 def _fills_itself(config: LinkConfig) -> bool:

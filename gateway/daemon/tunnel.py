@@ -17,7 +17,6 @@ from gateway.daemon.asking import Asking
 from gateway.daemon.context import Context
 from gateway.daemon.eager import start_eagerly
 from gateway.daemon.path import Path
-from gateway.daemon.repeats import Repeats, times
 from gateway.daemon.state import TunnelRecord
 from gateway.daemon.tunnel_plane import spec_of
 from gateway.daemon.tunnel_state import TunnelState
@@ -53,6 +52,7 @@ from gateway.rotation.actions import (
     StartHandshake,
 )
 from gateway.rotation.epochs import EpochPhase
+from gateway.rotation.repeats import Repeats, times
 from gateway.wire.control import (
     Close,
     CloseReason,

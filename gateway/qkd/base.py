@@ -64,11 +64,13 @@ class Delivery:
         missing: Of those asked for by key_ID, the ones this KME does not hold.
         refused: Keys in the answer that were left out, and why: ``malformed``,
             ``short``, ``long``, ``duplicate`` or ``unasked``.
+        calls: Calls that were made: more than one where a batch was refused.
     """
 
     keys: tuple[NewKey, ...]
     missing: tuple[UUID, ...] = field(default=())
     refused: tuple[Refusal, ...] = field(default=())
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from gateway.keystore.base import KeyStore
 from gateway.keystore.blocking import RunBlocking
 from gateway.qkd.announcer import Announcer
 from gateway.qkd.comparison import FIRST_KEY_ID, Comparison
+from gateway.qkd.outage import LinkLog
 from gateway.wire.control import StockMessage
 from gateway.wire.stock import (
     ANNOUNCE_SIZE,
@@ -105,6 +106,7 @@ class Herald:
         self.compared_at: float | None = None
         self.due = asyncio.Event()
         self._link = link
+        self._log = LinkLog(logger, link)
         self._fetches = fetches
         self._outcome = outcome
         self._store = store
@@ -294,11 +296,11 @@ class Herald:
             await self._run(self._store.confirm, self._link, suspicion.held)
             return
         count = await self._run(self._store.retire, self._link, suspicion.held)
-        logger.error(
+        self._log.error(
             "the key store is an old copy: the peer has used keys, or let them "
             "expire, that are unused here; the %d others of them are retired",
             count,
-            extra={"link": self._link, "event": "store-is-old"},
+            extra={"event": "store-is-old"},
         )
 
     async def _announce_unknown(self, holdings: dict[UUID, Holding]) -> None:
@@ -339,9 +341,9 @@ class Herald:
         # Those that were used together meanwhile are none of them.
         count = await self._run(store.retire, name, used) if used else 0
         if count:
-            logger.warning(
+            self._log.warning(
                 "the peer may not use %d keys any more; they are retired",
                 count,
-                extra={"link": name, "event": "keys-retired"},
+                extra={"event": "keys-retired"},
             )
         return count

@@ -13,6 +13,7 @@ from gateway.config.model import LinkConfig
 from gateway.keystore.base import ImportReport, KeyStore, NewKey, Refusal
 from gateway.keystore.blocking import RunBlocking
 from gateway.qkd.base import Delivery
+from gateway.qkd.outage import LinkLog
 
 NAMED_REFUSALS: Final = 5
 """Refused key_IDs that one log line names."""
@@ -25,11 +26,14 @@ class Intake:
 
     Attributes:
         refused: Keys refused since the start, by reason.
+        last_refused: Those refused of the last delivery, by reason.
     """
 
     def __init__(self, config: LinkConfig, store: KeyStore, run: RunBlocking) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
+        self.last_refused: Counter[str] = Counter()
+        self._log = LinkLog(logger, config.name)
         self._store = store
         self._run = run
 
@@ -56,7 +60,9 @@ class Intake:
                 lifetime=self.config.key_lifetime,
                 confirmed=confirmed,
             )
-        self._alarm((*delivery.refused, *report.refused))
+        refused = (*delivery.refused, *report.refused)
+        self._alarm(refused)
+        self.last_refused = Counter(refusal.reason for refusal in refused)
         turned_away = {refusal.key_id for refusal in report.refused}
         return [key for key in delivery.keys if str(key.key_id) not in turned_away]
 
@@ -72,10 +78,10 @@ class Intake:
             f"{one.key_id} ({one.reason})" for one in refused[:NAMED_REFUSALS]
         )
         more = len(refused) - NAMED_REFUSALS
-        logger.error(
+        self._log.error(
             "refused %d keys: %s%s",
             len(refused),
             named,
             f" and {more} more" if more > 0 else "",
-            extra={"link": self.config.name, "event": "keys-refused"},
+            extra={"event": "keys-refused"},
         )

@@ -28,6 +28,7 @@ from gateway.qkd.budget import CallBudget
 from gateway.qkd.drawing import AT_ONCE, Drawing
 from gateway.qkd.herald import Herald, Send
 from gateway.qkd.intake import Intake
+from gateway.qkd.outage import LinkLog, Outage
 from gateway.qkd.serving import Serving
 from gateway.qkd.sharing import SharedKME
 from gateway.wire.control import StockMessage
@@ -129,6 +130,8 @@ class StockKeeper:
         self._clock = clock
         self._tick = tick
         self._intake = Intake(config, store, run)
+        self._log = LinkLog(logger, config.name)
+        self._outage = Outage(self._log, "supply")
         allowed = config.requests_per_minute
         self._drawing: Drawing | None = None
         if client is not None:
@@ -163,6 +166,7 @@ class StockKeeper:
         self._asked = asyncio.Event()
         self._taken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._urgent: set[asyncio.Task[Sequence[UUID]]] = set()
 
     # -- What the daemon calls
 
@@ -177,9 +181,10 @@ class StockKeeper:
     async def stop(self) -> None:
         """Stop; what is under way is given up."""
         self._shared.content(self.config.name)
-        for task in self._tasks:
+        tasks = [*self._tasks, *self._urgent]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
         if self._client is not None:
             await self._client.close()
@@ -224,18 +229,21 @@ class StockKeeper:
     async def draw_now(self) -> int:
         """Draw a few keys for a handshake that found none; return how many came.
 
-        Waits `ON_DEMAND` seconds at most, and not at all while the KME pauses.
+        Waits `ON_DEMAND` seconds at most, and not at all while that is of no use.
         """
         return len(await self.draw_fresh())
 
     async def draw_fresh(self) -> Sequence[UUID]:
         """Draw a few keys, whatever is in stock, and name them; else as `draw_now`."""
         drawing = self._drawing
-        if drawing is None or drawing.is_paused():
+        if drawing is None or not drawing.is_urgent_allowed():
             return ()
-        keys = await _in_time(drawing.draw(AT_ONCE)) or []
-        self._herald.announce(keys)
-        return [key.key_id for key in keys]
+        # Keys that come too late for this handshake are there for the next one.
+        task = asyncio.get_running_loop().create_task(self._draw_urgently(drawing))
+        self._urgent.add(task)
+        task.add_done_callback(self._urgent.discard)
+        done, _ = await asyncio.wait({task}, timeout=ON_DEMAND)
+        return task.result() if done else ()
 
     async def fetch_now(self, key_ids: Sequence[UUID]) -> int:
         """Fetch keys that a handshake offers; return how many came.
@@ -304,6 +312,11 @@ class StockKeeper:
         if self._drawing is not None:
             self._drawing.note_outcome(bad)
 
+    async def _draw_urgently(self, drawing: Drawing) -> Sequence[UUID]:
+        keys = await drawing.draw_urgently()
+        self._herald.announce(keys)
+        return [key.key_id for key in keys]
+
     async def _draw_batch(self, drawing: Drawing) -> bool:
         name, shared = self.config.name, self._shared
         status = await self._run(self._store.status, name)
@@ -340,10 +353,8 @@ class StockKeeper:
         try:
             return await work
         except GatewayError as error:
-            logger.warning(
-                "%s",
-                error.message,
-                extra={"link": self.config.name, "event": "failed"},
+            self._outage.failed(
+                "failed", error.message, level=logging.WARNING, now=self._clock()
             )
         except Exception:
             # A fault of ours on one link must not end the supply of it for ever.

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
@@ -13,7 +14,9 @@ from gateway.keystore.blocking import RunBlocking
 from gateway.keystore.check import check_of
 from gateway.qkd.base import Delivery, KeyClient
 from gateway.qkd.budget import CallBudget
+from gateway.qkd.drawing import fault_of, unusable
 from gateway.qkd.intake import Intake
+from gateway.qkd.outage import LinkLog, Outage
 from gateway.wire.stock import (
     Holding,
     StockAnnounce,
@@ -74,6 +77,8 @@ class Serving:
         self._clock = clock
         self._unlisted = unlisted
         self._turn = asyncio.Lock()
+        self._log = LinkLog(logger, intake.config.name)
+        self._outage = Outage(self._log, "kme-fetch")
 
     async def answer(self, message: StockAnnounce | StockPage, run: int) -> StockAnswer:
         """Answer an announcement or a page.
@@ -191,7 +196,11 @@ class Serving:
         )
         self._intake.alarm([Refusal(str(key_id), "differs") for key_id in differing])
         self.fetched += len(taken)
-        self._recovered()
+        if delivery.refused and not delivery.keys:
+            reasons = Counter(refusal.reason for refusal in delivery.refused)
+            self._note(unusable(self._client.description, "dec_keys", reasons))
+        else:
+            self._recovered()
         settled = {key.key_id for key in delivery.keys} | set(delivery.missing)
         settled |= {one for one in wanted if str(one) in _ids(delivery.refused)}
         return settled, differing
@@ -220,10 +229,10 @@ class Serving:
             # Filled by hand: the peer may just not have imported them yet.
             await self._run(self._store.doubt, name, gone)
         elif gone and (count := await self._run(self._store.give_up, name, gone)):
-            logger.warning(
+            self._log.warning(
                 "the peer no longer holds %d keys; they are retired",
                 count,
-                extra={"link": name, "event": "keys-retired"},
+                extra={"event": "keys-retired"},
             )
 
     def _failed(self, error: KeySourceError | KeyStoreError) -> None:
@@ -231,23 +240,21 @@ class Serving:
         if isinstance(error, KeySourceError):
             retry_after = error.retry_after or 0.0
         self._budget.failed(now=self._clock(), at_least=retry_after)
-        known = self.last_error is not None
+        self._note(error)
+
+    def _note(self, error: KeySourceError | KeyStoreError) -> None:
         self.last_error = error
-        logger.log(
-            logging.DEBUG if known else logging.WARNING,
-            "cannot fetch the keys that the peer has drawn: %s",
-            error.message,
-            extra={"link": self._intake.config.name, "event": "kme-fetch-failed"},
+        self._outage.failed(
+            fault_of(error),
+            f"cannot fetch the keys that the peer has drawn: {error.message}",
+            level=logging.WARNING,
+            now=self._clock(),
         )
 
     def _recovered(self) -> None:
         self._budget.succeeded()
-        if self.last_error is not None:
-            self.last_error = None
-            logger.info(
-                "the KME gives the peer's keys again",
-                extra={"link": self._intake.config.name, "event": "kme-ok"},
-            )
+        self.last_error = None
+        self._outage.recovered("the KME gives the peer's keys again", now=self._clock())
 
 
 def _ids(refused: Sequence[Refusal]) -> set[str]:

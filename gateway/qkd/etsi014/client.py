@@ -7,8 +7,9 @@ from typing import Final
 from uuid import UUID
 
 from gateway.config.model import KMEConfig
-from gateway.errors import SourceFault
+from gateway.errors import KeySourceError, SourceFault
 from gateway.qkd.base import Delivery, KMEStatus
+from gateway.qkd.etsi014.batch_size import BatchSize
 from gateway.qkd.etsi014.container import Contents, decode_container
 from gateway.qkd.etsi014.fetching import Fetch
 from gateway.qkd.etsi014.methods import MethodChoice
@@ -45,6 +46,10 @@ _WITHOUT_STATUS = frozenset(
 )
 """What a KME answers that has no status call, or a broken one: keys are there still."""
 
+_NEVER_FEWER = frozenset({401, 429})
+"""Answers that are about us and not about the number of keys: who asks for fewer asks
+more often, which is what 429 is about (RFC 6585, 4)."""
+
 
 class ETSI014Client:
     """A `gateway.qkd.base.KeyClient` for one KME.
@@ -75,6 +80,7 @@ class ETSI014Client:
         )
         self._clock = clock
         self._has_served = False
+        self._batch_size = BatchSize(clock)
         self._notes = Notes()
         self._method = MethodChoice(self._session, self._notes)
         self._standing: Standing | None = None
@@ -102,10 +108,15 @@ class ETSI014Client:
         if count < 1:
             return Delivery(())
         number = min(count, self._config.batch)
-        contents = await self._caller.run(
-            ENC_KEYS, lambda: self._draw(number), draws=True
-        )
-        return Delivery(contents.keys, refused=contents.refused)
+        tally = _Tally()
+        try:
+            contents = await self._caller.run(
+                ENC_KEYS, lambda: self._draw(number, tally), draws=True
+            )
+        except KeySourceError as error:
+            error.calls = tally.calls
+            raise
+        return Delivery(contents.keys, refused=contents.refused, calls=tally.calls)
 
     async def enc_keys(self, wanted: EncKeys) -> Contents:
         """Make one key request as it stands, with extensions and further SAEs (6.2).
@@ -114,7 +125,7 @@ class ETSI014Client:
             KeySourceError: As for `get_keys`.
         """
         return await self._caller.run(
-            ENC_KEYS, lambda: self._draw_once(wanted, is_last=True), draws=True
+            ENC_KEYS, lambda: self._draw_once(wanted, may_halve=False), draws=True
         )
 
     async def get_keys_with_ids(self, key_ids: Sequence[UUID]) -> Delivery:
@@ -183,8 +194,9 @@ class ETSI014Client:
         told = standing.max_key_per_request if standing else None
         return min(self._config.batch, told or self._config.batch)
 
-    async def _draw(self, count: int) -> Contents:
-        number = min(count, await self._most_per_call())
+    async def _draw(self, count: int, tally: "_Tally") -> Contents:
+        """Draw up to `count` keys; halve what is refused, down to one key."""
+        most = min(count, await self._most_per_call())
         standing = self._standing
         size: int | None = KEY_BITS
         if standing is not None:
@@ -196,13 +208,19 @@ class ETSI014Client:
                     is_carried_out=False,
                 )
             size = None if standing.key_size == KEY_BITS else KEY_BITS
-        try:
-            return await self._draw_once(EncKeys(number, size))
-        except _FewerError as fewer:
-            number = fewer.stored
-        return await self._draw_once(EncKeys(number, size), is_last=True)
+        while True:
+            number = self._batch_size.bound(most)
+            tally.calls += 1
+            try:
+                contents = await self._draw_once(EncKeys(number, size))
+            except _FewerError as fewer:
+                self._batch_size.refused(number, fewer.stored)
+            else:
+                self._batch_size.given(number)
+                return contents
 
-    async def _draw_once(self, wanted: EncKeys, *, is_last: bool = False) -> Contents:
+    async def _draw_once(self, wanted: EncKeys, *, may_halve: bool = True) -> Contents:
+        is_batch = may_halve and wanted.number > 1
         peer = self._config.peer_sae_id
         answer = await self._method.ask(
             enc_keys_request(peer, wanted),
@@ -211,28 +229,46 @@ class ETSI014Client:
             else None,
         )
         if answer.status != _OK:
-            raise await self._enc_keys_trouble(answer, wanted.number, is_last=is_last)
+            if wanted.number == 1:
+                self._batch_size.refused(1)
+            raise await self._enc_keys_trouble(answer, is_batch=is_batch)
         contents = self._contents(answer, wanted.number, None)
         if not contents.keys and not contents.refused:
-            raise Trouble(
+            empty = Trouble(
                 SourceFault.EMPTY, "the answer holds no key", is_carried_out=False
             )
+            if is_batch and await self._stored() != 0:
+                raise _FewerError(empty, None)
+            raise empty
         return contents
 
-    async def _enc_keys_trouble(
-        self, answer: Answer, number: int, *, is_last: bool
-    ) -> Trouble:
+    async def _enc_keys_trouble(self, answer: Answer, *, is_batch: bool) -> Trouble:
+        """Say what a refusal means; a KME's words do not decide how many it gives."""
         verdict = judge(ENC_KEYS, answer.status, answer.said)
         fault = verdict.fault
-        if verdict.doubtful or (fault is SourceFault.EMPTY and number > 1):
+        if answer.status in _NEVER_FEWER:
+            return trouble_from(answer, fault)
+        if verdict.doubtful or fault is SourceFault.EMPTY or is_batch:
             stored = await self._stored()
             if stored == 0:
                 fault = SourceFault.EMPTY
-            elif stored is not None and stored < number and not is_last:
-                return _FewerError(stored)
+            elif is_batch:
+                return _FewerError(trouble_from(answer, fault), stored)
+            elif verdict.doubtful and self._is_drained(stored):
+                fault = SourceFault.EMPTY
         if fault is SourceFault.REJECTED:
             self._standing_until = float("-inf")  # its limits may be others now
         return trouble_from(answer, fault)
+
+    def _is_drained(self, stored: int | None) -> bool:
+        """Whether a KME that refuses one key is likely to have none to spare.
+
+        It is well, for it has just told its status. Some keep a few keys back, or
+        count those of others too.
+        """
+        if stored is None:
+            return False
+        return stored < self._config.batch
 
     async def _stored(self) -> int | None:
         """Ask how many keys there are; None if that is not told."""
@@ -278,8 +314,21 @@ class ETSI014Client:
 
 
 class _FewerError(Trouble):
-    """Raised when the KME has some keys, but fewer than were asked for."""
+    """Raised when a KME refuses several keys, and may give fewer."""
 
-    def __init__(self, stored: int) -> None:
-        super().__init__(SourceFault.EMPTY, "", is_carried_out=False)
+    def __init__(self, refusal: Trouble, stored: int | None) -> None:
+        super().__init__(
+            refusal.fault,
+            refusal.message,
+            refusal.hint,
+            retry_after=refusal.retry_after,
+            is_carried_out=refusal.is_carried_out,
+        )
         self.stored = stored
+
+
+class _Tally:
+    """Counts the calls of one drawing."""
+
+    def __init__(self) -> None:
+        self.calls = 0

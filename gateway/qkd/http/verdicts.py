@@ -71,6 +71,7 @@ _BY_STATUS = {
 _GONE = frozenset({409, 410})
 _KEY_OR_PATH = frozenset({400, 403, 404})
 _SERVER_ERRORS = 500
+_UNAVAILABLE = 503
 
 
 def judge(call: str, status: int, said: str) -> Verdict:
@@ -103,9 +104,11 @@ def _judge_dec_keys(status: int, words: str) -> Verdict:
 
 
 def _judge_enc_keys(status: int, words: str) -> Verdict:
-    if status in {400, 404, 503}:
+    if status in {400, 404, _UNAVAILABLE}:
         if _EMPTY.search(words):
             return Verdict(SourceFault.EMPTY)
+        if status == _UNAVAILABLE:
+            return Verdict(SourceFault.OVERLOADED, doubtful=True)
         if not _PARAMETER.search(words) and not _UNAUTHORIZED.search(words):
             return Verdict(_by_status(status, words), doubtful=True)
     return Verdict(_by_status(status, words))

@@ -164,7 +164,7 @@ def test_a_kme_that_is_down_and_a_stock_that_runs_dry() -> None:
         (
             "warning",
             "stock-low",
-            "link alpha: stock is low: 12 keys, fewer than 20; empty in 24m00s",
+            "link alpha: stock is low: 13 keys, fewer than 20; empty in 24m00s",
             "see what is wrong with the KME: qgw qkd test alpha",
         ),
     ]
@@ -192,8 +192,8 @@ def test_keys_that_the_peer_may_lack_are_named() -> None:
         alarm="low", available=30, unconfirmed=25, seconds_to_empty=None
     )
     assert line == (
-        "link alpha: stock is low: 30 keys, fewer than 20 but for 25 not confirmed by "
-        "the peer"
+        "link alpha: stock is low: 6 keys, fewer than 20; 25 more are there, which "
+        "the peer is not known to hold"
     )
 
 

@@ -131,7 +131,11 @@ class Laboratory:
         return [key.key_id for key in (await self.a.get_keys(COUNT)).keys]
 
     async def keys_match(self) -> None:
-        """Honest again, they serve as if nothing had been."""
+        """Honest again, they serve as if nothing had been.
+
+        Who refused even a single key is asked for a single one first.
+        """
+        await self.a.get_keys(1)
         drawn = {k.key_id: k.key.expose() for k in (await self.a.get_keys(COUNT)).keys}
         fetched = (await self.b.get_keys_with_ids(list(drawn))).keys
         assert {key.key_id: key.key.expose() for key in fetched} == drawn

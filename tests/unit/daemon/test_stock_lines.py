@@ -1,0 +1,85 @@
+"""What the log says of a stock: it counts what the alarm counts."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from gateway.config.model import LinkConfig, LinkSource
+from gateway.daemon.links import SETTLING, Links
+from gateway.daemon.workers import Worker
+from gateway.keystore.alarms import StockAlarm
+from gateway.keystore.base import NewKey
+from gateway.secret import Secret
+from tests.unit.keystore.sqlite_bench import SQLiteBench
+
+LINK = "fibre"
+KEYS = [NewKey(UUID(int=n), Secret(n.to_bytes(32))) for n in range(1, 104)]
+
+
+class Stock:
+    """One link filled by hand, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1000.0
+        self.bench = SQLiteBench(folder)
+        self.worker = Worker("store")
+        self.links = Links(
+            self.bench.store,
+            self.worker,
+            send=lambda _tunnel, _message: False,
+            clock=lambda: self.now,
+            control_mtu=1280,
+        )
+        self.links.configure({LINK: LinkConfig(LINK, LinkSource.FILE, low_water=20)})
+
+    def close(self) -> None:
+        self.worker.stop()
+        self.bench.close()
+
+
+@pytest.fixture
+def stock(tmp_path: Path) -> Iterator[Stock]:
+    made = Stock(tmp_path / "store")
+    yield made
+    made.close()
+
+
+async def test_a_start_with_enough_unconfirmed_keys_is_no_alarm(
+    stock: Stock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stock.bench.store.add(LINK, KEYS, confirmed=False)
+    await stock.links.refresh(LINK)
+    assert stock.links.alarms[LINK] is StockAlarm.OK
+    assert not caplog.records
+    stock.bench.store.confirm(LINK, [key.key_id for key in KEYS])
+    stock.now += SETTLING
+    await stock.links.refresh(LINK)
+    assert not caplog.records
+
+
+async def test_keys_that_are_never_confirmed_are_counted_as_the_alarm_does(
+    stock: Stock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    stock.bench.store.add(LINK, KEYS, confirmed=False)
+    stock.bench.store.confirm(LINK, [key.key_id for key in KEYS[:3]])
+    stock.now += SETTLING
+    await stock.links.refresh(LINK)
+    (record,) = caplog.records
+    text = "stock is low: the peer is known to hold 3 of 103 keys"
+    assert (record.levelname, record.getMessage()) == ("WARNING", text)
+    assert vars(record)["link"] == LINK
+
+
+async def test_a_start_with_few_keys_is_one(
+    stock: Stock, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock.bench.store.add(LINK, KEYS[:19], confirmed=True)
+    await stock.links.refresh(LINK)
+    assert [record.getMessage() for record in caplog.records] == [
+        "stock is low: 19 keys available"
+    ]

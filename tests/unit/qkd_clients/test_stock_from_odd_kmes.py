@@ -1,0 +1,256 @@
+"""A link's stock where its KME refuses, spoils or delays what is drawn, over TLS."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from gateway.config.model import LinkConfig
+from gateway.qkd import keeper as keeper_module
+from gateway.qkd.clients import make_client
+from gateway.qkd.keeper import StockKeeper
+from tests.unit.keystore.sqlite_bench import SQLiteBench
+from tests.unit.qkd_clients.conftest import MakeLink, Waits
+from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply
+
+SPEED = 20.0
+"""How much faster than real time the keepers' clock runs."""
+
+pytestmark = pytest.mark.timeout(120)
+
+MakeKeeper = Callable[[LinkConfig], StockKeeper]
+
+
+@pytest_asyncio.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[SQLiteBench]:
+    made = SQLiteBench(tmp_path / "store")
+    yield made
+    made.close()
+
+
+@pytest_asyncio.fixture
+async def make_keeper(bench: SQLiteBench, waits: Waits) -> AsyncIterator[MakeKeeper]:
+    made: list[StockKeeper] = []
+    loop = asyncio.get_running_loop()
+
+    def make(link: LinkConfig) -> StockKeeper:
+        keeper = StockKeeper(
+            link,
+            make_client(link, patience=waits.patience),
+            bench.store,
+            asyncio.to_thread,
+            send=lambda _message: False,
+            clock=lambda: loop.time() * SPEED,
+            mtu=1200,
+            tick=0.05,
+        )
+        keeper.set_draws(draws=True)
+        made.append(keeper)
+        return keeper
+
+    yield make
+    for keeper in made:
+        await keeper.stop()
+
+
+class Pool:
+    """What a fake KME has; it refuses what it would not give, all or nothing."""
+
+    def __init__(self, kme: HostileKME, left: int, kept: int, status: int) -> None:
+        self.left = left
+        self._kme, self._kept, self._status = kme, kept, status
+        kme.replies["enc_keys"] = [self.answer]
+        kme.status["stored_key_count"] = left
+
+    async def answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
+        number = asked.members["number"]
+        if number > self.left - self._kept:
+            writer.write(reply({"message": "the request was declined"}, self._status))
+            return
+        self.left -= number
+        self._kme.status["stored_key_count"] = self.left
+        writer.write(self._kme.good_answer(asked))
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    for _ in range(int(seconds / 0.02)):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"no {what} within {seconds} s")
+
+
+def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if getattr(record, "event", "").startswith(event)
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_all_but_the_kept_key_come_into_stock(
+    kme: HostileKME,
+    make_link: MakeLink,
+    make_keeper: MakeKeeper,
+    bench: SQLiteBench,
+    status: int,
+) -> None:
+    """40 keys in the KME, 64 wanted: 39 come, within the first minute."""
+    pool = Pool(kme, 40, 1, status)
+    link = make_link(kme)
+    keeper = make_keeper(link)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    keeper.start()
+    await until(lambda: pool.left == 1, "last key")
+    assert (loop.time() - started) * SPEED < 60
+    await until(lambda: bench.store.status(link.name).available == 39, "stock")
+
+
+async def test_a_handshake_gets_keys_though_a_batch_has_just_failed(
+    kme: HostileKME, make_link: MakeLink, make_keeper: MakeKeeper
+) -> None:
+    pool = Pool(kme, 0, 0, 503)
+    kme.status["stored_key_count"] = None
+    keeper = make_keeper(make_link(kme))
+    assert not await keeper.draw(64)
+    assert keeper.status().retry_in_s > 0
+    pool.left = 40
+    assert await keeper.draw_now() == 1
+    assert not keeper.status().error
+
+
+async def test_a_handshake_does_not_wait_behind_a_slow_batch(
+    kme: HostileKME, make_link: MakeLink, make_keeper: MakeKeeper
+) -> None:
+    released = asyncio.Event()
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        if asked.members["number"] > 4:
+            await released.wait()
+        writer.write(kme.good_answer(asked))
+
+    kme.replies["enc_keys"] = [answer]
+    keeper = make_keeper(make_link(kme))
+    batch = asyncio.create_task(keeper.draw(64))
+    await until(lambda: len(kme.calls("enc_keys")) == 1, "batch under way")
+    assert await keeper.draw_now() == 4
+    released.set()
+    assert await batch == 64
+
+
+async def test_keys_that_come_too_late_for_a_handshake_are_kept(
+    kme: HostileKME,
+    make_link: MakeLink,
+    make_keeper: MakeKeeper,
+    bench: SQLiteBench,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(keeper_module, "ON_DEMAND", 0.1)
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.5)
+        writer.write(kme.good_answer(asked))
+
+    kme.replies["enc_keys"] = [answer]
+    link = make_link(kme)
+    assert await make_keeper(link).draw_now() == 0
+    await until(lambda: bench.store.status(link.name).available == 4, "keys in stock")
+
+
+async def test_a_kme_that_is_away_costs_handshakes_nothing(
+    kme: HostileKME, make_link: MakeLink, make_keeper: MakeKeeper
+) -> None:
+    keeper = make_keeper(make_link(kme))
+    await kme.stop()
+    assert not await keeper.draw(64)
+    calls = keeper.status().calls
+    assert await keeper.draw_now() == 0
+    assert keeper.status().calls == calls
+
+
+def unpadded(kme: HostileKME, count: int) -> bytes:
+    document = container([kme.new_key() for _ in range(count)])
+    for entry in document["keys"]:
+        entry["key"] = entry["key"].rstrip("=")
+    return reply(document)
+
+
+async def test_keys_without_padding_are_drawn_singly_until_one_is_good(
+    kme: HostileKME, make_link: MakeLink, make_keeper: MakeKeeper, bench: SQLiteBench
+) -> None:
+    """The KME loses one batch, and then single keys; the fault is shown meanwhile."""
+    is_good = False
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        number = asked.members["number"]
+        writer.write(kme.good_answer(asked) if is_good else unpadded(kme, number))
+
+    kme.replies["enc_keys"] = [answer]
+    link = replace(make_link(kme), target=150)
+    keeper = make_keeper(link)
+    keeper.start()
+    await until(lambda: len(kme.calls("enc_keys")) >= 4, "calls")
+    asked = [one.members["number"] for one in kme.calls("enc_keys")]
+    assert asked[0] == 64
+    assert set(asked[1:]) == {1}
+    status = keeper.status()
+    assert "no key that came can be used (1 malformed)" in status.error
+    assert status.hint
+    assert status.refused == {"malformed": 64 + len(asked) - 1}
+    is_good = True
+    await until(
+        lambda: bench.store.status(link.name).available >= 150 - 64, "a full stock"
+    )
+    assert not keeper.status().error
+    asked = [one.members["number"] for one in kme.calls("enc_keys")][len(asked) :]
+    assert asked[:3] == [1, 2, 4]
+
+
+async def test_a_drained_kme_is_empty_and_told_once(
+    kme: HostileKME,
+    make_link: MakeLink,
+    make_keeper: MakeKeeper,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Keys that come one by one make no alternation of warnings and all-clears."""
+    caplog.set_level(logging.INFO)
+    pool = Pool(kme, 10, 2, 503)
+    keeper = make_keeper(make_link(kme))
+    keeper.start()
+    drops = 0
+    while drops < 30:
+        await asyncio.sleep(0.1)
+        pool.left += 1
+        kme.status["stored_key_count"] = pool.left
+        drops += 1
+    assert not lines(caplog, "kme-overloaded")
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    # A minute of the keeper's clock: at the start, and after 10, 20 and 40 s.
+    assert 1 <= len(lines(caplog, "kme-")) <= 6
+
+
+async def test_a_long_outage_is_repeated_with_its_age(
+    kme: HostileKME,
+    make_link: MakeLink,
+    make_keeper: MakeKeeper,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    kme.replies["enc_keys"] = [reply({"detail": "maintenance"}, 500)]
+    kme.replies["status"] = [reply({"detail": "maintenance"}, 500)]
+    keeper = make_keeper(make_link(kme))
+    keeper.start()
+    await until(lambda: len(lines(caplog, "kme-server")) >= 4, "repetition", 60)
+    told = lines(caplog, "kme-server")
+    assert "times)" not in told[0]
+    assert any("times)" in line for line in told)
+    assert ", for 2 min" in told[-1]
+    kme.replies.clear()
+    await until(lambda: bool(lines(caplog, "kme-ok")), "all-clear")
+    assert "the KME gives keys again after" in lines(caplog, "kme-ok")[-1]
