@@ -87,8 +87,8 @@ class FenceGuard:
             self._touched.set()
 
     def _on_address(self) -> None:
-        if self._addresses is not None:
-            self._addresses.drain()
+        if self._addresses is None or not self._addresses.drain():
+            return
         if self._refresh is None:
             self._refresh = self._loop.call_later(ADDRESS_DELAY, self._start_refresh)
 

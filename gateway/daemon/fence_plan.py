@@ -6,17 +6,30 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from gateway.config.model import GatewayConfig, TunnelConfig
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan
 from gateway.dataplane.fence.connected import Connected
+from gateway.dataplane.fence.homes import Homes
 
 Network = IPv4Network | IPv6Network
 
 
-def plan_of(config: GatewayConfig, connected: Connected) -> FencePlan:
-    """Return what a configuration's fence refuses: every tunnel, enabled or not."""
+def plan_of(
+    config: GatewayConfig, connected: Connected, homes: Homes | None = None
+) -> FencePlan:
+    """Return what a configuration's fence refuses: every tunnel, enabled or not.
+
+    Args:
+        config: The configuration.
+        connected: What this host is connected to.
+        homes: Follows that, and remembers what went; None for what is there now.
+    """
+    tunnels = tuple(map(_fenced, config.tunnels.values()))
+    homes = homes or Homes()
+    homes.follow(connected.held, tunnels)
     ports = {endpoint.port for endpoint in config.listen} | set(config.wireguard_ports)
     return FencePlan(
-        tunnels=tuple(map(_fenced, config.tunnels.values())),
+        tunnels=tunnels,
         exempt=connected.permanent,
         ports=tuple(sorted(ports)),
+        homes=homes.known,
     )
 
 

@@ -16,6 +16,7 @@ from gateway.daemon.fence_plan import leased_inside, plan_of
 from gateway.daemon.workers import Worker
 from gateway.dataplane.fence.base import Fence, FencePlan, FenceState, Passage
 from gateway.dataplane.fence.connected import read_connected
+from gateway.dataplane.fence.homes import Homes
 from gateway.dataplane.fence.plan_file import FILE_NAME, read_plan, write_plan
 from gateway.errors import GatewayError
 
@@ -38,6 +39,7 @@ class Fencing:
         self._config: GatewayConfig | None = None
         self._plan: FencePlan | None = None
         self._leased: frozenset[str] = frozenset()
+        self._homes = Homes()
         self._changing = asyncio.Lock()
 
     async def prepare(self, config: GatewayConfig) -> None:
@@ -47,7 +49,7 @@ class Fencing:
             DataPlaneError: The kernel refused; what stood before stands.
         """
         async with self._changing:
-            plan, _ = await self._worker.run(_look, config)
+            plan, _ = await self._worker.run(self._look, config)
             fence = await self.opened()
             before = self._plan if self._plan is not None else self._stored()
             await self._worker.run(fence.load, plan, before)
@@ -134,7 +136,7 @@ class Fencing:
         return self._fence
 
     async def _follow(self, config: GatewayConfig) -> None:
-        plan, leased = await self._worker.run(_look, config)
+        plan, leased = await self._worker.run(self._look, config)
         fence = await self.opened()
         if plan != self._plan or self._config is None:
             await self._worker.run(fence.load, plan)
@@ -169,10 +171,13 @@ class Fencing:
             )
             return None
 
-
-def _look(config: GatewayConfig) -> tuple[FencePlan, frozenset[str]]:
-    """Return the plan for this host as it is, and networks that it cannot exempt."""
-    inside = [str(a) for tunnel in config.tunnels.values() for a in tunnel.addresses]
-    connected = read_connected(inside)
-    plan = plan_of(config, connected)
-    return plan, leased_inside(plan, connected)
+    def _look(self, config: GatewayConfig) -> tuple[FencePlan, frozenset[str]]:
+        """Return the plan for this host as it is, and networks it cannot exempt."""
+        inside = [
+            str(address)
+            for tunnel in config.tunnels.values()
+            for address in tunnel.addresses
+        ]
+        connected = read_connected(inside)
+        plan = plan_of(config, connected, self._homes)
+        return plan, leased_inside(plan, connected)

@@ -8,6 +8,7 @@ Invariants every fence keeps:
 
 * A packet for a remote prefix leaves only by what the tunnel was granted; a packet
   from one enters only by that. Forwarded packets and the gateway's own alike.
+* What came out of a tunnel for a network here leaves by a device that holds it.
 * Each call is one step for the kernel: it has happened or it has not, and no packet
   sees anything between.
 * Grants end by themselves, by a clock that nobody can set.
@@ -35,6 +36,19 @@ class FencedTunnel:
     local: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Home:
+    """A local network, and what it is reached by.
+
+    Attributes:
+        network: The network, ``"10.1.0.0/24"``.
+        devices: Names of the interfaces that hold it, in order.
+    """
+
+    network: str
+    devices: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class FencePlan:
     """All that a fence holds for one configuration. Nothing in it is secret.
@@ -44,11 +58,14 @@ class FencePlan:
         exempt: Networks that are connected here for good, which a shorter remote
             prefix covers without claiming them.
         ports: UDP ports on which peers reach this gateway itself.
+        homes: Local networks: what came out of a tunnel for one of them leaves by its
+            own devices or not at all.
     """
 
     tunnels: tuple[FencedTunnel, ...] = ()
     exempt: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
+    homes: tuple[Home, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,8 @@ class TunnelFence:
     Attributes:
         dropped_out: Packets for its prefixes that were refused, since the daemon
             started or longer; this number only grows.
-        dropped_in: Packets that claimed to come from there and were refused.
+        dropped_in: Packets that claimed to come from there and were refused, and those
+            that did and would have left by a device that they are not for.
         granted: Seconds for which packets may still pass; 0 while none may.
     """
 

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from typing import Final
@@ -17,7 +17,27 @@ _IFA_F_PERMANENT: Final = 0x80
 _ADDRESS_GROUPS: Final = (5, 9)
 """RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR."""
 
+_LINK_GROUP: Final = 1
+"""RTNLGRP_LINK: an interface that is renamed keeps its addresses."""
+
+_LINK_KINDS: Final = frozenset({rt.RTM_NEWLINK, rt.RTM_DELLINK})
+
 _READ_SIZE: Final = 1 << 15
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One network on one interface.
+
+    Attributes:
+        network: The network, of more than one address.
+        device: The interface's name.
+        is_permanent: Whether an operator gave the address.
+    """
+
+    network: str
+    device: str
+    is_permanent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +48,12 @@ class Connected:
         permanent: Those that an operator gave it.
         leased: Those that came from a network (DHCP, router advertisements) and
             may be anything that a stranger on it likes.
+        held: All of them, with their interfaces.
     """
 
     permanent: tuple[str, ...] = ()
     leased: tuple[str, ...] = ()
+    held: tuple[Held, ...] = ()
 
 
 def read_connected(own: Iterable[str]) -> Connected:
@@ -46,13 +68,14 @@ def read_connected(own: Iterable[str]) -> Connected:
     inside = {ip_interface(address) for address in own}
     permanent: set[str] = set()
     leased: set[str] = set()
+    held: set[Held] = set()
     with (
         kernel_call("read this host's addresses"),
         closing(NetlinkConnection(NETLINK_ROUTE)) as connection,
     ):
         answers = list(connection.dump(rt.address_question()))
     for answer in answers:
-        _, length, flags, _, _ = rt.IFADDR.unpack_from(answer, HEADER.size)
+        _, length, flags, _, index = rt.IFADDR.unpack_from(answer, HEADER.size)
         parts = dict(rt.walk(answer, HEADER.size + rt.IFADDR.size))
         packed = parts.get(rt.IFA_LOCAL) or parts.get(rt.IFA_ADDRESS, b"")
         address = ip_interface(f"{ip_address(packed)}/{length}")
@@ -61,12 +84,20 @@ def read_connected(own: Iterable[str]) -> Connected:
         if rt.IFA_FLAGS in parts:
             flags = int.from_bytes(parts[rt.IFA_FLAGS], "little")
         kind = permanent if flags & _IFA_F_PERMANENT else leased
-        kind.add(str(address.network))
-    return Connected(tuple(sorted(permanent)), tuple(sorted(leased - permanent)))
+        network = address.network
+        kind.add(str(network))
+        if network.prefixlen == network.max_prefixlen:
+            continue  # a host's own address may move to another host
+        with suppress(OSError):  # the interface went meanwhile
+            device = socket.if_indextoname(index)
+            held.add(Held(str(network), device, bool(flags & _IFA_F_PERMANENT)))
+    return Connected(
+        tuple(sorted(permanent)), tuple(sorted(leased - permanent)), tuple(held)
+    )
 
 
 class AddressNotifications:
-    """A socket that becomes readable when an address comes or goes."""
+    """A socket that becomes readable when an address or a name may have changed."""
 
     def __init__(self) -> None:
         """Listen from now on.
@@ -81,11 +112,12 @@ class AddressNotifications:
                 NETLINK_ROUTE,
             )
             try:
-                groups = sum(1 << group - 1 for group in _ADDRESS_GROUPS)
-                self._socket.bind((0, groups))
+                heard = (*_ADDRESS_GROUPS, _LINK_GROUP)
+                self._socket.bind((0, sum(1 << group - 1 for group in heard)))
             except OSError:
                 self._socket.close()
                 raise
+        self._names = socket.if_nameindex()
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -95,12 +127,19 @@ class AddressNotifications:
         """Stop listening."""
         self._socket.close()
 
-    def drain(self) -> None:
-        """Read what has come; whoever asks looks at all addresses anyway."""
+    def drain(self) -> bool:
+        """Read what has come; return whether an address or a name may have changed."""
+        changed = False
         while True:
             try:
-                self._socket.recv(_READ_SIZE)
+                data = self._socket.recv(_READ_SIZE)
             except BlockingIOError:
-                return
+                break
             except OSError:
-                continue  # ENOBUFS: more came than fits
+                changed = True  # ENOBUFS: more came than fits
+                continue
+            _, kind, _, _, _ = HEADER.unpack_from(data)
+            changed = changed or kind not in _LINK_KINDS
+        # Of links only the names matter, and they are told of for much else.
+        before, self._names = self._names, socket.if_nameindex()
+        return changed or before != self._names

@@ -6,7 +6,7 @@ plan or the new one.
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -30,7 +30,9 @@ def write_plan(path: Path, plan: FencePlan) -> None:
     Raises:
         GatewayError: The folder or the disk refuses.
     """
-    data = json.dumps({"version": _VERSION, **asdict(plan)}, indent=1).encode("ascii")
+    lasting = asdict(replace(plan, homes=()))
+    del lasting["homes"]  # what is connected shows once the network is up
+    data = json.dumps({"version": _VERSION, **lasting}, indent=1).encode("ascii")
     fresh = path.with_suffix(".new")
     try:
         with fresh.open("wb") as file:

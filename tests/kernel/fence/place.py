@@ -22,7 +22,7 @@ from typing import Final
 from lab.inside import made_inside
 from lab.netns import COMMAND_TIMEOUT, run
 
-from gateway.dataplane.fence.base import FencedTunnel, FencePlan, Passage
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan, Home, Passage
 from gateway.dataplane.fence.nft.fence import NftFence
 from tests.kernel.batch import run_ip
 
@@ -34,7 +34,8 @@ WAN: Final = {4: "203.0.113.2", 6: "2001:db8::2"}
 TUNNEL: Final = FencedTunnel(
     NAME, ("10.2.0.0/16", "fd00:2::/48"), ("10.1.0.0/24", "fd00:1::/64")
 )
-PLAN: Final = FencePlan((TUNNEL,), ports=(51810, 51811, 51812))
+HOMES: Final = (Home("10.1.0.0/24", ("lan0",)), Home("fd00:1::/64", ("lan0",)))
+PLAN: Final = FencePlan((TUNNEL,), ports=(51810, 51811, 51812), homes=HOMES)
 DEVICE: Final = Passage(devices=("tun0",))
 PORT: Final = 4000
 PATIENCE: Final = 0.15

@@ -24,9 +24,7 @@ MODULES: Final = (
 )
 """Imported so that they fill the table."""
 
-OFF: Final[dict[str, str]] = {
-    "rule-for-all-above-ours": "what was decrypted leaves by the WAN, led there",
-}
+OFF: Final[dict[str, str]] = {}
 """Kinds that are not played, each with the reason."""
 
 

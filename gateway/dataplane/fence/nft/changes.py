@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.fence.nft.addresses import DIRECTIONS, VERSIONS
 from gateway.dataplane.fence.nft.frame import frame_messages
+from gateway.dataplane.fence.nft.homes import add_homes, delete_homes
 from gateway.dataplane.fence.nft.objects import delete_chain, delete_set, flush_chain
 from gateway.dataplane.fence.nft.passes import (
     Pass,
@@ -62,13 +63,17 @@ def changes(
         frame: Whether the frame is made anew, in place.
     """
     if frame:
-        yield from frame_messages(wanted.ports, wanted.sets)
+        yield from frame_messages(wanted.ports, wanted.sets, wanted.home_sets)
     yield from _range_changes(standing.ranges, wanted.ranges)
     yield from _pass_changes(standing.passes, passes, now)
+    yield from delete_homes(standing.homes - wanted.homes)
+    yield from add_homes(wanted.homes - standing.homes)
     yield from map(flush_chain, standing.strange_chains)
     yield from map(delete_chain, standing.strange_chains)
     gone = standing.sets - frozenset(wanted.sets)
     yield from map(delete_set, (each.name for each in sorted(gone)))
+    left = standing.home_sets - frozenset(wanted.home_sets)
+    yield from map(delete_set, (each.name for each in sorted(left)))
     yield from map(delete_set, standing.strange_sets)
 
 

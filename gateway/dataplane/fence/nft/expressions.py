@@ -66,9 +66,12 @@ def masked(mask: bytes) -> bytes:
     )
 
 
-def in_set(name: str) -> bytes:
-    """Go on if what was loaded is in a set."""
-    return _expression("lookup", number(2, c.NFT_REG_1), text(1, name), number(4, 0))
+def in_set(name: str, *, no: bool = False) -> bytes:
+    """Go on if what was loaded is in a set; with `no`, if it is not."""
+    inverted = (number(5, c.NFT_LOOKUP_F_INV),) if no else ()
+    return _expression(
+        "lookup", number(2, c.NFT_REG_1), text(1, name), number(4, 0), *inverted
+    )
 
 
 def verdict(code: int) -> bytes:

@@ -163,7 +163,7 @@ class NftFence:
                 return
             try:
                 self._connection.transact(
-                    [new_table(self._flags), *frame_messages((), ())], trial=True
+                    [new_table(self._flags), *frame_messages((), (), ())], trial=True
                 )
             except NftError as error:
                 if error.errno in _LACKING:
@@ -193,7 +193,7 @@ class NftFence:
             self._read()  # counters go with their elements
         now = self._clock()
         passes = passes_wanted(wanted, grants, now)
-        frame = (known.ports, known.sets) != (wanted.ports, wanted.sets)
+        frame = _frame_of(known) != _frame_of(wanted)
         try:
             self._connection.transact(
                 list(changes(standing, wanted, passes, now, frame=frame))
@@ -229,7 +229,11 @@ class NftFence:
     def _note(self, wanted: Wanted, grants: dict[str, Grant], passes: Passes) -> None:
         self._wanted, self._grants = wanted, grants
         self._standing = Standing(
-            ranges=wanted.ranges, passes=passes, sets=frozenset(wanted.sets)
+            ranges=wanted.ranges,
+            passes=passes,
+            sets=frozenset(wanted.sets),
+            homes=wanted.homes,
+            home_sets=frozenset(wanted.home_sets),
         )
         self._identity = read_identity(self._connection)
 
@@ -334,6 +338,11 @@ class NftFence:
                 self._connection.transact(list(add_passes([each], seconds)))
 
 
+def _frame_of(wanted: Wanted) -> tuple[object, ...]:
+    """What decides how the rules of the table read."""
+    return wanted.ports, wanted.sets, wanted.home_sets
+
+
 def _is_alike(found: Standing, believed: Standing, now: float) -> bool:
     """Whether the kernel holds what we left there, but for what has ended since."""
 
@@ -344,6 +353,8 @@ def _is_alike(found: Standing, believed: Standing, now: float) -> bool:
     return (
         found.ranges == believed.ranges
         and found.sets == believed.sets
+        and found.homes == believed.homes
+        and found.home_sets == believed.home_sets
         and not found.strange_chains
         and not found.strange_sets
         and alive(found) == alive(believed)

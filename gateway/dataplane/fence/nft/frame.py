@@ -8,6 +8,7 @@ from gateway.dataplane.fence.nft import constants as c
 from gateway.dataplane.fence.nft import expressions as e
 from gateway.dataplane.fence.nft.addresses import VERSIONS, is_version
 from gateway.dataplane.fence.nft.attributes import nested, number, text, userdata
+from gateway.dataplane.fence.nft.homes import HomeSet, home_rules, new_home_set
 from gateway.dataplane.fence.nft.objects import (
     chain_message,
     element,
@@ -58,7 +59,9 @@ _CONSTANT_SETS: Final = {
 }
 
 
-def frame_messages(ports: tuple[int, ...], passes: Iterable[PassSet]) -> list[bytes]:
+def frame_messages(
+    ports: tuple[int, ...], passes: Iterable[PassSet], homes: Iterable[HomeSet]
+) -> list[bytes]:
     """Return what makes the table's frame: sets, maps, chains of hooks, their rules.
 
     Chains that are there get their rules anew, in the same step.
@@ -66,18 +69,21 @@ def frame_messages(ports: tuple[int, ...], passes: Iterable[PassSet]) -> list[by
     Args:
         ports: Our UDP ports.
         passes: The sets that say what may pass.
+        homes: The sets that say what leaves by which device.
     """
-    passes = tuple(passes)
+    passes, homes = tuple(passes), tuple(homes)
     return [
         *_sets(ports),
         *(new_fenced_set(*each) for each in FENCED),
         *(new_pass_set(each) for each in passes),
+        *(new_home_set(each) for each in homes),
         _hook(OUTWARD, c.NF_INET_POST_ROUTING, OUTWARD_PRIORITY),
         _hook(INPUT, c.NF_INET_LOCAL_IN, INWARD_PRIORITY),
         _hook(FORWARD, c.NF_INET_FORWARD, INWARD_PRIORITY),
         *(flush_chain(name) for name in (OUTWARD, INPUT, FORWARD)),
         *_outward_rules(passes),
         *_input_rules(ports, passes),
+        *home_rules(FORWARD, homes),
         *_pass_rules(FORWARD, "in", passes),
         *_drop_rules(FORWARD, "in"),
     ]

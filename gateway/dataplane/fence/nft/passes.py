@@ -45,17 +45,17 @@ IFNAME_SIZE: Final = 16
 """Bytes of a device's name as the kernel compares it, zeros behind it."""
 
 _REQID_SIZE: Final = 4
-_SECOND_REGISTER: Final = {4: c.NFT_REG32_01, 6: c.NFT_REG_2}
+SECOND_REGISTER: Final = {4: c.NFT_REG32_01, 6: c.NFT_REG_2}
 """Where what follows an address is loaded, so that both lie side by side."""
 
 _NAME_KEYS: Final = {"out": c.NFT_META_OIFNAME, "in": c.NFT_META_IIFNAME}
 _POLICIES: Final = {"out": c.XFRM_POLICY_OUT, "in": c.XFRM_POLICY_IN}
 
 # Numbers by which nft knows how to print a key; the kernel does not look at them.
-_ADDRESS_TYPES: Final = {4: 7, 6: 8}
+ADDRESS_TYPES: Final = {4: 7, 6: 8}
 _TYPE_INTEGER: Final = 4
-_TYPE_IFNAME: Final = 41
-_TYPE_BITS: Final = 6
+TYPE_IFNAME: Final = 41
+TYPE_BITS: Final = 6
 _EXPR_PAYLOAD, _EXPR_CONCAT, _EXPR_XFRM = 7, 13, 27
 _DESTINATIONS: Final = {4: (12, 12), 6: (13, 9)}
 """Header and field by which nft knows a destination address."""
@@ -153,13 +153,13 @@ def parse_set_name(name: str) -> PassSet | None:
 def new_pass_set(each: PassSet) -> bytes:
     """Return what makes a set, if it is not there."""
     second_type, size, notes = (
-        (_TYPE_IFNAME, IFNAME_SIZE, userdata((0, e.native(_EXPR_CONCAT)), (1, b"")))
+        (TYPE_IFNAME, IFNAME_SIZE, userdata((0, e.native(_EXPR_CONCAT)), (1, b"")))
         if each.by_device
         else (_TYPE_INTEGER, _REQID_SIZE, _type_of_reqids(each.version))
     )
     return set_message(
         each.name,
-        _ADDRESS_TYPES[each.version] << _TYPE_BITS | second_type,
+        ADDRESS_TYPES[each.version] << TYPE_BITS | second_type,
         ADDRESS_SIZE[each.version] + size,
         flags=c.NFT_SET_TIMEOUT,
         notes=userdata((0, e.native(0)), (3, notes)),
@@ -180,12 +180,18 @@ def _type_of_reqids(version: int) -> bytes:
     return userdata((0, e.native(_EXPR_CONCAT)), (1, both))
 
 
+def prefix_mask(version: int, length: int) -> bytes:
+    """Return the bits that the addresses of a network share, set."""
+    size = ADDRESS_SIZE[version]
+    bits = 8 * size
+    return ((1 << bits) - (1 << bits - length)).to_bytes(size)
+
+
 def pass_rule(chain: str, direction: str, each: PassSet) -> bytes:
     """Return the rule that accepts what a set names."""
-    size = ADDRESS_SIZE[each.version]
-    bits = 8 * size
-    mask = ((1 << bits) - (1 << bits - each.length)).to_bytes(size)
-    register = _SECOND_REGISTER[each.version]
+    bits = 8 * ADDRESS_SIZE[each.version]
+    mask = prefix_mask(each.version, each.length)
+    register = SECOND_REGISTER[each.version]
     way = (
         e.meta(_NAME_KEYS[direction], register)
         if each.by_device

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.dataplane.fence.base import FencePlan
+from gateway.dataplane.fence.homes import home_prefixes
 from gateway.dataplane.fence.nft import constants as c
 from gateway.dataplane.fence.nft.addresses import VERSIONS
 from gateway.dataplane.fence.nft.attributes import (
@@ -15,6 +16,14 @@ from gateway.dataplane.fence.nft.attributes import (
 )
 from gateway.dataplane.fence.nft.connection import NftConnection
 from gateway.dataplane.fence.nft.frame import frame_names
+from gateway.dataplane.fence.nft.homes import (
+    HomeElement,
+    HomeSet,
+    home_elements,
+    home_sets,
+    parse_home_set,
+    read_homes,
+)
 from gateway.dataplane.fence.nft.objects import TABLE
 from gateway.dataplane.fence.nft.passes import (
     Pass,
@@ -45,6 +54,8 @@ class Wanted:
         ranges: What belongs to tunnels.
         prefixes: What each tunnel may let pass once it is granted.
         sets: The pass sets that those prefixes need.
+        homes: Local networks and their devices.
+        home_sets: The sets that those need.
         ports: Our UDP ports.
         names: Every tunnel.
     """
@@ -52,6 +63,8 @@ class Wanted:
     ranges: Ranges
     prefixes: Mapping[str, tuple[Prefix, ...]]
     sets: tuple[PassSet, ...]
+    homes: frozenset[HomeElement]
+    home_sets: tuple[HomeSet, ...]
     ports: tuple[int, ...]
     names: frozenset[str]
 
@@ -61,10 +74,13 @@ def wanted_of(plan: FencePlan, before: FencePlan | None) -> Wanted:
     plans = (plan,) if before is None else (plan, before)
     prefixes = passing_prefixes(plan, before)
     ranges = {each: frozenset(fenced_ranges(plan, before, each)) for each in VERSIONS}
+    homes = home_elements(home_prefixes(*(each.homes for each in plans)))
     return Wanted(
         ranges={key: ranges[key[1]] for key in FENCED},
         prefixes=prefixes,
         sets=pass_sets(prefix for each in prefixes.values() for prefix in each),
+        homes=homes,
+        home_sets=home_sets(homes),
         ports=tuple(sorted({port for each in plans for port in each.ports})),
         names=frozenset(tunnel.name for each in plans for tunnel in each.tunnels),
     )
@@ -95,6 +111,8 @@ class Standing:
         ranges: Elements of the sets of ranges.
         passes: Grants by prefix, with their ends in monotonic seconds.
         sets: Pass sets.
+        homes: Local networks and their devices.
+        home_sets: Their sets.
         strange_chains: Chains that are not ours.
         strange_sets: Sets that are not ours.
         counted: What the ranges' counters showed.
@@ -103,6 +121,8 @@ class Standing:
     ranges: Ranges = field(default_factory=lambda: dict(NOTHING))
     passes: dict[Prefix, dict[Pass, float]] = field(default_factory=dict)
     sets: frozenset[PassSet] = frozenset()
+    homes: frozenset[HomeElement] = frozenset()
+    home_sets: frozenset[HomeSet] = frozenset()
     strange_chains: tuple[str, ...] = ()
     strange_sets: tuple[str, ...] = ()
     counted: Mapping[tuple[str, int], list[Found]] = field(default_factory=dict)
@@ -147,7 +167,8 @@ def read_standing(connection: NftConnection, now: float) -> Standing | None:
     chains = frozenset(_names(connection, c.NFT_MSG_GETCHAIN, c.NFTA_CHAIN_NAME))
     names = frozenset(_names(connection, c.NFT_MSG_GETSET, c.NFTA_SET_NAME))
     sets = frozenset(filter(None, map(parse_set_name, names)))
-    ours = our_sets | {each.name for each in sets}
+    homes = frozenset(filter(None, map(parse_home_set, names)))
+    ours = our_sets | {each.name for each in sets} | {each.name for each in homes}
     counted = _read_found(connection, names)
     return Standing(
         ranges={
@@ -156,6 +177,12 @@ def read_standing(connection: NftConnection, now: float) -> Standing | None:
         },
         passes=_read_passes(connection, sets, now),
         sets=sets,
+        homes=frozenset(
+            found
+            for each in homes
+            for found in read_homes(_elements(connection, each.name), each)
+        ),
+        home_sets=homes,
         strange_chains=tuple(sorted(chains - our_chains)),
         # Sets without a name go with the rules that use them.
         strange_sets=tuple(
