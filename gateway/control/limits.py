@@ -13,6 +13,12 @@ MAX_CONNECTIONS = 32
 """At once; an operator, a monitor and a few scripts need a handful, and 32 times
 `MAX_MESSAGE` is memory the daemon can spare."""
 
+RESERVED = 8
+"""Of those, kept for root and the daemon's own user, whoever else is connected."""
+
+MAX_OF_USER = 8
+"""Of any other user: three of them have room beside each other."""
+
 REQUEST_TIMEOUT = 30.0
 """Seconds in which a connection must deliver a whole request, or it is closed."""
 

@@ -1,10 +1,11 @@
 """Reading a request's parameters: what a handler calls first."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from gateway.control.schema import ErrorCode
 from gateway.errors import ControlError
+from gateway.secret import Secret
 
 MAX_NAME = 64
 """Characters; tunnel and link names end at 32, the rest is room for a clear error."""
@@ -16,11 +17,11 @@ class RawKey:
 
     Attributes:
         key_id: Should be a UUID.
-        key: Should be base64 of 32 bytes. A secret; repr leaves it out.
+        key: Should have 32 bytes; None where it was not base64.
     """
 
     key_id: str
-    key: str = field(repr=False)
+    key: Secret | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,10 @@ def read_import(params: Mapping[str, object]) -> ImportRequest:
 def _read_key(item: object) -> RawKey:
     if isinstance(item, dict):
         key_id, key = item.get("key_ID"), item.get("key")
-        if isinstance(key_id, str) and isinstance(key, str):
-            return RawKey(key_id, key)
+        is_known = "key" in item and isinstance(key, Secret | str | None)
+        if isinstance(key_id, str) and is_known:
+            # Text is what was too short to be a key, or hid the name of its member.
+            return RawKey(key_id, key if isinstance(key, Secret) else None)
     raise _bad("each of keys must be an object with key_ID and key, both text")
 
 

@@ -72,9 +72,22 @@ def may_control(peer: Peer, group_id: int | None) -> bool:
 
     Root may, the daemon's own user may, and members of the control group may.
     """
-    if peer.uid in (0, os.geteuid()):
+    if is_privileged(peer):
         return True
     return group_id is not None and group_id in peer.groups
+
+
+def is_privileged(peer: Peer) -> bool:
+    """Whether this is root or the daemon's own user."""
+    return peer.uid in (0, os.geteuid())
+
+
+def name_user(uid: int) -> str:
+    """Return a user as a log names it; looking the name up may block."""
+    try:
+        return f"{pwd.getpwuid(uid).pw_name} (uid {uid})"
+    except (KeyError, OSError):
+        return f"uid {uid}"
 
 
 def find_group(name: str) -> int | None:

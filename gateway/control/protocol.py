@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import NoReturn
 from uuid import UUID
 
+from gateway.control.lifting import lift_keys, put_back
 from gateway.control.limits import MAX_DEPTH
 from gateway.control.schema import ErrorBody, ErrorCode
 from gateway.errors import (
@@ -45,13 +46,15 @@ class Request:
     params: dict[str, object] = dataclasses.field(repr=False)
 
 
-def decode_request(line: bytes) -> Request:
-    """Check one request line.
+def decode_request(line: bytearray) -> Request:
+    """Check one request line; keys in it are lifted out and overwritten.
 
     Raises:
         ControlError: It is not a request; the message quotes nothing of it.
     """
+    lifted = lift_keys(line)
     message = _load_object(line)
+    put_back(message, lifted)
     if not message.keys() <= _REQUEST_MEMBERS:
         raise _bad_request("a request has only the members id, method and params")
     request_id = message.get("id")
@@ -160,7 +163,7 @@ def _error_from(body: object) -> ControlError:
     )
 
 
-def _load_object(line: bytes) -> dict[str, object]:
+def _load_object(line: bytes | bytearray) -> dict[str, object]:
     try:
         # loads() also takes UTF-16 and UTF-32, by guessing: one encoding is enough.
         message = json.loads(line.decode(), parse_constant=_refuse_constant)

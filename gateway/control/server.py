@@ -7,14 +7,20 @@ time for a request, for its handling and for taking the answer, and in number.
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
+import socket
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 from gateway.control import limits
-from gateway.control.peer import find_group, may_control, read_peer
+from gateway.control.admission import Admission
+from gateway.control.audit import Audit
+from gateway.control.lines import LineReader, wipe
+from gateway.control.peer import Peer, find_group, may_control, read_peer
 from gateway.control.protocol import (
     Request,
     decode_request,
@@ -25,13 +31,17 @@ from gateway.control.schema import ErrorCode
 from gateway.control.socket_file import SocketFile
 from gateway.errors import ControlError, GatewayError
 
-if TYPE_CHECKING:
-    import socket
-
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes a request's params; returns what JSON can hold, or raises `GatewayError`."""
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What accept(2) says when a connection waits and there is nothing left to take it."""
+
+_ACCEPT_PAUSE: Final = 1.0
+"""Seconds until the next try after that: the connection still waits, so that a try at
+once would fail at once, for ever."""
 
 
 class ControlServer:
@@ -53,8 +63,10 @@ class ControlServer:
         self._group = group
         self._handlers = handlers
         self._file: SocketFile | None = None
-        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._admission = Admission()
+        self._audit = Audit()
         self._group_id: int | None = None
 
     async def start(self) -> None:
@@ -73,55 +85,69 @@ class ControlServer:
                 self._group,
                 extra={"event": "control-root-only"},
             )
-        file = SocketFile(self._path, self._group_id)
-        try:
-            self._server = await asyncio.start_unix_server(
-                self._serve_connection,
-                sock=file.socket,
-                limit=limits.MAX_MESSAGE,
-                backlog=limits.LISTEN_BACKLOG,
-            )
-        except BaseException:
-            file.remove()
-            raise
-        self._file = file
+        self._file = file = SocketFile(self._path, self._group_id)
+        file.socket.settimeout(0)
+        file.socket.listen(limits.LISTEN_BACKLOG)
+        loop = asyncio.get_running_loop()
+        self._accepting = loop.create_task(self._accept(file.socket))
 
     async def stop(self) -> None:
         """Close every connection and remove the socket; nothing if not started."""
-        if self._server is None or self._file is None:
+        if self._accepting is None or self._file is None:
             return
-        self._server.close()
+        self._accepting.cancel()
         for task in tuple(self._connections):
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(
+            self._accepting, *self._connections, return_exceptions=True
+        )
         self._file.remove()
-        self._server = self._file = None
+        self._accepting = self._file = None
 
-    async def _serve_connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # asyncio runs this as a task
-        self._connections.add(task)
-        # With no write buffer drain() returns when the kernel has taken the answer.
-        writer.transport.set_write_buffer_limits(high=0)
-        try:
-            self._admit(writer)
-            await self._serve_requests(reader, writer)
-        except ControlError as error:
-            # The line that cannot be framed, or the peer that may not: said once.
-            with contextlib.suppress(OSError):
-                await _send(writer, encode_error(None, error))
-        except OSError:
-            pass  # the client went away, or stopped talking or listening
-        except asyncio.CancelledError:
-            pass  # stop() is waiting; asyncio would log a cancelled connection
-        finally:
-            self._connections.discard(task)
-            writer.close()
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:
+                # What is wrong with one connection is gone with it.
+                if error.errno in _EXHAUSTED:
+                    logger.error(  # noqa: TRY400  # an operator can act on the words
+                        "cannot take a control connection: %s",
+                        os.strerror(error.errno or 0),
+                        extra={"event": "control-exhausted"},
+                    )
+                    await asyncio.sleep(_ACCEPT_PAUSE)
+                continue
+            task = loop.create_task(self._serve_connection(connection))
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
 
-    def _admit(self, writer: asyncio.StreamWriter) -> None:
-        connection: socket.socket = writer.get_extra_info("socket")
+    async def _serve_connection(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                peer = self._admit(connection)
+            except ControlError as error:
+                # Its buffer is empty: there is nothing to wait for.
+                with contextlib.suppress(OSError):
+                    connection.send(encode_error(None, error))
+                return
+            except OSError:
+                return  # the client went away
+            reader = LineReader(connection)
+            try:
+                await self._serve_requests(peer, connection, reader)
+            except ControlError as error:
+                # The line that cannot be framed: said once.
+                with contextlib.suppress(OSError):
+                    await _send(connection, encode_error(None, error))
+            except OSError:
+                pass  # the client went away, or stopped talking or listening
+            finally:
+                reader.wipe()
+                self._admission.leave(peer)
+
+    def _admit(self, connection: socket.socket) -> Peer:
         try:
             peer = read_peer(connection)
         except OSError as error:
@@ -143,27 +169,29 @@ class ControlServer:
                 f"run it as root, or as a member of the group {self._group}",
                 code=ErrorCode.NOT_PERMITTED,
             )
-        if len(self._connections) > limits.MAX_CONNECTIONS:
-            raise ControlError(
-                f"{limits.MAX_CONNECTIONS} control connections are open already",
-                "close some, or try again in a moment",
-                code=ErrorCode.BUSY,
-            )
+        self._admission.enter(peer)
+        return peer
 
     async def _serve_requests(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, peer: Peer, connection: socket.socket, reader: LineReader
     ) -> None:
-        while line := await _read_line(reader):
-            await _send(writer, await self._answer(line))
+        while line := await reader.read():
+            try:
+                answer = await self._answer(peer, line)
+            finally:
+                wipe(line)
+            await _send(connection, answer)
 
-    async def _answer(self, line: bytes) -> bytes:
+    async def _answer(self, peer: Peer, line: bytearray) -> bytes:
         try:
             request = decode_request(line)
         except ControlError as error:
             return encode_error(None, error)
         try:
-            return encode_result(request.request_id, await self._handle(request))
+            result = await self._handle(request)
+            answer = encode_result(request.request_id, result)
         except GatewayError as error:
+            await self._audit.note(peer, request, error)
             return encode_error(request.request_id, error)
         except Exception as error:  # noqa: BLE001  # a handler's bug ends one request
             _log_bug(request.method, error)
@@ -172,7 +200,10 @@ class ControlServer:
                 "look for the details in its log: journalctl -u qgwd",
                 code=ErrorCode.INTERNAL,
             )
+            await self._audit.note(peer, request, internal)
             return encode_error(request.request_id, internal)
+        await self._audit.note(peer, request, None)
+        return answer
 
     async def _handle(self, request: Request) -> object:
         handler = self._handlers.get(request.method)
@@ -197,34 +228,10 @@ class ControlServer:
             ) from None
 
 
-async def _read_line(reader: asyncio.StreamReader) -> bytes:
-    """Return the next line with its newline, or nothing at the end of the stream.
-
-    Raises:
-        ControlError: It is longer than `MAX_MESSAGE`.
-        TimeoutError: It did not come in time.
-    """
-    try:
-        async with asyncio.timeout(limits.REQUEST_TIMEOUT):
-            return await reader.readuntil(b"\n")
-    except asyncio.IncompleteReadError:
-        return b""  # half a request asks for nothing
-    except asyncio.LimitOverrunError:
-        raise ControlError(
-            f"request longer than {limits.MAX_MESSAGE} bytes",
-            "send large imports in batches, as qgw keystore import does",
-            code=ErrorCode.TOO_LARGE,
-        ) from None
-
-
-async def _send(writer: asyncio.StreamWriter, line: bytes) -> None:
-    try:
-        async with asyncio.timeout(limits.ANSWER_TIMEOUT):
-            writer.write(line)
-            await writer.drain()
-    except TimeoutError:
-        writer.transport.abort()  # close() would keep the rest of the answer for ever
-        raise
+async def _send(connection: socket.socket, line: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(limits.ANSWER_TIMEOUT):
+        await loop.sock_sendall(connection, line)
 
 
 def _log_bug(method: str, error: Exception) -> None:

@@ -1,7 +1,6 @@
 """What each request at the control socket does."""
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -34,7 +33,7 @@ from gateway.daemon.report import report_link
 from gateway.daemon.tunnel_handlers import TunnelHandlers
 from gateway.errors import ControlError
 from gateway.keystore.alarms import StockAlarm
-from gateway.keystore.container import parse_container
+from gateway.keystore.container import take_keys
 
 if TYPE_CHECKING:
     from gateway.daemon.service import Service
@@ -127,18 +126,20 @@ class Handlers:
                 "add [links.NAME] to gateway.toml, then: qgw reload",
                 code=ErrorCode.NOT_FOUND,
             )
-        container = {
-            "keys": [{"key_ID": key.key_id, "key": key.key} for key in request.keys]
-        }
-        parsed = parse_container(json.dumps(container))
-        report = await self._store_call(
-            self._service.store.add,
-            request.link,
-            parsed.keys,
-            lifetime=config.key_lifetime,
-            # Not offered before the peer is known to have imported them too.
-            confirmed=False,
-        )
+        parsed = take_keys((key.key_id, key.key) for key in request.keys)
+        try:
+            report = await self._store_call(
+                self._service.store.add,
+                request.link,
+                parsed.keys,
+                lifetime=config.key_lifetime,
+                # Not offered before the peer is known to have imported them too.
+                confirmed=False,
+            )
+        finally:
+            for key in request.keys:
+                if key.key is not None:
+                    key.key.wipe()
         self._service.links.changed_by_hand(request.link)
         await self._service.links.refresh(request.link)
         return ImportResult(

@@ -25,6 +25,7 @@ FIELDS = {
     "link": "QGW_LINK",
     "peer": "QGW_PEER",
     "reason": "QGW_REASON",
+    "user": "QGW_USER",
 }
 """Keys of ``extra`` and the journal fields they become."""
 

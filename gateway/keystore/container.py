@@ -13,6 +13,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 from uuid import UUID
@@ -64,10 +65,28 @@ def parse_container(data: bytes | str) -> KeyContainer:
             f"it holds {len(entries)} keys, more than {MAX_CONTAINER_KEYS}",
             "split it into several files",
         )
+    return _collect_keys(
+        _parse_entry(f"keys[{place}]", entry) for place, entry in enumerate(entries)
+    )
+
+
+def take_keys(written: Iterable[tuple[str, Secret | None]]) -> KeyContainer:
+    """Sort keys whose bytes were decoded already, as `parse_container` does.
+
+    Args:
+        written: Of each its key_ID as it was written, and its bytes, or None where
+            they could not be decoded.
+    """
+    return _collect_keys(
+        _check_key(f"keys[{place}]", key_id, key)
+        for place, (key_id, key) in enumerate(written)
+    )
+
+
+def _collect_keys(found: Iterable[NewKey | Refusal]) -> KeyContainer:
     keys: dict[UUID, NewKey] = {}
     refused: list[Refusal] = []
-    for place, entry in enumerate(entries):
-        parsed = _parse_entry(f"keys[{place}]", entry)
+    for parsed in found:
         if isinstance(parsed, Refusal):
             refused.append(parsed)
         elif parsed.key_id in keys:
@@ -136,16 +155,19 @@ def _refuse_constant(_name: str) -> NoReturn:
 def _parse_entry(place: str, entry: object) -> NewKey | Refusal:
     if not isinstance(entry, dict):
         return Refusal(place, "malformed")
-    written = entry.get("key_ID")
+    key = _decode_key(entry.get("key"))
+    return _check_key(place, entry.get("key_ID"), None if key is None else Secret(key))
+
+
+def _check_key(place: str, written: object, key: Secret | None) -> NewKey | Refusal:
     if not isinstance(written, str) or not _UUID.fullmatch(written):
         return Refusal(place, "malformed")
     key_id = UUID(written)
-    key = _decode_key(entry.get("key"))
     if key is None:
         return Refusal(str(key_id), "malformed")
     if len(key) != KEY_SIZE:
         return Refusal(str(key_id), "short" if len(key) < KEY_SIZE else "long")
-    return NewKey(key_id, Secret(key))
+    return NewKey(key_id, key)
 
 
 def _decode_key(written: object) -> bytes | None:

@@ -46,7 +46,8 @@ class Store:
             if item.key_id in self.keys:
                 refused.append({"key_id": item.key_id, "reason": "duplicate"})
             else:
-                self.keys[item.key_id] = base64.b64decode(item.key)
+                assert item.key is not None
+                self.keys[item.key_id] = item.key.expose()
         return {"added": len(request.keys) - len(refused), "refused": refused}
 
 

@@ -9,6 +9,7 @@ from gateway.control.params import (
     refuse_unknown,
 )
 from gateway.errors import ControlError
+from gateway.secret import Secret
 
 
 def test_names_and_flags_are_read() -> None:
@@ -40,10 +41,22 @@ def test_unknown_parameters_are_refused() -> None:
 
 def test_an_import_is_read_and_does_not_print_keys() -> None:
     request = read_import(
-        {"link": "alpha", "keys": [{"key_ID": "1", "key": "c2VjcmV0"}]}
+        {
+            "link": "alpha",
+            "keys": [
+                {"key_ID": "1", "key": Secret(b"secret")},
+                # Text was too short for a key, or hid the name of its member.
+                {"key_ID": "2", "key": "c2VjcmV0"},
+                {"key_ID": "3", "key": None},
+            ],
+        }
     )
     assert request.link == "alpha"
-    assert request.keys == (RawKey("1", "c2VjcmV0"),)
+    assert request.keys == (
+        RawKey("1", Secret(b"secret")),
+        RawKey("2", None),
+        RawKey("3", None),
+    )
     assert "c2VjcmV0" not in repr(request)
 
 

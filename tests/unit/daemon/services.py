@@ -36,6 +36,7 @@ from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
+from gateway.secret import Secret
 
 if TYPE_CHECKING:
     from gateway.daemon.planes import Planes
@@ -186,7 +187,9 @@ class End:
 
     async def import_keys(self, numbers: Iterable[int]) -> dict[str, Any]:
         """Import keys that are told apart by a number."""
-        keys = [{"key_ID": str(UUID(int=n)), "key": _key(n)} for n in numbers]
+        keys = [
+            {"key_ID": str(UUID(int=n)), "key": Secret(n.to_bytes(32))} for n in numbers
+        ]
         result: dict[str, Any] = await self.call(
             "keystore.import", link=LINK, keys=keys
         )

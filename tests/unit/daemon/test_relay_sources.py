@@ -16,6 +16,7 @@ from gateway.cli.render_qkd import qkd_link_table, qkd_status
 from gateway.control.protocol import encode_result
 from gateway.errors import ControlError
 from gateway.kme.pair import KMEPair
+from gateway.secret import Secret
 from tests.unit.daemon.kme_ends import SAES
 from tests.unit.daemon.network_runs import (
     Record,
@@ -140,6 +141,14 @@ def new_keys(count: int) -> list[dict[str, str]]:
     ]
 
 
+def lifted(keys: list[dict[str, str]]) -> list[dict[str, object]]:
+    """Return keys as they come out of a request; the daemon overwrites them."""
+    return [
+        {"key_ID": each["key_ID"], "key": Secret(base64.b64decode(each["key"]))}
+        for each in keys
+    ]
+
+
 def by_hand(sites: Sites) -> None:
     for site in sites.by_name.values():
         for a, b in LINE:
@@ -154,7 +163,9 @@ def test_pads_imported_by_hand(short_folder: Path, record: Record) -> None:
     async def import_both(sites: Sites, stock: str, count: int) -> None:
         keys = new_keys(count)
         for name in stock.split(">"):
-            report = await sites[name].call("keystore.import", link=stock, keys=keys)
+            report = await sites[name].call(
+                "keystore.import", link=stock, keys=lifted(keys)
+            )
             assert report == {"added": count, "refused": []}
 
     async def trial(sites: Sites) -> None:
@@ -172,7 +183,7 @@ def test_pads_imported_by_hand(short_folder: Path, record: Record) -> None:
         # A key under two names would be a pad in two places.
         keys = new_keys(1)
         for stock, reason in (("redu>lux", None), ("lux>redu", "other-link")):
-            report = await redu.call("keystore.import", link=stock, keys=keys)
+            report = await redu.call("keystore.import", link=stock, keys=lifted(keys))
             reasons = [one["reason"] for one in report["refused"]]
             assert reasons == ([reason] if reason else [])
         # At one end only, it is never used.
@@ -181,7 +192,7 @@ def test_pads_imported_by_hand(short_folder: Path, record: Record) -> None:
             == redu.service.store.status("redu>lux").available - 1
         )
         with pytest.raises(ControlError, match="no link named lux>mars"):
-            await redu.call("keystore.import", link="lux>mars", keys=keys)
+            await redu.call("keystore.import", link="lux>mars", keys=lifted(keys))
 
     run_line(short_folder, trial, by_hand)
     record.check()

@@ -1,0 +1,93 @@
+"""Who did what: a line in the log for each request that changes something."""
+
+import asyncio
+import logging
+from typing import Final
+
+from gateway.control.peer import Peer, name_user
+from gateway.control.protocol import Request, code_of
+from gateway.control.schema import Method
+from gateway.errors import GatewayError
+
+logger = logging.getLogger(__name__)
+
+READING: Final = frozenset(
+    {
+        Method.STATUS,
+        Method.TUNNEL_LIST,
+        Method.TUNNEL_SHOW,
+        Method.KEYSTORE_STATUS,
+        Method.QKD_LINKS,
+        Method.QKD_STATUS,
+        Method.NETWORK,
+        Method.IDENTITY_SHOW,
+    }
+)
+"""Methods that change nothing. A new method is noted unless it is added here."""
+
+_SHOWN: Final = ("name", "link", "all", "count", "draw", "id")
+"""Parameters that a line repeats: never any that may hold a key."""
+
+_MAX_VALUE: Final = 64
+"""Characters repeated of a value, which the client chose."""
+
+_MAX_NAMES: Final = 256
+"""Users whose names are remembered; more are looked up anew."""
+
+_LOOKUP: Final = 1.0
+"""Seconds for a user's name, which may be asked of a server: the number will do."""
+
+
+class Audit:
+    """Notes who asked for what, and what came of it."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+
+    async def note(
+        self, peer: Peer, request: Request, error: GatewayError | None
+    ) -> None:
+        """Write a line, unless the request only read.
+
+        Args:
+            peer: Who asked.
+            request: What for.
+            error: What came of it, or None if it was done.
+        """
+        if request.method in READING:
+            return
+        result = "done" if error is None else f"{code_of(error)}: {error.message}"
+        logger.info(
+            "%s, pid %d: %s: %s",
+            user := await self._name(peer.uid),
+            peer.pid,
+            describe(request),
+            result,
+            extra={"event": "command", "user": user},
+        )
+
+    async def _name(self, uid: int) -> str:
+        name = self._names.get(uid)
+        if name is None:
+            try:
+                async with asyncio.timeout(_LOOKUP):
+                    name = await asyncio.to_thread(name_user, uid)
+            except TimeoutError:
+                return f"uid {uid}"
+            if len(self._names) >= _MAX_NAMES:
+                self._names.clear()
+            self._names[uid] = name
+        return name
+
+
+def describe(request: Request) -> str:
+    """Return a request in words: its method, and what it is about."""
+    words = [request.method[:_MAX_VALUE]]
+    for name in _SHOWN:
+        value = request.params.get(name)
+        if isinstance(value, str | int):
+            words.append(f"{name}={str(value)[:_MAX_VALUE]}")
+    keys = request.params.get("keys")
+    if isinstance(keys, list):
+        words.append(f"keys={len(keys)}")
+    return " ".join(words)
