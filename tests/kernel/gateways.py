@@ -23,7 +23,7 @@ from gateway.dataplane.base import (
 from gateway.secret import Secret
 from tests.kernel.cable import run
 from tests.kernel.pace import GRACE, IN_FORCE_LIMIT, POLL_INTERVAL
-from tests.kernel.traffic import MARKER, TRAFFIC_PORT
+from tests.kernel.traffic import MARKER, TRAFFIC_PORT, Traffic
 
 T = TypeVar("T")
 Plane = TypeVar("Plane", bound=DataPlane)
@@ -107,6 +107,7 @@ class Pair(Generic[Plane]):
     lifetime: float = 360
     in_force_limit: float = IN_FORCE_LIMIT
     installs: list[tuple[Site[Plane], EpochInstall]] = field(default_factory=list)
+    traffic: Traffic | None = None
 
     @property
     def sites(self) -> tuple[Site[Plane], Site[Plane]]:
@@ -185,5 +186,7 @@ class Pair(Generic[Plane]):
         self.prepare()
         took = self.wait_in_force(self.activate())
         time.sleep(GRACE)
+        if self.traffic is not None:
+            self.traffic.wait_arrived()
         self.retire(before)
         return took

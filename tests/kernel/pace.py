@@ -16,8 +16,12 @@ IN_FORCE_LIMIT = 5.0
 GRACE = 0.5 if IN_VM else 0.2
 """Seconds an old epoch goes on receiving what is under way; the daemon waits longer."""
 
-ARRIVAL_LIMIT = 0.5 if IN_VM else 0.2
-"""Seconds for a packet to arrive; it takes 1 ms on an idle machine."""
+ARRIVAL_LIMIT = 1.0
+"""Seconds for a packet to arrive; it takes 1 ms on an idle machine. What must not
+arrive is waited for as long."""
+
+UNDER_WAY_LIMIT = 5.0
+"""Seconds until a packet that was sent and has not arrived is lost."""
 
 SHORT_LIFETIME = 8 if IN_VM else 2
 """Seconds of an SA that must live for a rotation and then expire."""

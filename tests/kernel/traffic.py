@@ -7,7 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from tests.kernel.pace import ARRIVAL_LIMIT, PACKET_INTERVAL
+from tests.kernel.pace import (
+    ARRIVAL_LIMIT,
+    PACKET_INTERVAL,
+    POLL_INTERVAL,
+    UNDER_WAY_LIMIT,
+)
 
 T = TypeVar("T")
 
@@ -37,6 +42,9 @@ class Place(Protocol):
 
 class Ends(Protocol):
     """Two sites."""
+
+    traffic: "Traffic | None"
+    """What is under way between them."""
 
     @property
     def sites(self) -> tuple[Place, Place]: ...
@@ -80,17 +88,33 @@ class Traffic:
             for target in (self._send, self._receive)
         ]
 
+    def wait_arrived(self) -> None:
+        """Wait until all that was sent by now has arrived, or must be lost.
+
+        The packets of an epoch may still be queued on a busy machine when the next
+        one is in force; the daemon, too, retires none as fast as tests do.
+        """
+        sent = list(self.sent)
+        until = time.monotonic() + UNDER_WAY_LIMIT
+        for side, seen in enumerate(reversed(self.seen)):
+            missing = set(range(sent[side])) - seen
+            while missing and time.monotonic() < until:
+                time.sleep(POLL_INTERVAL)
+                missing -= seen
+
     @property
     def lost(self) -> int:
         return sum(self.sent) - sum(len(seen) for seen in self.seen)
 
     def __enter__(self) -> "Traffic":
+        self._pair.traffic = self
         for thread in self._threads:
             thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._end.set()
+        self._pair.traffic = None
         for thread in self._threads:
             thread.join(timeout=30)
         for opened in self._sockets:

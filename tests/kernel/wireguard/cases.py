@@ -149,7 +149,7 @@ class LossCases(PlaneCases):
         pair.prepare()
         committed = pair.activate()
         # Not polled, the near end sends no more than its first packets.
-        time.sleep(0.2)
+        time.sleep(OUTAGE)
         state = pair.near.poll()
         assert state.epochs[-1].received
         pair.wait_in_force(committed)
