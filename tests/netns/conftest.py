@@ -8,7 +8,7 @@ import pytest
 from lab.netns import Namespace
 
 from gateway.dataplane.choose import available_planes
-from tests.netns.labs import Lab, hosts, make_lab
+from tests.netns.labs import LIFETIME, Lab, hosts, make_lab
 
 HANGS = 240
 """Seconds after which a test hangs: each waits for what it wants, with `PATIENCE`."""
@@ -45,6 +45,13 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Namespace, Namespace]
 def lab(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
     """Two gateways, not started."""
     with make_lab(pair) as made:
+        yield made
+
+
+@pytest.fixture
+def brief(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
+    """Two gateways, not started, whose tunnel ends `LIFETIME` after its last epoch."""
+    with make_lab(pair, lifetime=LIFETIME) as made:
         yield made
 
 

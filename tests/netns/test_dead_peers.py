@@ -19,12 +19,12 @@ from tests.netns.test_key_stock import assert_no_key_twice
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_dead_blocks_after_its_lifetime_and_heals(lab: Lab, which: int) -> None:
-    dead, alive = lab.ends[which], lab.ends[1 - which]
-    before = lab.start()
+def test_dead_blocks_after_its_lifetime_and_heals(brief: Lab, which: int) -> None:
+    dead, alive = brief.ends[which], brief.ends[1 - which]
+    before = brief.start()
     dead.kill()
     died = time.monotonic()
-    assert lab.ping(1 - which, count=1)  # its kernel carries on
+    assert brief.ping(1 - which, count=1)  # its kernel carries on
     until(lambda: state(alive) == "blocked", "the block", LIFETIME + 5.0)
     assert time.monotonic() - died < LIFETIME + INTERVAL + 1.0
     found = alive.tunnel()
@@ -32,24 +32,24 @@ def test_dead_blocks_after_its_lifetime_and_heals(lab: Lab, which: int) -> None:
     assert found["hint"]
     assert "lifetime" in alive.log.read_text()
     assert "blocked" in qgw(alive, "tunnel", "list").stdout
-    assert not lab.ping(1 - which, count=1)
+    assert not brief.ping(1 - which, count=1)
     dead.start()
     dead.wait_ready()
-    lab.in_force(before)
-    assert lab.ping(which)
-    assert_no_key_twice(lab)
+    brief.in_force(before)
+    assert brief.ping(which)
+    assert_no_key_twice(brief)
 
 
-def test_the_path_is_cut_and_mended(lab: Lab) -> None:
-    before = lab.start()
-    cut(lab.b.namespace, is_cut=True)
-    for end in lab.ends:
+def test_the_path_is_cut_and_mended(brief: Lab) -> None:
+    before = brief.start()
+    cut(brief.b.namespace, is_cut=True)
+    for end in brief.ends:
         until(lambda end=end: state(end) == "blocked", "the block", LIFETIME + 5.0)  # type: ignore[misc]
-    cut(lab.b.namespace, is_cut=False)
+    cut(brief.b.namespace, is_cut=False)
     mended = time.monotonic()
-    lab.in_force(before)
+    brief.in_force(before)
     assert time.monotonic() - mended < 2 * LIFETIME
-    assert_no_key_twice(lab)
+    assert_no_key_twice(brief)
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -86,23 +86,23 @@ def test_what_is_diverted_is_refused_and_counted(lab: Lab) -> None:
     never(watched.clear, "packets in clear")
 
 
-def test_dead_daemons_pass_nothing_after_the_lifetime(lab: Lab) -> None:
-    lab.start()
-    for end in lab.ends:
+def test_dead_daemons_pass_nothing_after_the_lifetime(brief: Lab) -> None:
+    brief.start()
+    for end in brief.ends:
         end.kill()
     dead = time.monotonic()
     passed = dead
-    with wire(lab.b, INNER["b"]) as watched:
+    with wire(brief.b, INNER["b"]) as watched:
         while time.monotonic() < dead + LIFETIME + 3:
             before = time.monotonic()
-            if pings(lab):
+            if pings(brief):
                 passed = before
-        with diverted(lab):
-            assert not pings(lab)
+        with diverted(brief):
+            assert not pings(brief)
     assert passed - dead < LIFETIME + 1
     never(watched.clear, "packets in clear")
-    lab.start()
-    until(lambda: pings(lab), "passes again")
+    brief.start()
+    until(lambda: pings(brief), "passes again")
 
 
 def test_a_tunnel_that_cannot_start_lets_nothing_pass(lab: Lab) -> None:

@@ -151,26 +151,26 @@ def fill(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_full_disk_uses_no_key_and_heals(lab: Lab, which: int) -> None:
-    end = lab.ends[which]
+def test_a_full_disk_uses_no_key_and_heals(brief: Lab, which: int) -> None:
+    end = brief.ends[which]
     with small_disk(end, 4096) as folder:
-        lab.start()
-        before = lab.newest()
+        brief.start()
+        before = brief.newest()
         ballast = fill(folder)
-        until(lambda: state(end) == "blocked", "the block", 25.0)
-        assert not lab.ping(which, count=1)
+        until(lambda: state(end) == "blocked", "the block")
+        assert not brief.ping(which, count=1)
         found = end.tunnel()
         told = f"{found['reason']} {found['last_failure']} {end.tail(200)}"
         assert "full" in told or "space" in told
-        used = {seen.key_id for seen in lab.watcher.epochs.values()}
+        used = {seen.key_id for seen in brief.watcher.epochs.values()}
         blocked_at = stock(end)["consumed"]
         assert found["epoch"] is None
         ballast.unlink()
-        healed = lab.in_force(before)
-        assert lab.ping(which)
-        assert lab.watcher.epochs[healed].key_id not in used
+        healed = brief.in_force(before)
+        assert brief.ping(which)
+        assert brief.watcher.epochs[healed].key_id not in used
         assert stock(end)["consumed"] > blocked_at
-    assert_no_key_twice(lab)
+    assert_no_key_twice(brief)
 
 
 def test_a_store_that_cannot_be_written(lab: Lab) -> None:

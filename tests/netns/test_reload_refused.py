@@ -139,5 +139,8 @@ def test_a_missing_peer_file_is_no_reason_to_refuse_what_else_changes(
         assert f"warning: {lab.a.folder}/gateway.toml:" in done.stderr
         assert f"tunnels.{TUNNEL}.peer: expected a public identity file" in done.stderr
         shutil.move(lab.a.folder / "kept.pub", lab.a.folder / "peer.pub")
-        assert "changed: demo (peer)" in qgw(lab.a, "reload").stdout
+        said = qgw(lab.a, "reload").stdout
+        # Nothing, if the daemon tried by itself just before: it does every ten seconds.
+        assert "changed: demo (peer)" in said or said == "nothing changed\n", said
+        assert lab.a.tunnel()["started"]
         until(lambda: state(lab.a) == "up", "the tunnel")
