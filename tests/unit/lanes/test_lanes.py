@@ -52,7 +52,7 @@ def run_pytest(folder: Path, test: str, *, strict: bool) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     return done.stdout
 
@@ -139,7 +139,7 @@ def test_too_little_covered_is_not_enough(tmp_path: Path) -> None:
          f"--data-file={tmp_path / '.coverage.try'}", "-m", "gateway.errors"],
         cwd=ROOT,
         check=True,
-        timeout=60,
+        timeout=150,
     )  # fmt: skip
     assert not closing.is_covered()
 

@@ -58,7 +58,7 @@ def run_pytest(folder: Path, test: str, *options: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=150,
     )
     assert "INTERNALERROR" not in done.stdout, done.stdout
     return done.stdout
