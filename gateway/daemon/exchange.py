@@ -101,6 +101,9 @@ class Exchange:
                     self._dispatch(event)
             finally:
                 self._dispatching = False
+        for data, path in self.machine.replies_to_strangers():
+            if isinstance(path, Path):
+                self.sockets.reply(data, path)
         for data, path in self.machine.datagrams_to_send():
             if isinstance(path, Path):
                 self.sockets.send(data, path)

@@ -23,6 +23,8 @@ FREEBIND: Final = {
 }
 """Levels and options: IP_FREEBIND (linux/in.h), IPV6_FREEBIND (linux/in6.h)."""
 
+_OWN_HOST: Final = {int(socket.AF_INET): "127.0.0.1", int(socket.AF_INET6): "::1"}
+
 SO_SNDBUFFORCE: Final = 32
 """asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN."""
 
@@ -35,6 +37,14 @@ RECEIVE_BUFFER: Final = 4 * 1024 * 1024
 SEND_BUFFER: Final = 4 * 1024 * 1024
 """Bytes asked of the kernel: what waits for the neighbour of one peer counts against
 the socket, and the default of 208 KiB is full with 92 datagrams to a dead one."""
+
+REPLY_BUFFER: Final = 64 * 1024
+"""Bytes for what answers strangers: what waits for neighbours that do not exist counts
+against it, some 170 datagrams, and fills neither our own buffer nor the kernel's table
+of neighbours (which begins to clear out at 128 and refuses at 1,024)."""
+
+DISCARD: Final = 9
+"""The port of RFC 863, from which nobody writes to us."""
 
 LET_GO: Final = 1.0
 """Seconds that systemd is given to close what it kept for us."""
@@ -54,6 +64,7 @@ class Listener:
         port: Its port.
         is_wild: Whether it takes datagrams to any of our addresses.
         is_absent: Whether its address is not on this host at present.
+        replies: What answers strangers, once there is one.
     """
 
     sock: socket.socket
@@ -62,11 +73,23 @@ class Listener:
     port: int
     is_wild: bool
     is_absent: bool = False
+    replies: socket.socket | None = None
 
     @property
     def key(self) -> tuple[int, str, int]:
         """As `key_of` of its endpoint."""
         return self.family, self.host, self.port
+
+    def close_replies(self) -> None:
+        """Close what answers strangers; it is made anew when one is to be answered."""
+        if self.replies is not None:
+            self.replies.close()
+            self.replies = None
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self.close_replies()
+        self.sock.close()
 
 
 def listen_on(
@@ -149,6 +172,36 @@ def is_held(listener: Listener) -> bool:
         except OSError as error:
             return error.errno != errno.EADDRNOTAVAIL
     return True
+
+
+def open_reply_socket(listener: Listener) -> socket.socket:
+    """Return a socket that sends from a listener's address and port, and hears nothing.
+
+    The kernel gives what arrives to the socket that fits best, and one that is
+    connected fits its peer alone: this one is connected to our own host. Others may
+    share the port only while this function runs.
+
+    Raises:
+        OSError: The listener's address is not on this host, or a limit is reached.
+    """
+    sock = socket.socket(listener.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        if listener.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _share(sock, is_shared=True)
+        _share(listener.sock, is_shared=True)
+        try:
+            sock.bind(listener.sock.getsockname())
+        finally:
+            _share(listener.sock, is_shared=False)
+        _share(sock, is_shared=False)
+        sock.connect((_OWN_HOST[listener.family], DISCARD))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, REPLY_BUFFER)
+        mark(sock)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def mark(sock: socket.socket) -> bool:

@@ -21,6 +21,7 @@ from gateway.daemon.listening import (
     listen_beside,
     listen_on,
     mark,
+    open_reply_socket,
 )
 from gateway.daemon.path import (
     ANCILLARY_SPACE,
@@ -50,8 +51,24 @@ NOT_OURS: Final = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EINVA
 route says the first too."""
 
 
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""As the kernel takes it."""
+
+
+def address_of(path: Path) -> Address:
+    """Return a path's far end as the kernel takes it."""
+    if path.scope:
+        return path.host, path.port, 0, path.scope
+    return path.host, path.port
+
+
 class ControlSockets:
-    """Receives and sends datagrams of both families."""
+    """Receives and sends datagrams of both families.
+
+    Attributes:
+        unsent: What peers were not sent.
+        unanswered: Answers to strangers that there was no room for.
+    """
 
     def __init__(
         self,
@@ -75,6 +92,7 @@ class ControlSockets:
         self._leaving: dict[tuple[int, str, int], Listener] = {}
         self._timer: asyncio.TimerHandle | None = None
         self.unsent = Unsent()
+        self.unanswered = 0
 
     @property
     def families(self) -> set[int]:
@@ -137,6 +155,8 @@ class ControlSockets:
         """
         listen = tuple(listen)
         there = {each.key: each for each in (*self._listeners, *self._leaving.values())}
+        for listener in there.values():
+            listener.close_replies()  # they hold the port too, and are made anew
         fresh = listen_beside(
             (each for each in listen if key_of(each) not in there), there.values()
         )
@@ -164,7 +184,7 @@ class ControlSockets:
         loop = asyncio.get_running_loop()
         for listener in self._leaving.values():
             loop.remove_reader(listener.sock)
-            listener.sock.close()
+            listener.close()
             if listener.is_wild:
                 del self._wild[listener.family, listener.port]
             else:
@@ -185,21 +205,33 @@ class ControlSockets:
             if listener is None:
                 self.unsent.note("no socket for that path", path.host)
                 return
-        host, port, scope, local_host, _ = path
+        host = path.host
         if listener.is_absent:
             # IPv4 would refuse; IPv6 would send from an address that is not ours.
             self._note_absence(listener)
             if listener.is_absent:
                 self.unsent.note(_absence(listener), host)
                 return
-        address = (host, port, 0, scope) if scope else (host, port)
         try:
-            if listener.is_wild and local_host:
-                self._send_from(listener, data, path, address)
-            else:
-                listener.sock.sendto(data, address)
+            self._send_by(listener.sock, listener, data, path, address_of(path))
         except OSError as error:
             self.unsent.note(self._reason(listener, error), host)
+
+    def reply(self, data: bytes, path: Path) -> None:
+        """Answer somebody whose address may be made up.
+
+        Such answers have a socket and a buffer of their own: what waits for a neighbour
+        that does not exist keeps nothing from our peers.
+        """
+        listener = self._listener_of(path)
+        if listener is None:
+            return
+        try:
+            if listener.replies is None:
+                listener.replies = open_reply_socket(listener)
+            self._send_by(listener.replies, listener, data, path, address_of(path))
+        except OSError:
+            self.unanswered += 1
 
     def path_to(self, address: SocketAddress, local_host: str | None = None) -> Path:
         """Return the path by which to call a peer.
@@ -238,7 +270,7 @@ class ControlSockets:
             for listener in listeners:
                 loop.remove_reader(listener.sock)
         for listener in listeners:
-            listener.sock.close()
+            listener.close()
         self._listeners.clear()
         self._leaving.clear()
         self._by_local.clear()
@@ -300,20 +332,24 @@ class ControlSockets:
         self._drained()
 
     @staticmethod
-    def _send_from(
+    def _send_by(
+        sock: socket.socket,
         listener: Listener,
         data: bytes,
         path: Path,
-        address: tuple[str, int] | tuple[str, int, int, int],
+        address: Address,
     ) -> None:
         """Send from the path's own address, or from another once that is gone."""
+        if not (listener.is_wild and path.local_host):
+            sock.sendto(data, address)
+            return
         try:
             own = pktinfo(path.local_host, path.scope)
-            listener.sock.sendmsg((data,), (own,), 0, address)
+            sock.sendmsg((data,), (own,), 0, address)
         except OSError as error:
             if error.errno not in NOT_OURS:
                 raise
-            listener.sock.sendto(data, address)
+            sock.sendto(data, address)
 
     def _listener_for(self, address: SocketAddress, local_host: str | None) -> Listener:
         family = family_of(address[0])

@@ -33,6 +33,7 @@ from gateway.handshake.events import (
     InitiationReceived,
     InitiationRefused,
     PeerDoubled,
+    PeerHasty,
     PeerMoved,
     PeerSilent,
     QKDKeyRequested,
@@ -398,6 +399,12 @@ class TunnelDriver:
                 await self._follow(item)
             case PeerSilent():
                 self._peer_silent()
+            case PeerHasty(_, address):
+                self._warn(
+                    f"the peer at {address} begins epochs faster than any honest one: "
+                    "what is above the pace is not answered",
+                    event="peer-hasty",
+                )
             case PeerDoubled(_, address, other):
                 self.state.twins.of_peer(address, other, now=self.state.now)
                 self._warn_of_twins()

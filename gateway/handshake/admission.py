@@ -9,9 +9,12 @@ from typing import Final
 
 from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
 from gateway.errors import ProtocolError
+from gateway.handshake import limits
+from gateway.handshake.bucket import Bucket
 from gateway.handshake.core import Core, LocalIdentity
 from gateway.handshake.events import Address
 from gateway.handshake.guard import NO_MAC, CookieJar, LoadMeter
+from gateway.handshake.tunnel import TunnelState
 from gateway.wire.header import (
     COOKIE_REPLY_SIZE,
     COOKIE_SALT_SIZE,
@@ -31,12 +34,14 @@ class Admitted:
         session_id: The initiator's identifier.
         message: M1.
         digest: 24 bytes that name this very M1.
+        validated: Whether its sender receives what is sent to its address.
     """
 
     local: LocalIdentity
     session_id: bytes
     message: bytes
     digest: bytes
+    validated: bool
 
 
 class Admission:
@@ -46,6 +51,8 @@ class Admission:
         self._core = core
         self._cookies = CookieJar(core.random)
         self._load = LoadMeter()
+        self._replies = Bucket(limits.REPLY_RATE, limits.REPLY_BURST)
+        self._guests = Bucket(limits.GUEST_RATE, limits.GUEST_BURST)
 
     def admit(
         self, header: Header, data: bytes, address: Address, *, now: float
@@ -53,14 +60,22 @@ class Admission:
         """Take in one fragment; return M1 once it is whole.
 
         Raises:
-            ProtocolError: ``mac1``, ``cookie``, ``fragment`` or ``oversized``.
+            ProtocolError: ``pace``, ``mac1``, ``cookie`` or ``oversized``.
         """
         core = self._core
+        if core.is_paused(address, now=now):
+            raise ProtocolError("pace")
         start, macs = data[:-_MACS_SIZE], data[-_MACS_SIZE:]
         mac1, mac2 = macs[:MAC_SIZE], macs[MAC_SIZE:]
+        loaded = self._load.under_load(assemblies=len(core.initiations), now=now)
+        resident = core.resident(address, now=now) if loaded else None
+        if loaded:
+            self._refuse_cheaply(header, mac2, resident, now=now)
         local = self._addressee(start, mac1)
-        if self._load.under_load(assemblies=len(core.initiations), now=now):
-            self._demand_cookie(local, header, start + mac1, mac2, address, now=now)
+        if loaded:
+            self._demand_cookie(
+                local, header, start + mac1, mac2, address, resident, now=now
+            )
         message = core.initiations.add(
             (address, header.session_id),
             header.index,
@@ -70,8 +85,10 @@ class Admission:
         )
         if message is None:
             return None
+        if loaded and resident is None and not self._guests.take(now=now):
+            raise ProtocolError("pace")
         digest = hash_parts(header.session_id, message)[: HASH_SIZE // 2]
-        return Admitted(local, header.session_id, message, digest)
+        return Admitted(local, header.session_id, message, digest, loaded)
 
     def count(self, *, now: float) -> None:
         """Note that an M1 is about to cost asymmetric cryptography."""
@@ -84,6 +101,20 @@ class Admission:
                 return local
         raise ProtocolError("mac1")
 
+    def _refuse_cheaply(
+        self, header: Header, mac2: bytes, resident: TunnelState | None, *, now: float
+    ) -> None:
+        """Drop what would be dropped anyway, before it costs a hash.
+
+        Raises:
+            ProtocolError: ``cookie`` or ``pace``.
+        """
+        if mac2 != NO_MAC:
+            if resident is None and not self._guests.has(now=now):
+                raise ProtocolError("pace")
+        elif header.index or not self._bucket_of(resident).has(now=now):
+            raise ProtocolError("cookie")
+
     def _demand_cookie(
         self,
         local: LocalIdentity,
@@ -91,16 +122,26 @@ class Admission:
         covered: bytes,
         mac2: bytes,
         address: Address,
+        resident: TunnelState | None,
         *,
         now: float,
     ) -> None:
-        """Let only those pass who receive what is sent to their address."""
+        """Let only those pass who receive what is sent to their address.
+
+        Raises:
+            ProtocolError: ``cookie``.
+        """
         if mac2 != NO_MAC and self._cookies.verify(address, covered, mac2, now=now):
             return
-        if header.index == 0 and len(covered) + MAC_SIZE >= COOKIE_REPLY_SIZE:
+        fits = header.index == 0 and len(covered) + MAC_SIZE >= COOKIE_REPLY_SIZE
+        if fits and self._bucket_of(resident).take(now=now):
             cookie = self._cookies.cookie_for(address, now=now)
             salt = self._core.random(COOKIE_SALT_SIZE)
             mac1 = covered[-MAC_SIZE:]
             reply = local.seal.seal_cookie(header.session_id, mac1, cookie, salt)
-            self._core.send(reply, address)
+            self._core.reply(reply, address, now=now)
         raise ProtocolError("cookie")
+
+    def _bucket_of(self, resident: TunnelState | None) -> Bucket:
+        """Return what bounds the cookies for an address."""
+        return self._replies if resident is None else resident.cookies

@@ -101,6 +101,7 @@ class ResponderHandshake(Holder):
 
     __slots__ = (
         "address",
+        "answers",
         "chain",
         "commit",
         "commit_address",
@@ -135,6 +136,7 @@ class ResponderHandshake(Holder):
         self.digest = digest
         self.state = ResponderState.ASKED
         self.response: list[bytes] = []
+        self.answers = 0
         self.keys: EpochKeys | None = None
         self.chain: Chain | None = None
         self.qkd: UUID | None = None

@@ -62,6 +62,11 @@ class Core:
         """Apart, so that a flood of initiations cannot push our responses out."""
         self.dropped: Counter[str] = Counter()
         self.outgoing: list[tuple[bytes, Address]] = []
+        self.replies: list[tuple[bytes, Address]] = []
+        """To whoever asked, authentically or not, from where no peer is alive."""
+        self._residents: dict[Hashable, TunnelState] = {}
+        """Tunnels by where their peers were last heard."""
+        self._paused: dict[Hashable, float] = {}
         self.events: deque[Event] = deque()
 
     def new_id(self) -> HandshakeID:
@@ -73,6 +78,47 @@ class Core:
     def send(self, data: bytes, address: Address) -> None:
         """Queue a datagram."""
         self.outgoing.append((data, address))
+
+    def reply(self, data: bytes, address: Address, *, now: float) -> None:
+        """Queue a datagram that answers one which anybody may have sent."""
+        alive = self.resident(address, now=now) is not None
+        (self.outgoing if alive else self.replies).append((data, address))
+
+    def resident(self, address: Address, *, now: float) -> TunnelState | None:
+        """Return a tunnel whose peer is alive at this address, or None."""
+        tunnel = self._residents.get(self.remote_of(address))
+        if tunnel is None or now - tunnel.heard > limits.ALIVE:
+            return None
+        return tunnel
+
+    def pause(self, address: Address, *, until: float) -> None:
+        """Read no initiation from an address for a while."""
+        remote = self.remote_of(address)
+        self._paused.pop(remote, None)
+        self._paused[remote] = until
+        while len(self._paused) > limits.MAX_PAUSED:
+            del self._paused[next(iter(self._paused))]
+
+    def is_paused(self, address: Address, *, now: float) -> bool:
+        """Whether no initiation is read from an address."""
+        if not self._paused:
+            return False
+        remote = self.remote_of(address)
+        until = self._paused.get(remote)
+        if until is None:
+            return False
+        if now >= until:
+            del self._paused[remote]
+        return now < until
+
+    def move(self, tunnel: TunnelState, address: Address) -> None:
+        """Note where a tunnel's peer is; None for nowhere."""
+        old = self.remote_of(tunnel.address)
+        if self._residents.get(old) is tunnel:
+            del self._residents[old]
+        tunnel.address = address
+        if address is not None:
+            self._residents[self.remote_of(address)] = tunnel
 
     def emit(self, event: Event) -> None:
         """Queue an event."""
@@ -116,7 +162,7 @@ class Core:
         """
         known = tunnel.address
         if known != address:
-            tunnel.address = address
+            self.move(tunnel, address)
             initiator = tunnel.parameters.initiator
             if known is not None and not (
                 initiator and self.remote_of(known) == self.remote_of(address)

@@ -83,6 +83,19 @@ class InitiationRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerHasty:
+    """At the responder: the peer begins epochs faster than any honest one does.
+
+    Attributes:
+        tunnel: The tunnel.
+        address: Where its initiation came from.
+    """
+
+    tunnel: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class HandshakeRefused:
     """At the initiator: the responder said no, authentically.
 
@@ -235,6 +248,7 @@ Event = (
     | UnknownPeer
     | InitiationReceived
     | InitiationRefused
+    | PeerHasty
     | HandshakeRefused
     | QKDKeyRequested
     | EpochPrepared

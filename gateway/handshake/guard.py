@@ -12,6 +12,7 @@ from gateway.crypto.aead import open_sealed, seal
 from gateway.crypto.identity import PublicIdentity
 from gateway.crypto.kdf import MAC_SIZE, derive, hash_parts, mac, macs_equal
 from gateway.handshake import labels, limits
+from gateway.handshake.bucket import Bucket
 from gateway.wire.header import (
     COOKIE_SALT_SIZE,
     COOKIE_SIZE,
@@ -103,11 +104,10 @@ class CookieJar:
 
 
 class LoadMeter:
-    """A token bucket that says when to ask for cookies."""
+    """Says when to ask for cookies."""
 
     def __init__(self) -> None:
-        self._tokens = limits.LOAD_BURST
-        self._updated = float("-inf")
+        self._bucket = Bucket(limits.LOAD_RATE, limits.LOAD_BURST)
         self._until = float("-inf")
 
     def under_load(self, *, assemblies: int, now: float) -> bool:
@@ -118,14 +118,8 @@ class LoadMeter:
 
     def count_initiation(self, *, now: float) -> None:
         """Record one initiation that cost asymmetric cryptography."""
-        elapsed = now - self._updated
-        self._updated = now
-        refill = limits.LOAD_BURST if elapsed == float("inf") else elapsed
-        self._tokens = min(limits.LOAD_BURST, self._tokens + refill * limits.LOAD_RATE)
-        if self._tokens < 1:
+        if not self._bucket.take(now=now):
             self._until = now + limits.LOAD_HOLD
-        else:
-            self._tokens -= 1
 
 
 def make_mac2(cookie: bytes, data: bytes) -> bytes:

@@ -66,6 +66,48 @@ REMEMBERED_INITIATIONS: Final = 16_384
 """M1s remembered, 2 MiB: three intervals of a hub with 5,000 tunnels. An older one
 is refused by its epoch."""
 
+PEER_RATE: Final = 2.0
+"""New epochs a second that one tunnel's peer may begin, in the long run: four times
+those of the shortest interval."""
+
+PEER_BURST: Final = 20.0
+"""... and at once: attempts in vain follow each other by half a second at first, and an
+operator may rotate a few times. Each costs both ends their KEMs, a write to the disk
+and changes in the kernel."""
+
+UNKNOWN_PAUSE: Final = 1.0
+"""An address from which an identity came that nobody pinned, and that has shown that it
+receives what is sent to it, is not listened to for this long."""
+
+MAX_PAUSED: Final = 1024
+"""Addresses that are not listened to at once; beyond, the oldest are heard again."""
+
+MAX_ANSWERS: Final = 16
+"""Times that one M2 or M4 is repeated: an initiator asks ten times at most for each
+before it gives up, and whoever recorded its question may ask for ever."""
+
+ALIVE: Final = 35.0
+"""A peer that was heard, authentically, within this is where it was: it is pinged every
+`PING_INTERVAL`, and is silent after three of them."""
+
+REPLY_RATE: Final = 1000.0
+"""Cookies a second for all who are not alive: 3 % of a core; the branches of a hub that
+lost its power, 5,000, come back within five seconds."""
+
+REPLY_BURST: Final = 1000.0
+"""... and at once."""
+
+PEER_REPLIES: Final = 20.0
+"""Cookies a second, and at once, for the address of one peer that is alive, and may be
+written into any packet: it needs one in two minutes."""
+
+GUEST_RATE: Final = 200.0
+"""Initiations a second that are read, under load, of all addresses where no peer is
+alive, and that have shown a cookie: 4 % of a core."""
+
+GUEST_BURST: Final = 400.0
+"""... and at once."""
+
 LOAD_RATE: Final = 400.0
 """Initiations a second above which a responder asks for cookies: about a third of
 one core, which leaves the rest to those who are already connected."""

@@ -52,6 +52,7 @@ class Machine:
         random: Callable[[int], bytes],
         mtu: int = DEFAULT_MTU,
         remote_of: Callable[[Address], Hashable] = lambda address: address,
+        peer_rate: float = limits.PEER_RATE,
     ) -> None:
         """Make a machine without tunnels.
 
@@ -60,12 +61,14 @@ class Machine:
             mtu: Largest datagram to send, bytes.
             remote_of: Returns the part of an address that says where the peer is; the
                 rest, at an initiator, is ours to change.
+            peer_rate: Epochs a second that a tunnel's peer may begin.
 
         Raises:
             ValueError: `mtu` is below `MIN_MTU` or above `MAX_MTU`.
         """
         if not MIN_MTU <= mtu <= MAX_MTU:
             raise ValueError(f"mtu {mtu} is not within {MIN_MTU} to {MAX_MTU}")
+        self._peer_rate = peer_rate
         self._core = Core(random, mtu, remote_of)
         self._initiator = InitiatorSide(self._core)
         self._responder = ResponderSide(self._core)
@@ -90,7 +93,7 @@ class Machine:
             raise ValueError("the peer's identity is of another suite")
         if peer.fingerprint == local.public.fingerprint:
             raise ValueError("the peer's identity is our own")
-        tunnel = TunnelState(parameters, committed)
+        tunnel = TunnelState(parameters, committed, self._peer_rate)
         core.tunnels[parameters.name] = tunnel
         identity = core.identities.setdefault(
             local.public.fingerprint, LocalIdentity(local)
@@ -134,6 +137,7 @@ class Machine:
                 core.holders.pop(session.local_id, None)
                 session.wipe()
         core.timers.cancel((PING_TIMER, name))
+        core.move(tunnel, None)
         parameters = tunnel.parameters
         identity = core.identities[parameters.local.public.fingerprint]
         peers = identity.peers[parameters.peer.fingerprint]
@@ -178,7 +182,16 @@ class Machine:
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """Return what is to be sent now, and forget it."""
         outgoing, self._core.outgoing = self._core.outgoing, []
-        return outgoing
+        return outgoing + self.replies_to_strangers()
+
+    def replies_to_strangers(self) -> list[tuple[bytes, Address]]:
+        """Return what of it anybody may have asked for, and forget that.
+
+        A driver that calls this first sends it so that it cannot hold up the rest: the
+        addresses may be made up.
+        """
+        replies, self._core.replies = self._core.replies, []
+        return replies
 
     def next_event(self) -> Event | None:
         """Return the oldest event that was not yet returned."""
@@ -345,7 +358,7 @@ class Machine:
             case Type.COMMIT, ResponderHandshake():
                 self._responder.receive_commit(holder, data, address, now=now)
             case Type.COMMIT, Session():
-                self._responder.receive_repeated_commit(holder, data, address)
+                self._responder.receive_repeated_commit(holder, data, address, now=now)
             case Type.COMMITTED, InitiatorHandshake():
                 self._initiator.receive_committed(holder, data, address, now=now)
             case Type.COOKIE_REPLY, InitiatorHandshake():

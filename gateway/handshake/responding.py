@@ -28,6 +28,7 @@ from gateway.handshake.events import (
     HandshakeFailed,
     InitiationReceived,
     InitiationRefused,
+    PeerHasty,
     UnknownPeer,
 )
 from gateway.handshake.freshness import aged, is_required, is_wanted, qkd_age
@@ -55,6 +56,7 @@ from gateway.wire.payloads import Policy, ResponsePayload, Status
 HALF_OPEN_TIMER: Final = "half-open"
 _MACS_SIZE: Final = 2 * MAC_SIZE
 _NO_OFFER: Final = b"\0"
+_NEVER: Final = object()
 
 
 class ResponderSide:
@@ -185,11 +187,14 @@ class ResponderSide:
         self, header: Header, data: bytes, address: Address, *, now: float
     ) -> None:
         """Take in one fragment of M1."""
+        known = self._remembered.get(header.session_id, _NEVER)
+        if known is None:
+            raise ProtocolError("replayed")  # before it costs a hash
         admitted = self._admission.admit(header, data, address, now=now)
         if admitted is None:
             return
-        if admitted.digest in self._remembered:
-            self._repeat(self._remembered[admitted.digest], address)
+        if isinstance(known, ResponderHandshake):
+            self._repeat(known, admitted, address, now=now)
             return
         self._admission.count(now=now)
         self._read(admitted, address, now=now)
@@ -234,21 +239,33 @@ class ResponderSide:
         )
 
     def receive_repeated_commit(
-        self, session: Session, data: bytes, address: Address
+        self, session: Session, data: bytes, address: Address, *, now: float
     ) -> None:
         """Answer an M3 that was answered before: M4 may have been lost."""
         if not session.commit or data != session.commit:
             raise ProtocolError("unexpected")
-        self._core.send(session.confirmation, address)
+        if session.confirmed >= limits.MAX_ANSWERS:
+            raise ProtocolError("replayed")
+        session.confirmed += 1
+        self._core.reply(session.confirmation, address, now=now)
 
     # -- Steps
 
-    def _repeat(self, handshake: ResponderHandshake | None, address: Address) -> None:
-        """Answer a repeated M1 as before, if the answer still stands."""
-        if handshake is None or not handshake.response:
+    def _repeat(
+        self,
+        handshake: ResponderHandshake,
+        admitted: Admitted,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Answer a repeated M1 as before, if it is the same one."""
+        is_same = admitted.digest == handshake.digest
+        if not is_same or handshake.answers >= limits.MAX_ANSWERS:
             raise ProtocolError("replayed")
+        handshake.answers += 1
         for datagram in handshake.response:
-            self._core.send(datagram, address)
+            self._core.reply(datagram, address, now=now)
 
     def _read(self, admitted: Admitted, address: Address, *, now: float) -> None:
         """Read a whole M1 and ask the driver, or refuse."""
@@ -257,11 +274,15 @@ class ResponderSide:
         tunnels = local.peers.get(identity.fingerprint)
         if not tunnels:
             core.report(UnknownPeer(identity.fingerprint, address))
+            if admitted.validated:
+                core.pause(address, until=now + limits.UNKNOWN_PAUSE)
             raise ProtocolError("unknown peer")
         # Every tunnel with this peer has the same keys; any serves to read who asks.
         some = next(iter(tunnels.values()))
         read = consume_initiation(identity, some.parameters.peer, some.static_secret)
         tunnel = tunnels.get(read.payload.tunnel)
+        status = verdict(tunnel or some, read, known=tunnel is not None)
+        self._bound(tunnel or some, status, admitted, address, now=now)
         handshake = ResponderHandshake(
             core.new_id(),
             remote_id=remote_id,
@@ -270,7 +291,6 @@ class ResponderSide:
             address=address,
             digest=admitted.digest,
         )
-        status = verdict(handshake.tunnel, read, known=tunnel is not None)
         self._remember(handshake)
         if status is not Status.ACCEPTED:
             self._admit(handshake, now=now)
@@ -289,6 +309,37 @@ class ResponderSide:
                 is_wanted(handshake.tunnel.terms, request.terms, chain),
             )
         )
+
+    def _bound(
+        self,
+        tunnel: TunnelState,
+        status: Status,
+        admitted: Admitted,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Let a peer begin so many epochs, before an answer costs KEMs.
+
+        What is refused may be a replay, and has a bucket of its own. A peer that is
+        out of its mind is not listened to until there is a token again, where it
+        cannot have borrowed the address from somebody honest.
+
+        Raises:
+            ProtocolError: ``pace``.
+        """
+        core = self._core
+        if status is not Status.ACCEPTED:
+            if not tunnel.refused.take(now=now):
+                raise ProtocolError("pace")
+            return
+        if tunnel.begun.take(now=now):
+            return
+        core.report(PeerHasty(tunnel.name, address))
+        own = core.remote_of(tunnel.address) == core.remote_of(address)
+        if own or admitted.validated:
+            core.pause(address, until=now + 1 / limits.PEER_RATE)
+        raise ProtocolError("pace")
 
     def _make_room(self, tunnel: TunnelState, *rivals: ResponderState) -> None:
         """Give up the oldest handshake in one of these states, if they are many.
@@ -356,7 +407,7 @@ class ResponderSide:
         return True
 
     def _remember(self, handshake: ResponderHandshake) -> None:
-        self._remembered[handshake.digest] = handshake
+        self._remembered[handshake.remote_id] = handshake
         if len(self._remembered) > limits.REMEMBERED_INITIATIONS:
             self._remembered.popitem(last=False)
 
@@ -366,8 +417,8 @@ class ResponderSide:
         core.holders.pop(handshake.handshake_id, None)
         handshake.tunnel.pending.pop(handshake.handshake_id, None)
         # That M1 came is remembered; what it said, and what followed from it, is not.
-        if handshake.digest in self._remembered:
-            self._remembered[handshake.digest] = None
+        if handshake.remote_id in self._remembered:
+            self._remembered[handshake.remote_id] = None
 
 
 def _matching_chain(tunnel: TunnelState, chain_id: bytes | None) -> Chain | None:

@@ -31,6 +31,7 @@ class Session(Holder):
         remote_id: Identifier in what we send.
         commit: At the responder, the M3 that was answered.
         confirmation: At the responder, the M4 that answers it, each time.
+        confirmed: How often it did.
         shown: At the responder, whether the initiator has spoken under it.
     """
 
@@ -41,6 +42,7 @@ class Session(Holder):
         "_window",
         "commit",
         "confirmation",
+        "confirmed",
         "epoch",
         "local_id",
         "remote_id",
@@ -64,6 +66,7 @@ class Session(Holder):
         self.remote_id = remote_id
         self.commit = b""
         self.confirmation = b""
+        self.confirmed = 0
         self.shown = False
         self._send = keys.control_i2r if initiator else keys.control_r2i
         self._receive = keys.control_r2i if initiator else keys.control_i2r

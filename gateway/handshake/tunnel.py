@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.crypto.identity import PrivateIdentity, PublicIdentity
+from gateway.handshake import limits
+from gateway.handshake.bucket import Bucket
 from gateway.handshake.guard import Seal
 from gateway.secret import Secret
 from gateway.wire.payloads import PlaneKind, Policy, Terms
@@ -79,14 +81,19 @@ class TunnelState:
         heard: When the peer was last heard, authentically.
         pings: Pings sent since.
         silent: Whether the driver was told of the silence.
+        begun: Bounds the epochs that the peer begins.
+        refused: Bounds those that are refused, which may be replays.
+        cookies: Bounds the cookies for its address.
     """
 
     __slots__ = (
         "address",
+        "begun",
         "chains",
         "committed",
         "cookie",
         "cookie_expires",
+        "cookies",
         "current",
         "handshake",
         "heard",
@@ -94,6 +101,7 @@ class TunnelState:
         "pending",
         "pings",
         "previous",
+        "refused",
         "round_trip",
         "seal",
         "shown",
@@ -102,7 +110,12 @@ class TunnelState:
         "terms",
     )
 
-    def __init__(self, parameters: TunnelParameters, committed: int) -> None:
+    def __init__(
+        self,
+        parameters: TunnelParameters,
+        committed: int,
+        peer_rate: float = limits.PEER_RATE,
+    ) -> None:
         self.parameters = parameters
         self.terms = parameters.terms()
         self.static_secret = parameters.local.ecdh.exchange(parameters.peer.ecdh)
@@ -121,6 +134,9 @@ class TunnelState:
         self.heard = float("-inf")
         self.pings = 0
         self.silent = False
+        self.begun = Bucket(peer_rate, limits.PEER_BURST)
+        self.refused = Bucket(peer_rate, limits.PEER_BURST)
+        self.cookies = Bucket(limits.PEER_REPLIES, limits.PEER_REPLIES)
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from benches.answers import Driver, make_parameters
 from benches.figures import Figure, summarise
 from benches.floor import Operation, floor_operations
+from benches.hub import UNPACED
 from benches.registry import Bench, Options
 from gateway.crypto.identity import generate_identity
 from gateway.crypto.kem_liboqs import find_library
@@ -46,8 +47,8 @@ class Pair:
     def __init__(self, suite_id: int, provider: str) -> None:
         first, second = (generate_identity(suite_id, provider) for _ in range(2))
         self.ends = (
-            Driver(Machine(random=os.urandom)),
-            Driver(Machine(random=os.urandom)),
+            Driver(Machine(random=os.urandom, peer_rate=UNPACED)),
+            Driver(Machine(random=os.urandom, peer_rate=UNPACED)),
         )
         for end, local, peer in (
             (self.ends[0], first, second),

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from benches.answers import Driver, make_parameters
-from benches.hub import tunnel_name
+from benches.hub import UNPACED, tunnel_name
 from gateway.config.model import Endpoint
 from gateway.crypto.identity import PublicIdentity, generate_identity
 from gateway.crypto.kem import ML_KEM_768
@@ -30,7 +30,9 @@ class HubServer:
     """Joins machine and sockets as the daemon does, with no disk and no kernel."""
 
     def __init__(self) -> None:
-        self.driver = Driver(Machine(random=os.urandom, remote_of=remote_of))
+        self.driver = Driver(
+            Machine(random=os.urandom, remote_of=remote_of, peer_rate=UNPACED)
+        )
         self.sockets = ControlSockets(
             [Endpoint("127.0.0.1", 0)], self._receive, self._flush
         )

@@ -3,16 +3,23 @@
 import contextlib
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import lab.flood
 import pytest
+from lab.flood import write_datagrams
 from lab.gateway import PORT, Gateway
 from lab.inside import open_socket
 from lab.netns import Namespace
 
-from gateway.wire.header import Type, decode_header
+from gateway.config.identity_files import load_public_identity
+from gateway.crypto.kdf import MAC_SIZE
+from gateway.handshake.guard import NO_MAC, Seal
+from gateway.wire.header import HEADER_SIZE, Type, decode_header
 from tests.netns.labs import Lab, state, status
 from tests.netns.wiretap import Datagram, Wiretap
 
@@ -20,6 +27,9 @@ STRANGER = "192.0.2.9"
 COUNT = 400
 RATE = 1500.0
 """Datagrams a second: faster than any honest peer, slower than a daemon can count."""
+
+FLOOD = 3000.0
+"""Datagrams a second whose answers, all on one socket, would fill its 8 MiB."""
 
 ROOM = 1024
 """KiB that a daemon may grow by while it is shot at: less than what was sent."""
@@ -211,3 +221,69 @@ def test_traffic_flows_and_nothing_grows(
     grown = [late - early for early, late in zip(before, after, strict=True)]
     assert max(grown) < ROOM, grown
     assert sum(end.tunnel()["failed_rotations"] for end in shared.ends) == 0
+
+
+def first_fragment(honest: list[Datagram], end: Gateway) -> bytes:
+    """Return the first fragment of the last initiation that an end was sent."""
+    return next(
+        seen.payload
+        for seen in reversed(honest)
+        if seen.target == (end.namespace.address, PORT)
+        and (header := decode_header(seen.payload)).type is Type.INITIATION
+        and header.index == 0
+    )
+
+
+def renamed(fragment: bytes, peer: Gateway) -> list[bytes]:
+    """Return it under other session identifiers, to whom a gateway calls."""
+    public = load_public_identity(peer.folder / "peer.pub")
+    seal = Seal(public)
+    heads = [
+        fragment[:8] + os.urandom(8) + fragment[HEADER_SIZE : -2 * MAC_SIZE]
+        for _ in range(2000)
+    ]
+    return [head + seal.mac1(head) + NO_MAC for head in heads]
+
+
+@pytest.mark.lossless
+@pytest.mark.parametrize("is_captured", [True, False], ids=["captured", "made"])
+def test_strangers_where_nobody_lives(
+    shared: Lab,
+    stranger: Namespace,
+    honest: list[Datagram],
+    tmp_path: Path,
+    is_captured: bool,
+) -> None:
+    """First fragments from addresses of our own subnet that no host answers for.
+
+    Each cookie waits for a neighbour that never comes. Those for peers must not.
+    """
+    hub = shared.b
+    captured = first_fragment(honest, hub)
+    write_datagrams(
+        tmp_path / "fragments",
+        [captured] if is_captured else renamed(captured, shared.a),
+    )
+    reason = "replayed" if is_captured else "cookie"
+    before, first = dropped(hub).get(reason, 0), shared.newest()
+    with shared.traffic(9.0) as result:
+        sender = stranger.spawn(
+            [sys.executable, lab.flood.__file__, str(tmp_path / "fragments"),
+             hub.namespace.address, str(PORT), "--rate", str(FLOOD), "--seconds", "8",
+             "--sources", "192.0.2.0/24", "--avoid", "192.0.2.1,192.0.2.2,192.0.2.9"],
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            said, _ = sender.communicate(timeout=30)
+        finally:
+            sender.kill()
+    for end in shared.ends:
+        assert state(end) == "up"
+        assert not [line for line in status(end)["warnings"] if "not be sent" in line]
+    assert sum(end.tunnel()["failed_rotations"] for end in shared.ends) == 0
+    assert shared.newest() >= first + 3
+    assert result["lost"] == 0
+    # What a busy host did not read in time, the kernel has dropped and counted.
+    counted = dropped(hub).get(reason, 0)
+    assert int(said) > 4 * FLOOD
+    assert counted - before > 4 * RATE

@@ -232,3 +232,49 @@ def test_what_the_kernel_does_not_send_is_counted(
     sockets.send(b"x" * 70_000, sockets.path_to(("127.0.0.1", 9)))
     assert sockets.unsent.counts == {"Permission denied": 2, "Message too long": 1}
     assert caplog.text.count("could not be sent") == 2
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0", "::"])  # noqa: S104  # ours
+async def test_answers_to_strangers_leave_by_a_socket_that_hears_nothing(
+    host: str, port: int, received: Received
+) -> None:
+    sockets = ControlSockets(
+        [Endpoint(host, port)],
+        lambda data, path: received.append((data, path)),
+        lambda: None,
+    )
+    sockets.open()
+    sockets.start()
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    own = "::1" if ":" in host else "127.0.0.1"
+    try:
+        for number in range(50):
+            with socket.socket(family, socket.SOCK_DGRAM) as stranger:
+                stranger.settimeout(2.0)
+                stranger.sendto(b"%d" % number, (own, port))
+                await until(lambda n=number: len(received) > n, "a datagram")  # type: ignore[misc]
+                data, path = received[-1]
+                sockets.reply(b"reply", path)
+                assert data == b"%d" % number
+                assert stranger.recvfrom(100)[1][:2] == (own, port)
+        (listener,) = sockets._listeners
+        assert listener.replies is not None
+        with pytest.raises(BlockingIOError):
+            listener.replies.recv(100)
+        # Nobody else can share the port.
+        with socket.socket(family, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="in use"):
+                other.bind((host, port))
+    finally:
+        sockets.close()
+
+
+async def test_answers_without_room_are_no_matter_of_peers(
+    sockets: ControlSockets, port: int
+) -> None:
+    elsewhere = Path("192.0.2.1", 4500, 0, "127.0.0.1", port)  # from loopback: refused
+    sockets.reply(b"x", elsewhere)
+    sockets.reply(b"x", Path("127.0.0.1", 1, 0, "192.0.2.9", port))  # not ours
+    assert sockets.unanswered == 1
+    assert not sockets.unsent.counts

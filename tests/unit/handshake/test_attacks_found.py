@@ -69,6 +69,7 @@ def test_old_initiations_replayed_after_a_restart_do_not_evict_the_honest() -> N
     pair = Pair()
     recorded = [pair.messages().m1 for _ in range(3 * limits.MAX_HALF_OPEN)]
     fresh = Pair()
+    fresh.a.machine._core.new_id()  # of its own: both pairs draw from one seed
     fresh.b.machine.remove_tunnel(TUNNEL)
     fresh.b.machine.add_tunnel(fresh.b_parameters, committed=pair.epoch)
     fresh.start(epoch=pair.epoch + 1)

@@ -5,8 +5,16 @@ import tracemalloc
 
 import pytest
 
-from gateway.handshake import limits
-from gateway.handshake.events import CommitReceived, EpochCommitted, HandshakeFailed
+from gateway.crypto.kdf import MAC_SIZE
+from gateway.handshake import limits, responding
+from gateway.handshake.events import (
+    CommitReceived,
+    EpochCommitted,
+    HandshakeFailed,
+    InitiationRefused,
+    PeerHasty,
+    UnknownPeer,
+)
 from gateway.handshake.guard import CookieJar, make_mac2
 from gateway.wire.fragments import MAX_ASSEMBLIES
 from gateway.wire.header import (
@@ -51,7 +59,9 @@ def test_flood_of_fragments_asks_for_cookies_and_stores_no_more() -> None:
     assert len(initiations) == limits.LOAD_ASSEMBLIES + 1
     replies = pair.sent(pair.b)
     assert {kind_of(reply) for reply in replies} == {Type.COOKIE_REPLY}
-    assert len(replies) == 5000 - limits.LOAD_ASSEMBLIES - 1
+    assert len(replies) == limits.REPLY_BURST
+    assert pair.b.machine.dropped() == {"cookie": 5000 - limits.LOAD_ASSEMBLIES - 1}
+    pair.now += 0.01
     pair.start()
     m1 = pair.sent(pair.a)
     pair.deliver(pair.b, m1)
@@ -268,7 +278,7 @@ def test_half_open_handshake_expires_and_is_then_forgotten() -> None:
     assert failed.reason == "expired"
     assert not pair.b.machine._core.holders
     pair.deliver(pair.b, m1)
-    assert pair.b.machine.dropped() == {"replayed": 1}
+    assert pair.b.machine.dropped() == {"replayed": len(m1)}
     assert pair.sent(pair.b) == []
 
 
@@ -304,3 +314,141 @@ def test_unknown_tunnels_of_one_peer_do_not_evict_a_real_handshake() -> None:
     pair.pump()
     assert pair.a.events(EpochCommitted)
     assert pair.b.machine.peer_address(TUNNEL) == INITIATOR_ADDRESS
+
+
+def test_a_peer_that_begins_epochs_without_pause_is_paced() -> None:
+    """It had 1,277 in ten seconds, each with its KEMs, its write and its kernel."""
+    pair = Pair()
+    pair.handshake()
+    start, begun = pair.now, 0
+    while pair.now < start + 10:
+        epoch = pair.b.machine.committed(TUNNEL) + 1
+        pair.start(epoch=epoch)
+        pair.pump()
+        begun += 1
+        pair.now += 1 / 128
+    most = limits.PEER_BURST + 10 * limits.PEER_RATE
+    assert begun == 1280
+    assert most - 2 <= pair.b.machine.committed(TUNNEL) <= most
+    assert pair.b.machine.dropped()["pace"] > begun
+    hasty = pair.b.events(PeerHasty)
+    assert 0 < len(hasty) <= 10 * limits.PEER_RATE + 1
+    assert hasty[0] == PeerHasty(TUNNEL, INITIATOR_ADDRESS)
+    # It is heard again once it is itself again, at the next M1 or the one after.
+    pair.now += 10.0
+    pair.start(epoch=pair.b.machine.committed(TUNNEL) + 1)
+    pair.pump()
+    pair.assert_agreed(pair.epoch)
+
+
+def test_what_is_above_the_pace_costs_no_decapsulation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = Pair()
+    pair.handshake()
+    for _ in range(int(limits.PEER_BURST) + 5):
+        pair.start(epoch=pair.epoch + 1)
+        pair.pump()
+    assert pair.b.machine._core.is_paused(INITIATOR_ADDRESS, now=pair.now)
+    monkeypatch.setattr(responding, "consume_identity", None)
+    for _ in range(50):
+        pair.start(epoch=pair.epoch + 1)
+        pair.deliver(pair.b, pair.sent(pair.a))
+
+
+def test_an_address_that_somebody_else_writes_into_packets_is_not_paused() -> None:
+    """A peer out of its mind cannot silence another by its address."""
+    pair = Pair()
+    pair.handshake()
+    for _ in range(int(limits.PEER_BURST) + 5):
+        pair.start(epoch=pair.epoch + 1)
+        pair.deliver(pair.b, pair.sent(pair.a), STRANGER)
+        pair.sent(pair.b)
+    assert pair.b.events(PeerHasty)
+    assert not pair.b.machine._core.is_paused(STRANGER, now=pair.now)
+    pair.deliver(pair.b, stranger_initiation(pair, "who"), STRANGER)
+    assert pair.b.events(UnknownPeer)
+    assert not pair.b.machine._core.is_paused(STRANGER, now=pair.now)
+
+
+def test_refusals_do_not_eat_what_a_peer_may_begin() -> None:
+    """Old initiations that somebody recorded, replayed to a hub that was restarted."""
+    pair = Pair()
+    recorded = [pair.messages().m1 for _ in range(int(limits.PEER_BURST) + 9)]
+    fresh = Pair()
+    fresh.a.machine._core.new_id()
+    fresh.b.machine.remove_tunnel(TUNNEL)
+    fresh.b.machine.add_tunnel(fresh.b_parameters, committed=pair.epoch)
+    for m1 in recorded:
+        fresh.deliver(fresh.b, m1, STRANGER)
+    assert len(fresh.b.events(InitiationRefused)) == limits.PEER_BURST
+    fresh.sent(fresh.b)
+    fresh.start(epoch=pair.epoch + 1)
+    fresh.pump()
+    fresh.assert_agreed(pair.epoch + 1)
+
+
+def test_only_what_anybody_can_ask_for_is_a_reply_to_strangers() -> None:
+    pair = Pair()
+    messages = pair.messages()  # the peer is alive from now on
+    machine = pair.b.machine
+    machine._responder._admission._load._until = pair.now + 1
+    pair.start()
+    m1 = pair.sent(pair.a)
+    for source, is_strange in ((STRANGER, True), (INITIATOR_ADDRESS, False)):
+        pair.deliver(pair.b, [m1[0], *messages.m3], source)
+        asked = [kind_of(data) for data, _ in machine.replies_to_strangers()]
+        rest = [kind_of(data) for data, _ in machine.datagrams_to_send()]
+        both = [Type.COOKIE_REPLY, Type.COMMITTED]
+        assert (asked, rest) == ((both, []) if is_strange else ([], both))
+    pair.now += limits.ALIVE + 0.1
+    pair.deliver(pair.b, messages.m3)
+    assert [to for _, to in machine.replies_to_strangers()] == [INITIATOR_ADDRESS]
+
+
+def test_an_answer_is_repeated_a_few_times_only() -> None:
+    pair = Pair()
+    messages = pair.messages()
+    pair.start()
+    m1 = pair.sent(pair.a)
+    pair.deliver(pair.b, m1)
+    m2 = pair.sent(pair.b)
+    for number in range(limits.MAX_ANSWERS + 4):
+        pair.deliver(pair.b, [*m1, *messages.m3], spoofed(number))
+    again = [kind_of(data) for data in pair.sent(pair.b)]
+    assert again.count(Type.COMMITTED) == limits.MAX_ANSWERS
+    assert again.count(Type.RESPONSE) == limits.MAX_ANSWERS * len(m2)
+
+
+def test_peers_get_their_cookie_whatever_strangers_ask_for() -> None:
+    """The address of one of them, in many packets, costs the others nothing."""
+    pair = Pair()
+    pair.handshake()
+    machine = pair.b.machine
+    for number in range(3000):
+        pair.deliver(pair.b, [one_fragment(pair, number)], spoofed(number))
+    assert len(machine.replies_to_strangers()) == limits.REPLY_BURST
+    pair.start()
+    pair.pump()
+    pair.assert_agreed(2)
+    pair.now += 0.5
+    for number in range(3000):
+        pair.deliver(pair.b, [one_fragment(pair, number)], INITIATOR_ADDRESS)
+    assert len(pair.sent(pair.b)) <= limits.PEER_REPLIES
+
+
+def test_guests_with_cookies_are_read_at_a_pace() -> None:
+    pair = Pair()
+    machine = pair.b.machine
+    admission = machine._responder._admission
+    for number in range(int(limits.GUEST_BURST) + 50):
+        admission._load._until = pair.now + 1
+        address = spoofed(number)
+        m1 = stranger_initiation(pair, f"guest {number % 7}")
+        cookie = admission._cookies.cookie_for(address, now=pair.now)
+        shown = [d[:-MAC_SIZE] + make_mac2(cookie, d[:-MAC_SIZE]) for d in m1]
+        pair.deliver(pair.b, shown, address)
+    dropped = machine.dropped()
+    assert dropped["unknown peer"] == limits.GUEST_BURST
+    assert dropped["pace"] >= 50
+    assert len(machine._core._paused) <= limits.MAX_PAUSED

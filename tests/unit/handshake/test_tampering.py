@@ -22,6 +22,7 @@ REASONS = frozenset(
         "mac1",
         "marker",
         "oversized",
+        "pace",
         "payload",
         "replayed",
         "size",
