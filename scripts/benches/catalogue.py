@@ -2,6 +2,7 @@
 
 from benches import (
     fence,
+    flood,
     handshakes,
     hub,
     hub_sockets,
@@ -30,6 +31,7 @@ BENCHES = (
     relay.BENCH,
     routing.BENCH,
     fence.BENCH,
+    flood.BENCH,
     *setup.BENCHES,
     *rotations.BENCHES,
 )

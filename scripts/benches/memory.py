@@ -33,7 +33,7 @@ MAX_KIB = 24.0
 _GATEWAY = """
 [gateway]
 identity = "identity"
-listen = ["127.0.0.1:{port}"]
+listen = ["{listen}"]
 state_dir = "state"
 control_socket = "control.sock"
 control_group = "root"
@@ -58,14 +58,27 @@ remote_subnets = ["10.{net}.{high}.{low}/32"]
 """
 
 
-def write_hub(folder: Path, identities: list[PrivateIdentity]) -> Path:
-    """Write a hub's files: one of tunnels.d and one identity for each branch."""
+def write_hub(
+    folder: Path,
+    identities: list[PrivateIdentity],
+    *,
+    listen: str = "",
+    interval: float = INTERVAL,
+) -> Path:
+    """Write a hub's files: one of tunnels.d and one identity for each branch.
+
+    Args:
+        folder: Where.
+        identities: The branches'.
+        listen: Address and port; empty for a free port of loopback.
+        interval: Rotation interval, seconds.
+    """
     for name in ("tunnels.d", "peers", "state"):
         (folder / name).mkdir(mode=0o700)
     write_private_identity(folder / "identity", encode_private(generate_identity(1)))
     create_master_key(folder / "master-key")
     path = folder / "gateway.toml"
-    path.write_text(_GATEWAY.format(port=free_port()))
+    path.write_text(_GATEWAY.format(listen=listen or f"127.0.0.1:{free_port()}"))
     path.chmod(0o600)
     for index, identity in enumerate(identities):
         name = tunnel_name(index)
@@ -76,7 +89,7 @@ def write_hub(folder: Path, identities: list[PrivateIdentity]) -> Path:
         file.write_text(
             _TUNNEL.format(
                 name=name,
-                interval=INTERVAL,
+                interval=interval,
                 high=index // 256,
                 low=index % 256,
                 net=20,

@@ -6,7 +6,7 @@ control socket. Only the data plane keeps no kernel busy, and memory is not lock
 that would count what is reserved as if it were used.
 
 Prints its port and public identity, then one JSON object for each line read: resident
-bytes, and how many tunnels are up.
+bytes, how many tunnels are up, rotations that failed, and datagrams not sent to peers.
 """
 
 import asyncio
@@ -99,7 +99,16 @@ class MemoryHub:
             and driver.state.rotation.current.local_proof
             for driver in drivers
         )
-        _say({"resident": resident_bytes(), "up": min(up, proven)})
+        exchange = self.service.exchange
+        _say(
+            {
+                "resident": resident_bytes(),
+                "up": min(up, proven),
+                "failed": sum(driver.state.rotation.failures for driver in drivers),
+                "unsent": sum(exchange.sockets.unsent.counts.values()),
+                "dropped": exchange.machine.dropped(),
+            }
+        )
 
 
 def _say(value: dict[str, object]) -> None:
