@@ -123,16 +123,17 @@ def measure(
     """Return rotations kept and CPU time under one kind of flood."""
     make = KINDS[kind]
     shot = make(scene) if make else None
-    branches = scene.branches
+    branches, shown = scene.branches, False
     with contextlib.ExitStack() as stack:
         stack.enter_context(shooting(shot, host, folder))
         branches.run(LEAD, begin=False)
-        if shot is not None and kind in ("unknown", "mad"):
-            better = with_cookie(shot, scene)
-            if better is not None:
-                stack.close()
-                stack.enter_context(shooting(better, host, folder))
-                branches.run(LEAD, begin=False)
+        sockets = {"unknown": scene.stranger, "mad": scene.mad_socket}
+        if shot is not None and kind in sockets:
+            better = with_cookie(shot, scene.hub, sockets[kind])
+            shown = better is not shot
+            stack.close()
+            stack.enter_context(shooting(better, host, folder))
+            branches.run(LEAD, begin=False)
         branches.started, branches.took = 0, []
         before, drops = ask(hub.process), hub.kernel_drops()
         cpu, began = process_cpu(hub.process.pid), time.monotonic()
@@ -148,9 +149,10 @@ def measure(
         for reason, count in after["dropped"].items()
         if count != before["dropped"].get(reason, 0)
     }
+    cookies = ", with a cookie" if shown else ""
     load = os.getloadavg()[0]
     note = (
-        f"{kind}: {kept} of {started} rotations, the slowest in "
+        f"{kind}{cookies}: {kept} of {started} rotations, the slowest in "
         f"{max(branches.took, default=0.0):.2f} s; read and dropped {counted}, by the "
         f"kernel {lost}; unsent {after['unsent'] - before['unsent']}, failed "
         f"{after['failed'] - before['failed']}, up {after['up']}; load {load:.1f}"
@@ -200,7 +202,8 @@ def run_kinds(options: Options) -> list[Figure]:
             branches.bring_up()
             mad.bring_up()
             scene = Scene(
-                hub.identity, branches, mad, tunnel_name(TUNNELS), sockets[2],
+                hub.identity, branches, mad, tunnel_name(TUNNELS),
+                sockets[2], sockets[1],
                 BRANCH_PORT, MAD_PORT, lab.flood.PORT,
                 branch_host.address, stranger_host.address,
             )  # fmt: skip

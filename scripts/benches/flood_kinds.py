@@ -35,7 +35,8 @@ class Scene:
         branches: The honest ones.
         mad: A peer out of its mind.
         mad_name: Its tunnel.
-        stranger: A socket of the host that sends the flood.
+        stranger: A socket where the flood comes from.
+        mad_socket: That peer's.
         branch_port: Where the branches are.
         mad_port: Where that peer is.
         stranger_port: Where the flood comes from.
@@ -48,6 +49,7 @@ class Scene:
     mad: FloodBranches
     mad_name: str
     stranger: socket.socket
+    mad_socket: socket.socket
     branch_port: int
     mad_port: int
     stranger_port: int
@@ -141,23 +143,28 @@ def mad(scene: Scene) -> Shot:
     return Shot(found, f"{scene.branch_host}/32", scene.mad_port)
 
 
-def with_cookie(shot: Shot, scene: Scene) -> Shot | None:
-    """Return the flood with the cookie that its sender was given meanwhile, if any."""
-    seal = Seal(scene.hub)
+def with_cookie(shot: Shot, hub: PublicIdentity, sock: socket.socket) -> Shot:
+    """Return a flood with the cookie that its sender was given meanwhile, if any.
+
+    Args:
+        shot: Whole initiations.
+        hub: Whom they call.
+        sock: Bound to where they come from.
+    """
     mac1s = {
         data[8:HEADER_SIZE]: data[-_MACS:-MAC_SIZE]
         for data in shot.datagrams
         if not decode_header(data).index
     }
-    try:
-        while True:
-            reply = scene.stranger.recv(2048)
-            header = decode_header(reply)
-            if header.type is Type.COOKIE_REPLY:
-                break
-    except BlockingIOError:
-        return None
-    cookie = seal.open_cookie(reply, mac1s[header.session_id])
+    while True:
+        try:
+            reply = sock.recv(2048)
+        except BlockingIOError:
+            return shot
+        header = decode_header(reply)
+        if header.type is Type.COOKIE_REPLY and header.session_id in mac1s:
+            break
+    cookie = Seal(hub).open_cookie(reply, mac1s[header.session_id])
     starts = (data[:-MAC_SIZE] for data in shot.datagrams)
     shown = [start + make_mac2(cookie, start) for start in starts]
     return Shot(shown, shot.sources, shot.port)

@@ -56,10 +56,10 @@ def make_packet(payload: bytes, target: tuple[str, int], port: int) -> bytearray
 
 
 def sources_of(prefix: str, avoid: frozenset[str]) -> Iterator[bytes]:
-    """Yield addresses of a prefix, for ever, without those where somebody lives."""
-    network = ipaddress.IPv4Network(prefix)
-    packed = [host.packed for host in network.hosts() if str(host) not in avoid]
-    return itertools.cycle(packed)
+    """Yield addresses of a prefix, for ever; one to avoid only if it is the last."""
+    hosts = [str(host) for host in ipaddress.IPv4Network(prefix).hosts()]
+    free = [host for host in hosts if host not in avoid] or hosts
+    return itertools.cycle([socket.inet_aton(host) for host in free])
 
 
 def flood(
