@@ -91,7 +91,8 @@ class Handlers:
                 )
                 for option in await service.planes.options()
             ],
-            dropped=service.exchange.machine.dropped(),
+            dropped=service.exchange.machine.dropped()
+            | service.exchange.sockets.dropped(),
             tunnels=tunnels,
             links=links,
             fence=service.oversight.fence_status(),

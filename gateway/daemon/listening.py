@@ -5,6 +5,7 @@ import ipaddress
 import logging
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ _OWN_HOST: Final = {int(socket.AF_INET): "127.0.0.1", int(socket.AF_INET6): "::1
 
 SO_SNDBUFFORCE: Final = 32
 """asm-generic/socket.h: beyond net.core.wmem_max, with CAP_NET_ADMIN."""
+
+SO_MEMINFO: Final = 55
+"""asm-generic/socket.h: nine numbers, of which the last are datagrams dropped."""
+
+_MEMINFO: Final = struct.Struct("9I")
 
 SO_RCVBUFFORCE: Final = 33
 """asm-generic/socket.h: beyond net.core.rmem_max, with CAP_NET_ADMIN."""
@@ -79,6 +85,11 @@ class Listener:
     def key(self) -> tuple[int, str, int]:
         """As `key_of` of its endpoint."""
         return self.family, self.host, self.port
+
+    def overflowed(self) -> int:
+        """Return how many datagrams the kernel dropped here: it had no room."""
+        numbers = self.sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, _MEMINFO.size)
+        return int(_MEMINFO.unpack(numbers)[-1])
 
     def close_replies(self) -> None:
         """Close what answers strangers; it is made anew when one is to be answered."""

@@ -1,7 +1,7 @@
 """What keeps an eye on one daemon: all that is not right, for whoever asks."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from gateway.config.model import GatewayConfig
@@ -36,6 +36,7 @@ from gateway.daemon.relaying import Relaying
 from gateway.daemon.store_watch import StoreWatch
 from gateway.dataplane.host import check_host
 from gateway.errors import GatewayError
+from gateway.keystore.past import Sign
 
 if TYPE_CHECKING:
     from gateway.daemon.fence_guard import FenceGuard
@@ -64,6 +65,7 @@ class Oversight:
         fencing: Fencing,
         holding: Holding,
         clock: Callable[[], float],
+        signs: Iterable[Sign] = (),
     ) -> None:
         self._exchange = exchange
         self._links = links
@@ -75,7 +77,7 @@ class Oversight:
         self._certificates = Certificates()
         self.failing = FailingRotations()
         self.guard: FenceGuard | None = None
-        self._store = StoreWatch(links.store_fault)
+        self._store = StoreWatch(links.store_fault, signs)
         self.kmes = KMEWatch(links)
         self.fence = FenceWatch(fencing.read, clock)
 

@@ -192,6 +192,7 @@ class Service:
             self.fencing,
             self.holding,
             _loop_time,
+            self.store.signs,
         )
         self.drivers: dict[str, TunnelDriver] = {}
         self.failed: dict[str, GatewayError] = {}

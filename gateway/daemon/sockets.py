@@ -119,6 +119,14 @@ class ControlSockets:
         """Addresses to listen on that are not on this host at present."""
         return tuple(each.host for each in self._listeners if each.is_absent)
 
+    def dropped(self) -> dict[str, int]:
+        """Return datagrams that were lost at this host's own sockets, by reason."""
+        found = {
+            "no room": sum(each.overflowed() for each in self._listeners),
+            "no room to answer": self.unanswered,
+        }
+        return {reason: count for reason, count in found.items() if count}
+
     def open(
         self,
         inherited: Iterable[int] = (),

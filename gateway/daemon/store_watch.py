@@ -1,11 +1,12 @@
 """Watches whether the key store can be used: its file is there; its disk has room."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from gateway.control.schema import Alert, AlertKind
 from gateway.daemon.alerts import gateway_alert
 from gateway.errors import KeyStoreError
+from gateway.keystore.past import Sign
 
 logger = logging.getLogger(__name__)
 
@@ -15,11 +16,19 @@ class StoreWatch:
 
     Args:
         look: Returns what is wrong with the store; quick.
+        signs: What speaks for its being an old copy.
     """
 
-    def __init__(self, look: Callable[[], KeyStoreError | None]) -> None:
+    def __init__(
+        self, look: Callable[[], KeyStoreError | None], signs: Iterable[Sign] = ()
+    ) -> None:
         self._look = look
         self._known = False
+        self._copied = [sign for sign in signs if sign.is_sure]
+        for sign in signs:
+            logger.warning(
+                "%s; %s", sign.text, sign.hint, extra={"event": "key-store-past"}
+            )
 
     def watch(self) -> None:
         """Log that something is wrong, or over; called every few seconds."""
@@ -38,7 +47,9 @@ class StoreWatch:
         self._known = fault is not None
 
     def alerts(self) -> Iterator[Alert]:
-        """Say what is wrong now."""
+        """Say what is wrong now, and, as long as this run lasts, what was at start."""
+        for sign in self._copied:
+            yield gateway_alert("warning", AlertKind.KEY_STORE, sign.text, sign.hint)
         fault = self._look()
         if fault is not None:
             yield gateway_alert(

@@ -20,6 +20,11 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def wall_seconds() -> float:
+    """Seconds of the wall clock, which may be set: for words alone."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
 def load_boot_id() -> str:
     """Return the kernel's name for this boot, or an empty string if it has none."""
     try:

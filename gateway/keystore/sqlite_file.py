@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 
 from gateway.errors import KeyStoreError, passes
+from gateway.keystore.clock import wall_seconds
+from gateway.keystore.past import trace_of
 from gateway.keystore.sqlite_errors import translated
 
 BUSY_TIMEOUT_MS = 2_000
@@ -46,6 +48,7 @@ class StoreFile:
         try:
             with _os_errors(path):
                 _prepare_file(path)
+                self.trace = trace_of(path, now=wall_seconds())
             self.connection = _connect(path)
         except BaseException:
             os.close(self._lock)

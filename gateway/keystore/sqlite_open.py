@@ -3,10 +3,12 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.errors import KeyStoreError
-from gateway.keystore.clock import StoreClock
+from gateway.keystore.clock import StoreClock, wall_seconds
+from gateway.keystore.past import signs
 from gateway.keystore.sqlite_errors import translated
 from gateway.keystore.sqlite_file import StoreFile
 from gateway.keystore.sqlite_place import StorePlace
@@ -18,7 +20,11 @@ from gateway.secret import Secret
 
 
 class OpenStore:
-    """What every part of `gateway.keystore.sqlite.SQLiteKeyStore` works on."""
+    """What every part of `gateway.keystore.sqlite.SQLiteKeyStore` works on.
+
+    Attributes:
+        signs: What speaks for this being an old copy of the store.
+    """
 
     def __init__(
         self, path: Path, master_key: Secret, *, clock: StoreClock | None = None
@@ -48,6 +54,9 @@ class OpenStore:
             if mark is not None:
                 self._clock.resume(mark)
             self._records.save_clock(self._clock.mark())
+            saved, found = self._records.load_trace(), self._file.trace
+            self.signs = () if saved is None else signs(saved, found)
+            self._records.save_trace(found)
             self._links = {link.name: link for link in self._records.load_links()}
             self._stock = Stock(self._rows, self._sealer)
 
@@ -97,6 +106,8 @@ class OpenStore:
     def _save(self) -> None:
         with self._rows.transaction():
             self._records.save_clock(self._clock.mark())
+            trace = replace(self._file.trace, written_at=wall_seconds())
+            self._records.save_trace(trace)
             for link in self._links.values():
                 self._records.save_rates(link)
         with translated():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from gateway.keystore.clock import ClockMark
+from gateway.keystore.past import Trace
 from gateway.keystore.rates import Bucket, RateMeter
 from gateway.keystore.sealing import KeySealer
 from gateway.secret import Secret
@@ -84,6 +85,28 @@ class Records:
                 ("clock_ms", mark.store_ms),
                 ("boot_id", mark.boot_id),
                 ("boot_ms", mark.boot_ms),
+            ),
+        )
+
+    def load_trace(self) -> Trace | None:
+        """Return what was last saved of the file."""
+        found = dict(
+            self._connection.execute("SELECT name, value FROM meta").fetchall()
+        )
+        if "written_at" not in found:
+            return None
+        return Trace(
+            int(found["inode"]), int(found["generation"]), float(found["written_at"])
+        )
+
+    def save_trace(self, trace: Trace) -> None:
+        """Save what the file is, and when it was written."""
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+            (
+                ("inode", trace.inode),
+                ("generation", trace.generation),
+                ("written_at", trace.written_at),
             ),
         )
 

@@ -278,3 +278,23 @@ async def test_answers_without_room_are_no_matter_of_peers(
     sockets.reply(b"x", Path("127.0.0.1", 1, 0, "192.0.2.9", port))  # not ours
     assert sockets.unanswered == 1
     assert not sockets.unsent.counts
+
+
+async def test_what_the_kernel_drops_is_counted(port: int, received: Received) -> None:
+    sockets = make(port, received)
+    sockets.open()
+    try:
+        assert sockets.dropped() == {}
+        (listener, _) = sockets._listeners
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for _ in range(100):
+                peer.sendto(bytes(1000), ("127.0.0.1", port))
+        lost = sockets.dropped()["no room"]
+        assert 90 <= lost < 100
+        sockets.start()
+        await until(lambda: len(received) == 100 - lost, "the others")
+        sockets.reply(b"x", Path("192.0.2.1", 4500, 0, "127.0.0.1", port))
+        assert sockets.dropped() == {"no room": lost, "no room to answer": 1}
+    finally:
+        sockets.close()
