@@ -161,7 +161,8 @@ class Core:
             keyed: Whether it commits an epoch.
         """
         known = tunnel.address
-        if known != address:
+        is_free = known is None or keyed
+        if known != address and (is_free or tunnel.moves.take(now=now)):
             self.move(tunnel, address)
             initiator = tunnel.parameters.initiator
             if known is not None and not (

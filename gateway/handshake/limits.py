@@ -75,6 +75,21 @@ PEER_BURST: Final = 20.0
 operator may rotate a few times. Each costs both ends their KEMs, a write to the disk
 and changes in the kernel."""
 
+MOVE_RATE: Final = 0.5
+"""Times a second that a peer is followed to another address: each is a line in the log,
+changes in the kernel, and perhaps an epoch. An address translator that forgets does so
+after half a minute."""
+
+MOVE_BURST: Final = 5.0
+"""... and at once; where an epoch is committed from is followed in any case."""
+
+CONTROL_RATE: Final = 1000.0
+"""Control messages a second of one peer that are acted on: each may cost an answer, and
+some the store. Stocks are compared page by page, no faster than the path answers."""
+
+CONTROL_BURST: Final = 2000.0
+"""... and at once: what announces 128,000 keys."""
+
 UNKNOWN_PAUSE: Final = 1.0
 """An address from which an identity came that nobody pinned, and that has shown that it
 receives what is sent to it, is not listened to for this long."""

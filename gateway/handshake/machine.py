@@ -391,6 +391,8 @@ class Machine:
             self._core.alive(tunnel, now=now)
             if newest and session is tunnel.previous:
                 self._suspect(tunnel, address, now=now)
+        if not tunnel.said.take(now=now):
+            raise ProtocolError("pace")
         match message:
             case Ping(number):
                 self._core.send(session.seal(Pong(number)), address)

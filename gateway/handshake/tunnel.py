@@ -83,6 +83,8 @@ class TunnelState:
         silent: Whether the driver was told of the silence.
         begun: Bounds the epochs that the peer begins.
         refused: Bounds those that are refused, which may be replays.
+        moves: Bounds how often its address changes.
+        said: Bounds its control messages.
         cookies: Bounds the cookies for its address.
     """
 
@@ -97,12 +99,14 @@ class TunnelState:
         "current",
         "handshake",
         "heard",
+        "moves",
         "parameters",
         "pending",
         "pings",
         "previous",
         "refused",
         "round_trip",
+        "said",
         "seal",
         "shown",
         "silent",
@@ -136,6 +140,8 @@ class TunnelState:
         self.silent = False
         self.begun = Bucket(peer_rate, limits.PEER_BURST)
         self.refused = Bucket(peer_rate, limits.PEER_BURST)
+        self.moves = Bucket(limits.MOVE_RATE, limits.MOVE_BURST)
+        self.said = Bucket(limits.CONTROL_RATE, limits.CONTROL_BURST)
         self.cookies = Bucket(limits.PEER_REPLIES, limits.PEER_REPLIES)
 
     @property

@@ -17,7 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
+from gateway.handshake.bucket import Bucket
 from gateway.handshake.insisting import is_near
+from gateway.handshake.limits import PEER_BURST, PEER_RATE
 from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
@@ -80,6 +82,7 @@ class TunnelRotation:
     __slots__ = (
         "_actions",
         "_attempting",
+        "_begun",
         "_carrying",
         "_closed",
         "_closed_pace",
@@ -149,6 +152,7 @@ class TunnelRotation:
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
         self._attempting = False
+        self._begun = Bucket(PEER_RATE, PEER_BURST)
         self._retries = Retries()
         self._requests = Requests()
         self._proof = Proof()
@@ -772,6 +776,9 @@ class TunnelRotation:
         if until is not None and now < until:
             self.next_attempt = until
             self._held = True
+            return
+        if not self._begun.take(now=now):
+            self.next_attempt = now + 1 / PEER_RATE
             return
         self._held = self._urgent = False
         self._attempting = True

@@ -9,13 +9,16 @@ from gateway.crypto.kdf import MAC_SIZE
 from gateway.handshake import limits, responding
 from gateway.handshake.events import (
     CommitReceived,
+    ControlReceived,
     EpochCommitted,
     HandshakeFailed,
     InitiationRefused,
     PeerHasty,
+    PeerMoved,
     UnknownPeer,
 )
 from gateway.handshake.guard import CookieJar, make_mac2
+from gateway.wire.control import InForce, Ping
 from gateway.wire.fragments import MAX_ASSEMBLIES
 from gateway.wire.header import (
     DEFAULT_MTU,
@@ -452,3 +455,43 @@ def test_guests_with_cookies_are_read_at_a_pace() -> None:
     assert dropped["unknown peer"] == limits.GUEST_BURST
     assert dropped["pace"] >= 50
     assert len(machine._core._paused) <= limits.MAX_PAUSED
+
+
+def test_a_peer_that_talks_without_pause_is_paced() -> None:
+    pair = Pair()
+    pair.handshake()
+    for _ in range(int(limits.CONTROL_BURST) + 100):
+        pair.a.machine.send_control(TUNNEL, InForce(1, echo=False))
+    pair.deliver(pair.b, pair.sent(pair.a))
+    assert len(pair.b.events(ControlReceived)) == limits.CONTROL_BURST
+    assert pair.b.machine.dropped() == {"pace": 100}
+    pair.now += 1.0
+    pair.a.machine.send_control(TUNNEL, Ping(7))
+    pair.deliver(pair.b, pair.sent(pair.a))
+    assert len(pair.sent(pair.b)) == 1
+
+
+def test_who_only_knows_a_session_does_not_use_up_what_its_peer_may_say() -> None:
+    pair = Pair()
+    pair.handshake()
+    pair.a.machine.send_control(TUNNEL, Ping(7))
+    (ping,) = pair.sent(pair.a)
+    forged = ping[:-1] + bytes([ping[-1] ^ 1])
+    pair.deliver(pair.b, [forged] * (int(limits.CONTROL_BURST) + 1), STRANGER)
+    pair.deliver(pair.b, [ping])
+    assert len(pair.sent(pair.b)) == 1
+
+
+def test_a_peer_that_moves_without_pause_is_followed_at_a_pace() -> None:
+    pair = Pair()
+    pair.handshake()
+    pair.b.events(PeerMoved).clear()
+    for number in range(100):
+        pair.a.machine.send_control(TUNNEL, Ping(number))
+        pair.deliver(pair.b, pair.sent(pair.a), spoofed(number))
+        assert len(pair.sent(pair.b)) == 1  # answered where it asks from
+    assert len(pair.b.events(PeerMoved)) == limits.MOVE_BURST
+    pair.now += 1 / limits.MOVE_RATE
+    pair.a.machine.send_control(TUNNEL, Ping(1))
+    pair.deliver(pair.b, pair.sent(pair.a))
+    assert pair.b.machine.peer_address(TUNNEL) == INITIATOR_ADDRESS

@@ -88,4 +88,4 @@ def test_limits_have_the_values_in_the_table() -> None:
         for name, value in pairs:
             assert getattr(limits, name.strip("` ")) == float(value), name
             checked += 1
-    assert checked == 27
+    assert checked == 31

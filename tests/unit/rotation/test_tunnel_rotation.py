@@ -4,7 +4,12 @@ import itertools
 
 import pytest
 
-from gateway.handshake.limits import MAX_EPOCH, MAX_EPOCH_LEAP
+from gateway.handshake.limits import (
+    MAX_EPOCH,
+    MAX_EPOCH_LEAP,
+    PEER_BURST,
+    PEER_RATE,
+)
 from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
@@ -272,6 +277,17 @@ def test_a_peer_at_the_end_of_all_numbers_is_not_followed(epoch: int) -> None:
     assert started(end.step(limits.MAX_RETRY)) == [2]
     assert isinstance(end.events[-1], RotationFailed)
     assert str(epoch) in end.events[-1].detail
+
+
+def test_a_peer_that_is_always_ahead_sets_no_pace() -> None:
+    """Each of its refusals is answered at once, up to what an honest one needs."""
+    end = Stepped(initiator=True)
+    end.up()
+    begun = len(started(end.collect()))
+    for _ in range(1000):
+        end.rotation.behind(end.rotation._highest + 1, now=end.now)
+        begun += len(started(end.step(0.01)))
+    assert PEER_BURST <= begun <= PEER_BURST + 10 * PEER_RATE
 
 
 def test_down_removes_all_and_stays_down() -> None:
