@@ -114,6 +114,8 @@ def render(state: "FenceState") -> str:
         return f"no fence: {state.reason}"
     if not state.present:
         return "no fence: the nftables table inet qgw is not there"
+    if state.limits:
+        return f"fence of IPsec policies: {len(state.tunnels)} tunnels; {state.limits}"
     passing = sum(each.granted > 0 for each in state.tunnels.values())
     head = listing(
         "fence",

@@ -108,7 +108,7 @@ def daemon_status(status: StatusResult) -> str:
 
 def _fence(fence: FenceStatus) -> str:
     if fence["present"]:
-        return "stands"
+        return f"in part: {fence['reason']}" if fence["reason"] else "stands"
     return f"none: {fence['reason']}" if fence["reason"] else "gone"
 
 

@@ -289,7 +289,7 @@ class Alert(TypedDict):
 
 
 class FenceStatus(TypedDict):
-    """Whether the fence stands; `reason` says why it does not."""
+    """Whether the fence stands; `reason` says why it does not, or only in part."""
 
     present: bool
     reason: str

@@ -76,8 +76,19 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
         yield gateway_alert(
             "critical",
             AlertKind.FENCE_MISSING,
-            "the fence is gone: somebody removed the nftables table inet qgw",
-            "find who flushes all tables (nft monitor), and see: journalctl -u qgwd",
+            "the fence is gone: somebody removed the nftables table inet qgw"
+            if not state.limits
+            else "the fence is gone: somebody removed its IPsec policies",
+            "find who flushes all tables (nft monitor), and see: journalctl -u qgwd"
+            if not state.limits
+            else "find who flushes them (ip xfrm monitor), and see: journalctl -u qgwd",
+        )
+    elif state.limits:
+        yield gateway_alert(
+            "warning",
+            AlertKind.FENCE_UNAVAILABLE,
+            f"no fence of nftables: {state.limits}",
+            "modprobe nf_tables, or boot a kernel that has it",
         )
     for network in state.unfenced:
         yield gateway_alert(
@@ -122,7 +133,7 @@ def kernel_alerts(
         yield gateway_alert(
             "note",
             AlertKind.FENCE_RESTORED,
-            "another program removed or changed the nftables table inet qgw; it is "
+            "another program removed or changed the fence; it is "
             f"restored ({_times(fence)})",
         )
 

@@ -128,8 +128,8 @@ class FenceGuard:
         if now - self._said > SAY_AGAIN:
             self._said = now
             logger.warning(
-                "another program removed or changed the nftables table inet qgw; it is "
-                "restored (%d times until now)",
+                "another program removed or changed the fence; it is restored (%d "
+                "times until now)",
                 self.restored,
                 extra={"event": "fence-restored"},
             )

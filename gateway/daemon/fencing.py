@@ -129,9 +129,11 @@ class Fencing:
         if self._fence is None:
             self._fence = await self._worker.run(self._opener)
             state = await self._worker.run(self._fence.read)
-            if state.reason:
+            if why := state.reason or state.limits:
                 logger.warning(
-                    "no fence: %s", state.reason, extra={"event": "fence-unavailable"}
+                    "no fence of nftables: %s",
+                    why,
+                    extra={"event": "fence-unavailable"},
                 )
         return self._fence
 

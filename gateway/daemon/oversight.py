@@ -104,7 +104,7 @@ class Oversight:
         state = self.fence.state
         if state is None:
             return FenceStatus(present=False, reason="not read yet")
-        return FenceStatus(present=state.present, reason=state.reason)
+        return FenceStatus(present=state.present, reason=state.reason or state.limits)
 
     async def alerts(
         self,

@@ -34,6 +34,17 @@ machine, where a daemon takes a minute to start."""
 
 MEDDLING = "tests/meddle"
 
+WITHOUT_NFTABLES = "tests/kernel/fence/test_fence_of_policies.py"
+
+MEDDLED_WITHOUT_NFTABLES = (
+    "peer-file-missing-at-start",
+    "a-tunnel-device-deleted",
+    "mtu-of-tunnel-devices-changed",
+    "foreign-policy-lets-out",
+)
+"""Kinds of interference that leaked in a kernel without nftables, before policies and
+guards stood in for the fence there."""
+
 MEDDLED_SLOWLY = ("QGW_MEDDLE_STEPS=3", "QGW_MEDDLE_PACE=0.1")
 """Steps, and seconds between packets, where a daemon takes ten seconds to start."""
 
@@ -52,8 +63,14 @@ def esp() -> list[tuple[str, ...]]:
     if uml_refusal():
         return esp_halves(IN_VM_WITHOUT_INTERFACES, "not esp_interface")
     # Where this kernel has ESP, the lane of namespaces runs that with it.
-    filtered = (*IN_UML, *passed_on(), *PYTEST, "-m", "not esp_interface", FILTERED)
-    return [*esp_halves(IN_UML, "not esp_interface"), filtered]
+    begin = (*IN_UML, *passed_on())
+    chosen = ("-m", "not esp_interface", FILTERED, WITHOUT_NFTABLES)
+    kinds = ",".join(MEDDLED_WITHOUT_NFTABLES)
+    steps = f"QGW_MEDDLE_STEPS={len(MEDDLED_WITHOUT_NFTABLES)}"
+    settings = ("env", f"QGW_MEDDLE_KINDS={kinds}", steps, "QGW_MEDDLE_PLANE=esp")
+    meddled = (*begin, *settings, *PYTEST, f"{MEDDLING}/test_meddle.py")
+    halves = esp_halves(IN_UML, "not esp_interface")
+    return [*halves, (*begin, *PYTEST, *chosen), meddled]
 
 
 def esp_interface() -> list[tuple[str, ...]]:

@@ -9,20 +9,14 @@
 """
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Sequence
 
 from lab.flows import Flow
 
 from gateway.rotation.limits import PROOF_TIMEOUT
+from tests.meddle.slowness import SLOW
 from tests.meddle.witness import POLL, Saying
-
-SLOW = float(
-    os.environ.get("QGW_MEDDLE_SLOW", "8" if "QGW_IN_VM" in os.environ else "1")
-)
-"""How many times longer everything may take than on a computer: a virtual machine
-without KVM runs code twenty-five times slower, and waits no slower."""
 
 INTERVAL = 2.0 * SLOW
 """Seconds between epochs: the shortest there is."""
@@ -30,8 +24,9 @@ INTERVAL = 2.0 * SLOW
 LIFETIME = 10.0 * SLOW
 """Seconds of `max_epoch_lifetime`: longer than a proof may take."""
 
-HEALS = 2.0 * SLOW
-"""Seconds until traffic flows again after the last step."""
+HEALS = 2.0
+"""Seconds until traffic flows again after the last step; in a virtual machine, what
+`tests.meddle.slowness.floor` measures beside that step is added."""
 
 STEADY = 0.4 * SLOW
 """Seconds of flowing traffic that are believed."""

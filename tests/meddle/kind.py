@@ -22,8 +22,9 @@ from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import encode_public, generate_identity
 from gateway.errors import ControlError
 from tests.meddle.configuration import Configuration
-from tests.meddle.judge import HEALS, LIFETIME, SLOW, wait_for
+from tests.meddle.judge import HEALS, LIFETIME, wait_for
 from tests.meddle.laboratory import Laboratory
+from tests.meddle.slowness import SLOW
 
 BY_LIFETIME = LIFETIME + 1.0
 """Seconds after which nothing passes that no epoch in force renews."""

@@ -20,8 +20,9 @@ from lab.two_sites import Side, TwoSites, two_sites
 
 from gateway.dataplane.choose import available_planes
 from tests.meddle.configuration import Configuration, Value
-from tests.meddle.judge import INTERVAL, LIFETIME, SLOW, wait_for
+from tests.meddle.judge import INTERVAL, LIFETIME, wait_for
 from tests.meddle.restore import restore_host, restore_router
+from tests.meddle.slowness import SLOW
 from tests.meddle.witness import Witness
 from tests.netns.labs import end_processes
 
@@ -38,11 +39,14 @@ class Pace:
 
     Attributes:
         packets: Seconds between two packets of a flow.
-        forged: Seconds between two rounds of the meddler.
     """
 
     packets: float = 0.01
-    forged: float = 0.05
+
+    @property
+    def forged(self) -> float:
+        """Seconds between two rounds of the meddler: three packets for each flow."""
+        return 5 * self.packets
 
 
 @dataclass

@@ -19,6 +19,7 @@ from tests.meddle.judge import (
 )
 from tests.meddle.kind import FLOWS, Kind, Phase, Spot
 from tests.meddle.laboratory import Laboratory
+from tests.meddle.slowness import floor
 from tests.underload.findings import tell
 
 WATCHED = 0.8
@@ -41,6 +42,7 @@ class Step:
         seed: What the step drew from.
         problems: Everything that did not hold.
         seconds: What it took.
+        floor: Seconds that healing was allowed besides, as measured just before.
     """
 
     number: int
@@ -49,11 +51,13 @@ class Step:
     seed: int
     problems: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    floor: float = 0.0
 
     def __str__(self) -> str:
         verdict = "; ".join(self.problems) or "holds"
         head = f"{self.number:3} {self.kind.name} at {self.letter}"
-        return f"{head} ({self.seconds:.1f} s): {verdict}"
+        slow = f", floor {self.floor:.1f}" if self.floor else ""
+        return f"{head} ({self.seconds:.1f} s{slow}): {verdict}"
 
 
 def draw_steps(kinds: Sequence[Kind], count: int, seed: int) -> list[Step]:
@@ -75,6 +79,7 @@ class Runner:
     def __init__(self, lab: Laboratory) -> None:
         self._lab = lab
         self._clear = 0
+        self._floor = 0.0
         self._shown: Counter[str] = Counter()
 
     def run(self, steps: Sequence[Step], say: Say) -> list[Step]:
@@ -91,6 +96,7 @@ class Runner:
 
     def play(self, step: Step) -> None:
         """Play one step; its problems are in it then."""
+        self._floor = step.floor = floor()
         lab, begin = self._lab, time.monotonic()
         chance = random.Random(step.seed)  # noqa: S311  # see the import
         steps = step.kind.play(Spot(lab, step.letter, chance))
@@ -112,7 +118,7 @@ class Runner:
         """Judge one phase, until it is over."""
         lab = self._lab
         problems = (
-            stalled(lab.flows.of(*phase.flows), since, phase.heals)
+            stalled(lab.flows.of(*phase.flows), since, phase.heals + self._floor)
             if phase.flows
             else []
         )

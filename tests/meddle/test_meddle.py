@@ -15,6 +15,7 @@ from gateway.errors import PlaneUnsupportedError
 from tests.meddle.kinds.table import OFF, playable
 from tests.meddle.laboratory import Pace, laboratory
 from tests.meddle.runner import Runner, draw_steps, tracebacks
+from tests.meddle.slowness import SLOW
 
 STEPS = int(os.environ.get("QGW_MEDDLE_STEPS", "30"))
 SEED = int(os.environ.get("QGW_MEDDLE_SEED", "9"))
@@ -30,7 +31,7 @@ SHORT = 8.0
 MANY = 100
 """Steps from which on every kind is played, however long it takes."""
 
-pytestmark = pytest.mark.timeout(600 if STEPS < MANY else 30.0 * STEPS)
+pytestmark = pytest.mark.timeout(SLOW * (600 if STEPS < MANY else 30.0 * STEPS))
 
 
 def say(text: str) -> None:

@@ -11,11 +11,12 @@ from lab.gateway import TUNNEL, Gateway
 
 from gateway.control.client import ControlClient
 from gateway.errors import ControlError
+from tests.meddle.slowness import SLOW
 
-POLL = 0.2
+POLL = 0.2 * SLOW
 """Seconds between two questions to a daemon."""
 
-ANSWER_TIMEOUT = 1.0
+ANSWER_TIMEOUT = 1.0 * SLOW
 """Seconds a daemon may take to answer before it counts as silent."""
 
 

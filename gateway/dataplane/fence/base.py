@@ -105,6 +105,7 @@ class FenceState:
     Attributes:
         present: Whether the fence stands.
         reason: Why this kernel can have none, in words; empty if it can.
+        limits: What this kernel's fence cannot do, in words; empty for a whole one.
         tunnels: What it did, by tunnel.
         unfenced: Networks in a remote prefix that are connected here for a time
             only (DHCP, router advertisements), so that their hosts are refused.
@@ -112,6 +113,7 @@ class FenceState:
 
     present: bool
     reason: str = ""
+    limits: str = ""
     tunnels: Mapping[str, TunnelFence] = field(default_factory=dict)
     unfenced: tuple[str, ...] = ()
 

@@ -3,11 +3,12 @@
 from gateway.dataplane.fence.base import Fence
 from gateway.dataplane.fence.nft.fence import NftFence
 from gateway.dataplane.fence.unavailable import UnavailableFence
+from gateway.dataplane.fence.xfrm.fence import XfrmFence
 from gateway.errors import PlaneUnsupportedError
 
 
 def open_fence() -> Fence:
-    """Return the fence that this kernel can have.
+    """Return the best fence that this kernel can have.
 
     Raises:
         PlanePermissionError: CAP_NET_ADMIN is missing.
@@ -15,4 +16,8 @@ def open_fence() -> Fence:
     try:
         return NftFence()
     except PlaneUnsupportedError as error:
-        return UnavailableFence(f"{error.message}; {error.hint}")
+        why = f"{error.message}; {error.hint}"
+    try:
+        return XfrmFence()
+    except PlaneUnsupportedError:
+        return UnavailableFence(why)

@@ -74,6 +74,20 @@ def fenced_ranges(
     return tuple(_joined(ranges))
 
 
+def fenced_prefixes(
+    plan: FencePlan, before: FencePlan | None
+) -> dict[str, tuple[str, ...]]:
+    """Return the same of both IP versions, by tunnel, as few prefixes as can be."""
+    found: dict[str, list[str]] = {}
+    for version, (family, bits) in _FAMILIES.items():
+        for each in fenced_ranges(plan, before, version):
+            prefixes = found.setdefault(each.tunnel, [])
+            for one in _prefixes_of(each, version):
+                address = socket.inet_ntop(family, one.first.to_bytes(bits // 8))
+                prefixes.append(f"{address}/{one.length}")
+    return {tunnel: tuple(prefixes) for tunnel, prefixes in found.items()}
+
+
 def passing_prefixes(
     plan: FencePlan, before: FencePlan | None
 ) -> dict[str, tuple[Prefix, ...]]:

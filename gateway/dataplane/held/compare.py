@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_interface
+from itertools import chain
 
 from gateway.dataplane.held.snapshot import FoundAddress, FoundLink, Snapshot
 from gateway.dataplane.held.spans import Span, contains, covers, span_of, text_of
@@ -225,7 +226,8 @@ def _compare_routes(
     there = set(snapshot.routes)
     right: set[tuple[str, int]] = set()
     for tunnel in wanted.tunnels.values():
-        for route in routes_of(tunnel, indexes.get(tunnel.link), around):
+        routes = routes_of(tunnel, indexes.get(tunnel.link), around)
+        for route in chain(own_guards(tunnel), routes):
             right.add((route[0], route[5]))
             if route not in there:
                 yield MissingRoute(tunnel.name, route)
@@ -254,6 +256,18 @@ def routes_of(
                 mtu=tunnel.mtu,
                 metric=IPV6_METRIC if ":" in prefix else 0,
             )
+
+
+def own_guards(tunnel: WantedTunnel) -> Iterator[Route]:
+    """Yield what holds back packets for a tunnel's own addresses while those are gone.
+
+    They lie in networks at the peer. What was decrypted for such an address would go
+    round by the tunnel again, or leave by the default route: table local, which comes
+    first, does not have it then.
+    """
+    for address in tunnel.addresses:
+        host = text_of(span_of(address.partition("/")[0]))
+        yield Route(host, rt.RTN_UNREACHABLE, metric=GUARD_METRIC)
 
 
 def source_of(tunnel: WantedTunnel, prefix: str, around: Surroundings) -> str:

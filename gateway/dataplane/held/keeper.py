@@ -19,6 +19,7 @@ from gateway.dataplane.held.compare import (
     SurplusRoute,
     Surroundings,
     compare,
+    own_guards,
     routes_of,
     surroundings,
     thrown,
@@ -413,7 +414,10 @@ class Keeper:
                 f"add addresses of tunnel {tunnel.name}",
             )
         around = self._look_around()
-        routes = list(routes_of(tunnel, self.index_of(tunnel.link), around))
+        routes = [
+            *own_guards(tunnel),
+            *routes_of(tunnel, self.index_of(tunnel.link), around),
+        ]
         own = thrown([tunnel], around)
         routes += (route for route in own if route.prefix not in self._prefixes)
         self._set_routes(tunnel, routes)
@@ -429,9 +433,8 @@ class Keeper:
         self._want(failed.name, old)
         if old is not None:
             index = self.index_of(old.link)
-            self._repairer.quietly(
-                route_change(route) for route in routes_of(old, index, self._around)
-            )
+            routes = (*own_guards(old), *routes_of(old, index, self._around))
+            self._repairer.quietly(map(route_change, routes))
         self._unmake(failed)
 
     def _want(self, name: str, tunnel: WantedTunnel | None) -> None:
@@ -456,6 +459,13 @@ class Keeper:
                 Route(prefix, rt.RTN_UNREACHABLE, metric=GUARD_METRIC),
             )
         ]
+        kept_here = {
+            route
+            for tunnel in self.wanted.tunnels.values()
+            if set(tunnel.addresses) & set(old.addresses)
+            for route in own_guards(tunnel)
+        }
+        going += (route for route in own_guards(old) if route not in kept_here)
         own = [r for r in thrown([old], self._around) if r.prefix not in self._prefixes]
         if own:
             kept = set(thrown(self.wanted.tunnels.values(), self._around))

@@ -1,5 +1,6 @@
 """Hosts for the fence's tests, made once for each module."""
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,15 +20,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.netns)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def needs_nftables() -> None:
-    """Skip where nothing of this can run, and say what would help."""
-    if os.geteuid():
-        pytest.skip("needs root: run scripts/test netns as root")
+@functools.cache
+def missing_nftables() -> str:
+    """Return what this kernel lacks, and what would help; nothing if it has all."""
     try:
         NftFence().close()
     except PlaneUnsupportedError as error:
-        pytest.skip(f"{error.message}: {error.hint}")
+        return f"{error.message}: {error.hint}"
+    return ""
+
+
+@pytest.fixture(autouse=True)
+def needs_nftables(request: pytest.FixtureRequest) -> None:
+    """Skip where nothing of this can run, and say what would help."""
+    if os.geteuid():
+        pytest.skip("needs root: run scripts/test netns as root")
+    if request.node.get_closest_marker("without_nftables") is None and (
+        missing := missing_nftables()
+    ):
+        pytest.skip(missing)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from lab.two_sites import (
     WAN,
 )
 
-from tests.meddle.judge import SLOW, wait_for
+from tests.meddle.judge import wait_for
 from tests.meddle.kind import FLOWS, Spot, Steps, free, kind
+from tests.meddle.slowness import SLOW
 
 RESTORED = 1.0 * SLOW
 """Seconds until what others changed is as it was."""

@@ -279,10 +279,7 @@ def test_what_others_take_out_of_the_kernel() -> None:
         (
             "note",
             "fence-restored",
-            (
-                "another program removed or changed the nftables table inet qgw; it is "
-                "restored (3 times)"
-            ),
+            ("another program removed or changed the fence; it is restored (3 times)"),
         ),
     ]
 

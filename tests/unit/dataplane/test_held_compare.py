@@ -16,6 +16,7 @@ from gateway.dataplane.held.compare import (
     Surroundings,
     compare,
     identify,
+    own_guards,
     routes_of,
     source_of,
     surroundings,
@@ -55,7 +56,11 @@ def satisfied() -> Snapshot:
     """Return a snapshot in which all is as it should be."""
     addresses = (FoundAddress(5, "10.9.0.1/30", rt.IFA_F_PERMANENT), LAN, LEASE)
     around = surroundings(addresses, frozenset({5}))
-    routes = (*routes_of(TUNNEL, 5, around), *thrown([TUNNEL], around))
+    routes = (
+        *own_guards(TUNNEL),
+        *routes_of(TUNNEL, 5, around),
+        *thrown([TUNNEL], around),
+    )
     return Snapshot({5: FOUND}, addresses, routes)
 
 
@@ -66,6 +71,13 @@ def test_nothing_is_done_where_all_is_right() -> None:
 def test_networks_of_our_own_are_sent_past_unless_they_came_by_lease() -> None:
     passed = {r.prefix for r in satisfied().routes if r.kind == rt.RTN_THROW}
     assert passed == {"10.1.0.0/16", "10.7.0.0/24"}
+
+
+def test_own_addresses_are_guarded_while_they_are_away() -> None:
+    both = replace(TUNNEL, addresses=("10.9.0.1/30", "fd00:9::1/126"))
+    guards = list(own_guards(both))
+    assert [guard.prefix for guard in guards] == ["10.9.0.1/32", "fd00:9::1/128"]
+    assert {guard.kind for guard in guards} == {rt.RTN_UNREACHABLE}
 
 
 def test_a_link_that_is_gone_takes_what_hangs_on_it_along() -> None:
