@@ -74,6 +74,17 @@ def in_set(name: str, *, no: bool = False) -> bytes:
     )
 
 
+def not_in_set(name: str) -> bytes:
+    """Go on if what was loaded is not in a set; no element of it counts anything."""
+    return _expression(
+        "lookup",
+        number(2, c.NFT_REG_1),
+        text(1, name),
+        number(4, 0),
+        number(5, c.NFT_LOOKUP_F_INV),
+    )
+
+
 def verdict(code: int) -> bytes:
     """End here, with NF_ACCEPT or NF_DROP."""
     value = nested(c.NFTA_DATA_VERDICT, number(c.NFTA_VERDICT_CODE, code))

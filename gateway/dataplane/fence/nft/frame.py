@@ -18,7 +18,12 @@ from gateway.dataplane.fence.nft.objects import (
     set_message,
 )
 from gateway.dataplane.fence.nft.passes import PassSet, new_pass_set, pass_rule
-from gateway.dataplane.fence.nft.ranges import FENCED, drop_rule, new_fenced_set
+from gateway.dataplane.fence.nft.ranges import (
+    FENCED,
+    drop_rule,
+    foreign_rule,
+    new_fenced_set,
+)
 from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
 
 OUTWARD: Final = "outward"
@@ -138,6 +143,7 @@ def _outward_rules(passes: tuple[PassSet, ...]) -> list[bytes]:
             comment="around a tunnel",
         ),
         *_pass_rules(OUTWARD, "out", passes),
+        *_foreign_rules(OUTWARD, "out"),
         _loopback_rule(OUTWARD, c.NFT_META_OIFTYPE, "stays here"),
         _neighbour_rule(OUTWARD),
         *_drop_rules(OUTWARD, "out"),
@@ -164,6 +170,7 @@ def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[by
             comment="around a tunnel",
         ),
         *_pass_rules(INPUT, "in", passes),
+        *_foreign_rules(INPUT, "in"),
         _loopback_rule(INPUT, c.NFT_META_IIFTYPE, "comes from here"),
         _neighbour_rule(INPUT),
         *_error_rules(4, _IPPROTO_ICMP, _ERRORS_4, ports),
@@ -235,6 +242,11 @@ def _error_rules(
 def _pass_rules(chain: str, direction: str, passes: tuple[PassSet, ...]) -> list[bytes]:
     """Accept what may pass: one rule or two, whose sets hold all tunnels."""
     return [pass_rule(chain, direction, each) for each in passes]
+
+
+def _foreign_rules(chain: str, direction: str) -> list[bytes]:
+    """Accept what belongs to no tunnel before what only few packets need looked at."""
+    return [foreign_rule(chain, direction, version) for version in VERSIONS]
 
 
 def _drop_rules(chain: str, direction: str) -> list[bytes]:

@@ -200,9 +200,9 @@ def pass_rule(chain: str, direction: str, each: PassSet) -> bytes:
     return rule_message(
         chain,
         *is_version(each.version),
+        way,  # first: a packet without an SA needs no more of a rule about SAs
         address(direction, each.version),
         *((e.masked(mask),) if each.length < bits else ()),
-        way,
         e.in_set(each.name),
         e.verdict(c.NF_ACCEPT),
     )

@@ -83,6 +83,18 @@ def drop_rule(chain: str, direction: str, version: int) -> bytes:
     )
 
 
+def foreign_rule(chain: str, direction: str, version: int) -> bytes:
+    """Return the rule that accepts what belongs to no tunnel, with one look."""
+    return rule_message(
+        chain,
+        *is_version(version),
+        address(direction, version),
+        e.not_in_set(FENCED[direction, version]),
+        e.verdict(c.NF_ACCEPT),
+        comment="of no tunnel",
+    )
+
+
 def add_ranges(
     ranges: Iterable[Range], version: int, directions: Iterable[str] = DIRECTIONS
 ) -> Iterator[bytes]:
