@@ -18,9 +18,6 @@ TIMES, QUICK_TIMES = 10, 3
 TIMEOUT = 600
 MAX_MS = 50.0
 
-TRAFFIC_TUNNELS = 100
-"""Tunnels beside the one that carries the stream: each takes a slow plane some ms."""
-
 _COST, _LOST = f"reload_ms.{TUNNELS}", "lost.reload"
 
 
@@ -45,8 +42,8 @@ def measure_cost(options: Options) -> list[Figure]:
     note = (
         "CPU time of the event loop's thread while one tunnel's MTU changes; "
         f"a reload takes {max(found['whole']):.0f} ms at most, in other threads, and "
-        f"the loop was late by {max(found['wait']):.0f} ms at most; data plane and "
-        "fence in memory"
+        f"the loop was late by {max(found['wait']):.0f} ms at most, waits for a "
+        "processor left out; data plane and fence in memory"
     )
     return [summarise(_COST, "ms", found["busy"], target=MAX_MS, note=note)]
 
@@ -68,7 +65,7 @@ def measure_loss(options: Options) -> list[Figure]:
             "benches.reload_run",
             [
                 *(f"--plane={plane}", f"--times={times}"),
-                *(f"--tunnels={TRAFFIC_TUNNELS}", f"--out={out}"),
+                *(f"--tunnels={TUNNELS}", f"--out={out}"),
             ],
             timeout=TIMEOUT,
         )
@@ -76,7 +73,7 @@ def measure_loss(options: Options) -> list[Figure]:
     note = (
         f"of {found['sent']} sent, each way one every 2 ms, over {found['reloads']} "
         f"reloads that change the tunnel's MTU, prefixes and interval and another "
-        f"tunnel of {TRAFFIC_TUNNELS + 1}; plane {plane}; {place.text}"
+        f"tunnel of {TUNNELS + 1}; plane {plane}; {place.text}"
     )
     return [Figure(_LOST, float(found["lost"]), "packets", None, 0.0, note)]
 
