@@ -18,6 +18,7 @@ from lab.tools import finish_tool, start_traffic
 from lab.watch import Watcher
 
 from gateway.config.identity_files import write_public_identity
+from gateway.control.client import ControlClient
 from gateway.crypto.identity import encode_public, generate_identity
 
 INTERVAL, LIFETIME = 5.0, 60.0
@@ -125,7 +126,8 @@ def measure(ends: tuple[Gateway, Gateway], times: int, plane: str) -> dict[str, 
             break  # a slow host: what was done is counted
         change_stream(first, text, change)
         write_tunnel(first, turn, plane, mtu=1390)
-        answer = first.call("reload")
+        with ControlClient(first.socket, timeout=PATIENCE) as client:
+            answer = client.call("reload")
         if TUNNEL not in answer["changed"] or answer["failed"]:
             raise RuntimeError(f"not what was to be measured: {answer}")
         reloads += 1

@@ -67,21 +67,13 @@ def masked(mask: bytes) -> bytes:
 
 
 def in_set(name: str, *, no: bool = False) -> bytes:
-    """Go on if what was loaded is in a set; with `no`, if it is not."""
+    """Go on if what was loaded is in a set; with `no`, if it is not.
+
+    An element counts what it was found by; one that was to be absent counts nothing.
+    """
     inverted = (number(5, c.NFT_LOOKUP_F_INV),) if no else ()
     return _expression(
         "lookup", number(2, c.NFT_REG_1), text(1, name), number(4, 0), *inverted
-    )
-
-
-def not_in_set(name: str) -> bytes:
-    """Go on if what was loaded is not in a set; no element of it counts anything."""
-    return _expression(
-        "lookup",
-        number(2, c.NFT_REG_1),
-        text(1, name),
-        number(4, 0),
-        number(5, c.NFT_LOOKUP_F_INV),
     )
 
 

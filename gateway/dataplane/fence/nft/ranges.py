@@ -89,7 +89,7 @@ def foreign_rule(chain: str, direction: str, version: int) -> bytes:
         chain,
         *is_version(version),
         address(direction, version),
-        e.not_in_set(FENCED[direction, version]),
+        e.in_set(FENCED[direction, version], no=True),
         e.verdict(c.NF_ACCEPT),
         comment="of no tunnel",
     )
