@@ -11,6 +11,7 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from lab.gateway import TUNNEL, Gateway, Settings, make_pair
 from lab.netns import linked_pair
@@ -127,7 +128,7 @@ def measure(ends: tuple[Gateway, Gateway], times: int, plane: str) -> dict[str, 
         change_stream(first, text, change)
         write_tunnel(first, turn, plane, mtu=1390)
         with ControlClient(first.socket, timeout=PATIENCE) as client:
-            answer = client.call("reload")
+            answer: Any = client.call("reload")
         if TUNNEL not in answer["changed"] or answer["failed"]:
             raise RuntimeError(f"not what was to be measured: {answer}")
         reloads += 1
