@@ -42,15 +42,25 @@ class Guard:
     Attributes:
         busy: Connections with a request that is being handled.
         served: Requests answered.
+        generation: Grows with each renewal of the credentials.
         is_stopped: Whether connections that come late, their TLS handshake done after
             everything was closed, are to go away.
     """
 
     def __init__(self) -> None:
         self.is_stopped = False
+        self.generation = 0
         self.busy: set[web.RequestHandler] = set()
         self.served = 0
         self._just_served: set[web.RequestHandler] = set()
+
+    def renew(self) -> None:
+        """Serve no connection any more that was made under other credentials."""
+        self.generation += 1
+
+    def _is_outdated(self, request: web.Request) -> bool:
+        made: int = getattr(request.protocol, "generation", self.generation)
+        return made < self.generation
 
     def take_served(self) -> set[web.RequestHandler]:
         """Return the connections that had a request answered since the last call."""
@@ -62,6 +72,12 @@ class Guard:
 
         @web.middleware
         async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._is_outdated(request):
+                # Its handshake went on while the credentials were renewed, or its
+                # request was: nothing was read of it, so it can be made anew.
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response()
             self.busy.add(request.protocol)
             try:
                 return await self._answer(request, handler)
@@ -88,7 +104,7 @@ class Guard:
         else:
             request[SUBJECT] = subject
             response = await _handled(request, handler)
-        if request.get(IS_LAST):
+        if request.get(IS_LAST) or self._is_outdated(request):
             response.force_close()
         try:
             async with asyncio.timeout(SEND_TIMEOUT):

@@ -5,12 +5,14 @@ import contextlib
 import logging
 import socket
 import ssl
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.errors import KMEError
 from gateway.kme.guard import Guard
+from gateway.kme.replies import SERVER
 
 MAX_CONNECTIONS: Final = 512
 """At once; a site has a handful of SAEs with a few connections each."""
@@ -48,17 +50,18 @@ class Listener:
 
     def __init__(self, application: web.Application, guard: Guard) -> None:
         self._guard = guard
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            logger=_quiet_logger(),
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "logger": _quiet_logger(),
             # A compressed body would be larger than what was read of it.
-            auto_decompress=False,
-            keepalive_timeout=IDLE_TIMEOUT,
-            lingering_time=1.0,
-            max_line_size=MAX_HEADER,
-            max_field_size=MAX_HEADER,
-            shutdown_timeout=CLOSE_TIMEOUT,
+            "auto_decompress": False,
+            "keepalive_timeout": IDLE_TIMEOUT,
+            "lingering_time": 1.0,
+            "max_line_size": MAX_HEADER,
+            "max_field_size": MAX_HEADER,
+        }
+        self._runner = web.AppRunner(
+            application, shutdown_timeout=CLOSE_TIMEOUT, **self._options
         )
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -87,10 +90,14 @@ class Listener:
         self._watcher = asyncio.create_task(self._watch())
 
     async def renew(self, context: ssl.SSLContext) -> None:
-        """Use another TLS context for connections from now on; close idle ones."""
+        """Use another TLS context from now on, and none made under the old one.
+
+        A request under way is answered, and is the last one of its connection.
+        """
         old, self._server = self._server, await self._serve(context)
         if old is not None:
             old.close()
+        self._guard.renew()
         for connection in self._connections():
             if connection not in self._guard.busy:
                 connection.force_close()
@@ -120,8 +127,10 @@ class Listener:
         if self._socket is None:
             raise RuntimeError("not started")
         # A copy, so that closing one server leaves the port to its successor.
+        # What it accepts belongs to the credentials that are in force from then on.
+        generation = self._guard.generation + (self._server is not None)
         return await asyncio.get_running_loop().create_server(
-            self._make_protocol,
+            partial(self._make_protocol, generation),
             sock=self._socket.dup(),
             ssl=context,
             backlog=BACKLOG,
@@ -129,11 +138,14 @@ class Listener:
             ssl_shutdown_timeout=CLOSE_TIMEOUT,
         )
 
-    def _make_protocol(self) -> asyncio.Protocol:
+    def _make_protocol(self, generation: int) -> asyncio.Protocol:
         server = self._runner.server
         if server is None or len(server.connections) >= MAX_CONNECTIONS:
             return _Refused()
-        return server()
+        loop = asyncio.get_running_loop()
+        connection = _Connection(server, loop=loop, **self._options)
+        connection.generation = generation
+        return connection
 
     def _connections(self) -> list[web.RequestHandler]:
         server = self._runner.server
@@ -156,6 +168,30 @@ class Listener:
                 allowed = FIRST_REQUEST_TIMEOUT if is_new else IDLE_TIMEOUT
                 if loop.time() - since > allowed and connection.transport is not None:
                     connection.transport.abort()
+
+
+class _Connection(web.RequestHandler):
+    """A connection whose errors below HTTP do not say what this KME is made of.
+
+    Attributes:
+        generation: Of the credentials that its handshake is made with.
+    """
+
+    __slots__ = ("generation",)
+
+    generation: int
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what cannot be read."""
+        response = super().handle_error(request, status, exc, message)
+        response.headers["Server"] = SERVER
+        return response
 
 
 class _Refused(asyncio.Protocol):

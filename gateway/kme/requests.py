@@ -60,7 +60,14 @@ class KeyRequest:
 
 
 def read_key_query(query: Mapping[str, Sequence[str]], limits: KeyLimits) -> KeyRequest:
-    """Read the query string of a GET of ``enc_keys``: `number` and `size` alone."""
+    """Read the query string of a GET of ``enc_keys``: `number` and `size` alone.
+
+    What only a POST can say is refused here too: who asks for it is not to be given a
+    key without it.
+    """
+    _refuse_slaves(query.get("additional_slave_SAE_IDs", ()))
+    if "extension_mandatory" in query:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, MANDATORY_UNSUPPORTED)
     values = {name: _one(query, name) for name in ("number", "size") if name in query}
     return _key_request(
         {name: _parse_number(name, text) for name, text in values.items()}, limits
@@ -68,13 +75,10 @@ def read_key_query(query: Mapping[str, Sequence[str]], limits: KeyLimits) -> Key
 
 
 def read_key_request(body: bytes, limits: KeyLimits) -> KeyRequest:
-    """Read the body of a POST of ``enc_keys`` (6.2)."""
-    members = _decode_object(body)
+    """Read the body of a POST of ``enc_keys`` (6.2); none means all defaults."""
+    members = _decode_object(body) if body else {}
     slaves = members.get("additional_slave_SAE_IDs", [])
-    if _list_of("additional_slave_SAE_IDs", slaves, str, "strings"):
-        raise RefusedError.bad_request(
-            "additional_slave_SAE_IDs", "max_SAE_ID_count of this KME is 0"
-        )
+    _refuse_slaves(_list_of("additional_slave_SAE_IDs", slaves, str, "strings"))
     _names_of_extensions(members, "extension_optional")
     mandatory = _names_of_extensions(members, "extension_mandatory")
     if mandatory:
@@ -86,6 +90,13 @@ def read_key_request(body: bytes, limits: KeyLimits) -> KeyRequest:
             ),
         )
     return _key_request(members, limits)
+
+
+def _refuse_slaves(sae_ids: Sequence[str]) -> None:
+    if sae_ids:
+        raise RefusedError.bad_request(
+            "additional_slave_SAE_IDs", "max_SAE_ID_count of this KME is 0"
+        )
 
 
 def read_key_id_query(query: Mapping[str, Sequence[str]]) -> list[UUID]:

@@ -83,7 +83,7 @@ async def _look_at_kme(
             return
     source, client, drawn = source_of(url), make_client(link), DrawnKey()
     try:
-        async for finding in look_at_status(source, client, config):
+        async for finding in look_at_status(source, client, config, draw=draw):
             yield finding
             if finding.grade is Grade.FAILED:
                 return

@@ -40,6 +40,10 @@ COMPARE_AGAIN: Final = 600.0
 """Seconds between two comparisons because the two ends' counts differ: keys that are
 on their way differ for a moment, too."""
 
+COMPARE_ANYWAY: Final = 86_400.0
+"""Seconds after which stocks are compared though the counts agree: one end may lack as
+many keys that the other has as the other way round."""
+
 DRIFT: Final = 16
 """Keys that the counts may differ by before stocks are compared again."""
 
@@ -320,10 +324,10 @@ class Herald:
             self._greet_at = self._clock() + GREETING
             self.compare()
         elif answer.serial == self._greeting and self._comparison is None:
-            compared = self.compared_at or 0.0
+            age = self._clock() - (self.compared_at or 0.0)
             status = await self._run(self._store.status, self._link)
             drift = abs(status.available - status.unconfirmed - answer.available)
-            if drift > DRIFT and self._clock() - compared >= COMPARE_AGAIN:
+            if (drift > DRIFT and age >= COMPARE_AGAIN) or age >= COMPARE_ANYWAY:
                 self.compare()
 
     async def _apply(self, holdings: dict[UUID, Holding]) -> int:

@@ -1,23 +1,41 @@
 """What a KME serves: its status, its limits, and a key if one may be spent."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 from gateway.config.model import KMEConfig
-from gateway.errors import KeySourceError
+from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey
 from gateway.qkd.base import KeyClient, KMEStatus
 from gateway.qkd.diagnosis.findings import Finding, Step, failed, ok, warning
 
 _BITS = 8 * KEY_SIZE
 
+_WITHOUT_STATUS = frozenset(
+    {SourceFault.REJECTED, SourceFault.MALFORMED, SourceFault.OVERSIZED}
+)
+"""What a KME answers that has no status call, or a broken one."""
+
 
 async def look_at_status(
-    source: str, client: KeyClient, config: KMEConfig
+    source: str, client: KeyClient, config: KMEConfig, *, draw: bool
 ) -> AsyncIterator[Finding]:
-    """Ask the status and judge it; a failure is the last finding."""
+    """Ask the status and judge it; a failure is the last finding.
+
+    A KME without a status that can be used may give keys all the same: that is a
+    warning where it answers other calls as a KME does, or where a key is drawn next.
+    """
     try:
         status = await client.get_status()
     except KeySourceError as error:
+        if error.fault in _WITHOUT_STATUS and (draw or await _is_kme(client)):
+            yield warning(
+                source,
+                Step.ACCESS,
+                "the KME tells no status that can be used: " + _words(error),
+                "keys can be had all the same; its limits and its stock stay unknown",
+            )
+            return
         yield failure(source, Step.ACCESS, error)
         return
     pair = " to ".join(filter(None, (status.source_kme_id, status.target_kme_id)))
@@ -32,9 +50,21 @@ async def look_at_status(
 
 def failure(source: str, step: Step, error: KeySourceError) -> Finding:
     """Make a finding of an error."""
+    return failed(source, step, _words(error), error.hint)
+
+
+def _words(error: KeySourceError) -> str:
     prefix = f"{error.source}: {error.call}: "
-    text = f"{error.call}: {error.message.removeprefix(prefix)}"
-    return failed(source, step, text, error.hint)
+    return f"{error.call}: {error.message.removeprefix(prefix)}"
+
+
+async def _is_kme(client: KeyClient) -> bool:
+    """Whether a key that nobody drew is missing there, and not the whole service."""
+    key_id = uuid4()
+    try:
+        return key_id in (await client.get_keys_with_ids([key_id])).missing
+    except KeySourceError:
+        return False
 
 
 def _limits(source: str, status: KMEStatus, config: KMEConfig) -> list[Finding]:

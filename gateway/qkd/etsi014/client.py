@@ -10,7 +10,7 @@ from gateway.config.model import KMEConfig
 from gateway.errors import KeySourceError, SourceFault
 from gateway.qkd.base import Delivery, KMEStatus
 from gateway.qkd.etsi014.batch_size import BatchSize
-from gateway.qkd.etsi014.container import Contents, decode_container
+from gateway.qkd.etsi014.container import Contents, are_upper, decode_container
 from gateway.qkd.etsi014.fetching import Fetch
 from gateway.qkd.etsi014.methods import MethodChoice
 from gateway.qkd.etsi014.requests import (
@@ -38,6 +38,10 @@ LIMITS_KEPT: Final = 600.0
 
 STATUS_KEPT: Final = 5.0
 """Seconds for which a good status speaks for the calls around it."""
+
+CASE_PAUSE: Final = 10.0
+"""Seconds between two tries whether a KME knows a missing key_ID in the other case,
+before it has given any: keys that it lacks cost one more call in so long."""
 
 _OK = 200
 
@@ -80,6 +84,9 @@ class ETSI014Client:
         )
         self._clock = clock
         self._has_served = False
+        self._is_upper = False
+        self._is_case_known = False
+        self._case_tried = float("-inf")
         self._batch_size = BatchSize(clock)
         self._notes = Notes()
         self._method = MethodChoice(self._session, self._notes)
@@ -280,30 +287,59 @@ class ETSI014Client:
             return None
 
     async def _fetch(self, part: Sequence[UUID]) -> Contents:
+        """Fetch keys by key_ID, in the case in which the KME writes them."""
+        try:
+            return await self._fetch_as(part, upper=self._is_upper)
+        except Trouble as trouble:
+            is_missing = trouble.fault is SourceFault.MISSING and len(part) == 1
+            is_tried = self._clock() - self._case_tried < CASE_PAUSE
+            if not is_missing or self._is_case_known or is_tried:
+                raise
+        self._case_tried = self._clock()
+        return await self._fetch_as(part, upper=not self._is_upper)
+
+    async def _fetch_as(self, part: Sequence[UUID], *, upper: bool) -> Contents:
         peer = self._config.peer_sae_id
         answer = await self._method.ask(
-            dec_keys_request(peer, part),
-            partial(dec_keys_request, peer, part, by_get=True)
+            dec_keys_request(peer, part, upper=upper),
+            partial(dec_keys_request, peer, part, by_get=True, upper=upper)
             if len(part) == 1
             else None,
         )
         if answer.status == _OK:
+            self._is_upper, self._is_case_known = upper, True
             return self._contents(answer, len(part), frozenset(part))
         verdict = judge(DEC_KEYS, answer.status, answer.said)
-        if verdict.doubtful and self._clock() >= self._well_until:
-            # Whether it is the keys or us: who gets a status is known to the KME.
-            try:
-                await self._ask_status()
-            except Trouble as trouble:
-                if trouble.fault not in _WITHOUT_STATUS or not self._has_served:
-                    raise
-        raise trouble_from(answer, verdict.fault)
+        fault = verdict.fault
+        if verdict.doubtful and not answer.retry_after:
+            fault = await self._resolve(fault)
+        raise trouble_from(answer, fault)
+
+    async def _resolve(self, fault: SourceFault) -> SourceFault:
+        """Say whether it is the keys or us: who gets a status is known to the KME.
+
+        Args:
+            fault: What it is if the KME tells no status.
+        """
+        if self._clock() < self._well_until:
+            return SourceFault.MISSING
+        try:
+            await self._ask_status()
+        except Trouble as trouble:
+            if trouble.fault not in _WITHOUT_STATUS:
+                raise
+            if fault is SourceFault.MISSING and not self._has_served:
+                raise
+            return fault
+        return SourceFault.MISSING
 
     def _contents(
         self, answer: Answer, asked: int, key_ids: frozenset[UUID] | None
     ) -> Contents:
         self._look_at(answer)
         contents = decode_container(answer.members, asked, key_ids)
+        if key_ids is None and contents.keys:
+            self._is_upper = are_upper(answer.members)
         self._notes.add(*contents.notes)
         self._has_served = True
         return contents

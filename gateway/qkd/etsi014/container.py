@@ -120,6 +120,18 @@ class _Sorter:
         self.refused.append(Refusal(key_id, reason))
 
 
+def are_upper(members: Mapping[str, Any]) -> bool:
+    """Whether a container's key_IDs are written in upper case.
+
+    They are the same UUIDs to us (RFC 9562, 4), and to some KMEs they are not.
+    """
+    entries = members.get("keys")
+    found = entries if isinstance(entries, list) else []
+    texts = [entry.get("key_ID") for entry in found if isinstance(entry, dict)]
+    told = "".join(text for text in texts if isinstance(text, str))
+    return any(c in "ABCDEF" for c in told) and not any(c in "abcdef" for c in told)
+
+
 def parse_key_id(value: object) -> UUID | None:
     """Read a key_ID, a UUID in its canonical form; None if it is not one."""
     if isinstance(value, str) and _UUID.fullmatch(value):

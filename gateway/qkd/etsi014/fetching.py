@@ -20,9 +20,10 @@ from gateway.qkd.http.verdicts import DEC_KEYS
 if TYPE_CHECKING:
     from gateway.keystore.base import NewKey, Refusal
 
-MAX_CALLS: Final = 32
-"""Calls of one fetch: two missing keys among 128 take at most 27. Each fetch decides
-about one key at least, as long as a batch has fewer than 2**31."""
+MAX_CALLS: Final = 31
+"""Calls of one fetch, besides one for a key_ID in the other case: two missing keys
+among 128 take at most 27. Each fetch decides about one key at least, as long as a
+batch has fewer than 2**30."""
 
 
 class Fetch:

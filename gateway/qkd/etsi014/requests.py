@@ -75,7 +75,11 @@ def enc_keys_request(
 
 
 def dec_keys_request(
-    master_sae_id: str, key_ids: Sequence[UUID], *, by_get: bool = False
+    master_sae_id: str,
+    key_ids: Sequence[UUID],
+    *,
+    by_get: bool = False,
+    upper: bool = False,
 ) -> Request:
     """Ask for keys that a master SAE has drawn (5.3).
 
@@ -83,13 +87,15 @@ def dec_keys_request(
         master_sae_id: Who drew them.
         key_ids: Which; exactly one by GET.
         by_get: Whether by GET.
+        upper: Whether key_IDs are written in upper case.
     """
     path = f"{_ROOT}{_encoded(master_sae_id)}/dec_keys"
     limit = BODY_BASE + len(key_ids) * BODY_PER_KEY
+    texts = [str(one).upper() if upper else str(one) for one in key_ids]
     if by_get:
-        (key_id,) = key_ids
+        (key_id,) = texts
         return Request("GET", f"{path}?key_ID={key_id}", max_body=limit)
-    members = {"key_IDs": [{"key_ID": str(key_id)} for key_id in key_ids]}
+    members = {"key_IDs": [{"key_ID": text} for text in texts]}
     return Request("POST", path, json.dumps(members).encode(), limit)
 
 

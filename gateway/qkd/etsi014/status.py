@@ -65,12 +65,12 @@ def decode_status(
     """
     notes = [f"does not tell {name} (6.1)" for name in _EXPECTED if name not in members]
     for name, ours in (("master_SAE_ID", sae_id), ("slave_SAE_ID", peer_sae_id)):
-        told = _text(members, name)
+        told = _text(members, name, notes)
         if told and told != ours:
             notes.append(f"says that {name} is {told}, it should be {ours}")
     standing = Standing(
-        _text(members, "source_KME_ID"),
-        _text(members, "target_KME_ID"),
+        _text(members, "source_KME_ID", notes),
+        _text(members, "target_KME_ID", notes),
         _count(members, "key_size", least=1),
         _count(members, "stored_key_count"),
         _count(members, "max_key_count"),
@@ -106,12 +106,14 @@ def _oddities(standing: Standing) -> list[str]:
     return notes
 
 
-def _text(members: Mapping[str, Any], name: str) -> str:
+def _text(members: Mapping[str, Any], name: str, notes: list[str]) -> str:
+    """Return an ID, or nothing where it is none: no key hangs on it."""
     value = members.get(name, "")
     if value is None:
         return ""
     if not isinstance(value, str) or len(value) > MAX_ID or not value.isprintable():
-        raise malformed(f"{name} is no short text")
+        notes.append(f"{name} is no short text (6.1)")
+        return ""
     return value
 
 

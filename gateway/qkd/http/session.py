@@ -1,6 +1,7 @@
 """One HTTP exchange with one KME: bounded, without redirects, proxies or surprises."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from gateway.qkd.http.limits import (
 from gateway.qkd.http.strict_json import parse_json_object
 from gateway.qkd.http.translate import trouble_of
 from gateway.qkd.http.trouble import Trouble, malformed
-from gateway.qkd.http.wording import message_of, text_of_page
+from gateway.qkd.http.wording import text_of_page, words_of
 
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -59,7 +60,7 @@ class Answer:
     Attributes:
         status: HTTP status.
         members: The JSON object; empty for an error.
-        said: The ``message`` of an error or the words on its page, raw, maybe none.
+        said: What an error says, or the words on its page, raw, maybe none.
         retry_after: Seconds the KME asked us to wait, or None.
         is_json: Whether the media type says JSON.
     """
@@ -84,7 +85,7 @@ class KMESession:
         self._base = url.rstrip("/")
         self._credentials = credentials
         self._timeout = timeout
-        self._session: aiohttp.ClientSession | None = None
+        self._held: _Held | None = None
         self._is_closed = False
         self.source = source_of(url)
 
@@ -119,18 +120,30 @@ class KMESession:
     async def close(self) -> None:
         """Close all connections; further exchanges fail."""
         self._is_closed = True
-        if self._session is not None:
-            await self._session.close()
+        if self._held is not None:
+            await self._held.session.close()
 
     async def _exchange(self, request: Request, progress: SimpleNamespace) -> Answer:
         material = await self._credentials.current()
+        held = await self._opened(material.context)
+        held.users += 1
+        try:
+            return await self._send(held, request, progress)
+        finally:
+            held.users -= 1
+            if held.is_outdated and not held.users:
+                await held.session.close()
+
+    async def _send(
+        self, held: "_Held", request: Request, progress: SimpleNamespace
+    ) -> Answer:
         headers = {"Content-Type": "application/json"} if request.body else {}
-        async with self._opened().request(
+        async with held.session.request(
             request.method,
             URL(self._base + request.path, encoded=True),
             data=request.body,
             headers=headers,
-            ssl=material.context,
+            ssl=held.context,
             allow_redirects=False,
             trace_request_ctx=progress,
         ) as response:
@@ -138,29 +151,58 @@ class KMESession:
             body = await _read_body(response, request.max_body)
             return _answer_of(response, body)
 
-    def _opened(self) -> aiohttp.ClientSession:
+    async def _opened(self, context: ssl.SSLContext) -> "_Held":
+        """Return the connections made under these credentials; end all others.
+
+        A call under way is finished by the old ones: it may bring keys.
+        """
         if self._is_closed:
             raise Trouble(SourceFault.UNREACHABLE, "closed", is_carried_out=False)
-        if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_note_reuse)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=MAX_CONNECTIONS,
-                    keepalive_timeout=KEEP_ALIVE,
-                    resolver=aiohttp.ThreadedResolver(),  # as all else here: libc's
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers=_HEADERS,
-                timeout=aiohttp.ClientTimeout(
-                    sock_connect=min(CONNECT_TIMEOUT, self._timeout / 2)
-                ),
-                auto_decompress=False,
-                trust_env=False,
-                trace_configs=[trace],
-                middlewares=(_ask_once,),
-            )
-        return self._session
+        old = self._held
+        if old is not None and old.context is context:
+            return old
+        self._held = _Held(_new_session(self._timeout), context)
+        if old is not None:
+            old.is_outdated = True
+            if not old.users:
+                await old.session.close()
+        return self._held
+
+
+@dataclass(slots=True)
+class _Held:
+    """Connections made under one set of credentials.
+
+    Attributes:
+        session: They.
+        context: The credentials.
+        users: Calls under way.
+        is_outdated: Whether there are newer credentials.
+    """
+
+    session: aiohttp.ClientSession
+    context: ssl.SSLContext
+    users: int = 0
+    is_outdated: bool = False
+
+
+def _new_session(timeout: float) -> aiohttp.ClientSession:
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(_note_reuse)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=MAX_CONNECTIONS,
+            keepalive_timeout=KEEP_ALIVE,
+            resolver=aiohttp.ThreadedResolver(),  # as all else here: libc's
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=_HEADERS,
+        timeout=aiohttp.ClientTimeout(sock_connect=min(CONNECT_TIMEOUT, timeout / 2)),
+        auto_decompress=False,
+        trust_env=False,
+        trace_configs=[trace],
+        middlewares=(_ask_once,),
+    )
 
 
 class _LostError(Exception):
@@ -229,7 +271,7 @@ def _answer_of(response: aiohttp.ClientResponse, body: bytes) -> Answer:
         raise malformed(f"HTTP {status}, which no KME answers", hint)
     wait = _retry_after(response.headers.get("Retry-After", ""))
     try:
-        said = message_of(parse_json_object(body))
+        said = words_of(parse_json_object(body))
     except Trouble:
         said = text_of_page(body)
     return Answer(status, {}, said, wait, is_json)

@@ -69,6 +69,9 @@ _BY_STATUS = {
 }
 
 _GONE = frozenset({409, 410})
+_US_OR_KEY = frozenset({401, 503})
+"""To ``dec_keys`` some answer so for a key that is gone: whoever is told the status of
+the link at the same time is known and not asked to wait."""
 _KEY_OR_PATH = frozenset({400, 403, 404})
 _SERVER_ERRORS = 500
 _UNAVAILABLE = 503
@@ -93,6 +96,8 @@ def judge(call: str, status: int, said: str) -> Verdict:
 def _judge_dec_keys(status: int, words: str) -> Verdict:
     if status in _GONE:
         return Verdict(SourceFault.MISSING)
+    if status in _US_OR_KEY:
+        return Verdict(_by_status(status, words), doubtful=True)
     if status in _KEY_OR_PATH:
         if _MISSING.search(words):
             return Verdict(SourceFault.MISSING)

@@ -5,7 +5,7 @@ looks like a key, an ID or a token in it is left out.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from gateway.qkd.http.limits import MAX_MESSAGE
 
@@ -26,10 +26,37 @@ _PLAIN_NAMES = frozenset({"additional_slave_SAE_IDs", "max_key_per_request"})
 _HEX = re.compile(r"(?:[0-9A-Fa-f]{2}[\s:,.\-]?){6,}")
 
 
-def message_of(members: Mapping[str, object]) -> str:
-    """Return the ``message`` of an error (ETSI 014 V1.1.1, 6.5), or an empty string."""
-    said = members.get("message")
-    return said if isinstance(said, str) else ""
+_PLACES = ("message", "title", "detail", "details", "error", "error_description")
+"""Members in which KMEs say what is wrong: the standard's (ETSI GS QKD 014 V1.1.1,
+6.5), problem details (RFC 9457, 3.1), web frameworks' own, OAuth's."""
+
+_INNER = (*_PLACES, "msg", "reason")
+"""The same one level down; FastAPI has a list of objects with ``msg``."""
+
+_MAX_PARTS = 4
+"""Things said that are repeated: an error names one or two."""
+
+
+def words_of(members: Mapping[str, object]) -> str:
+    """Return what the JSON of an error says, raw: short texts, in order, none twice."""
+    parts: dict[str, None] = {}
+    for place in _PLACES:
+        for text in _texts(members.get(place), 2):
+            if len(parts) < _MAX_PARTS and text.strip():
+                parts[text.strip()] = None
+    return "; ".join(parts)
+
+
+def _texts(value: object, depth: int) -> Iterator[str]:
+    """Yield the texts in a member's value, none of its names."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and depth:
+        for entry in value[:_MAX_PARTS]:
+            yield from _texts(entry, depth - 1)
+    elif isinstance(value, Mapping) and depth:
+        for place in _INNER:
+            yield from _texts(value.get(place), depth - 1)
 
 
 def text_of_page(body: bytes) -> str:

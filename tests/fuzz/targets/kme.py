@@ -12,7 +12,7 @@ from gateway.qkd.http.limits import MAX_ID, MAX_MESSAGE
 from gateway.qkd.http.strict_json import parse_json_object
 from gateway.qkd.http.trouble import Trouble
 from gateway.qkd.http.verdicts import DEC_KEYS, ENC_KEYS, STATUS, judge
-from gateway.qkd.http.wording import message_of, repeatable, text_of_page
+from gateway.qkd.http.wording import repeatable, text_of_page, words_of
 from gateway.qkd.skip.answers import (
     decode_capabilities,
     decode_entropy,
@@ -53,7 +53,7 @@ def read_status(body: bytes) -> None:
 
 def read_error(body: bytes) -> None:
     """Repeat a KME's words in one bounded line, and judge by them."""
-    for said in (text_of_page(body), message_of(parse_json_object(body))):
+    for said in (text_of_page(body), words_of(parse_json_object(body))):
         shown = repeatable(said)
         assert len(shown) <= MAX_MESSAGE + len(" ...")
         assert shown.isascii()

@@ -359,6 +359,27 @@ async def test_what_is_hardly_http(
     assert await stored(pair) == (100, 100)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /api/v1/keys/gw-b/status HTTP/1.1\r\n\r\n",
+        b"GET /api/v1/keys/gw-b/status HTTP/1.0\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ],
+)
+async def test_every_answer_says_the_same_of_who_serves(
+    pair: KMEPair, sent: bytes
+) -> None:
+    """Those too that never get to the application, as one without Host."""
+    async with Raw(pair, "gw-a") as raw:
+        raw.send(sent)
+        raw.end()
+        answer = await raw.answer()
+    servers = [line for line in answer.split(b"\r\n") if line.startswith(b"Server")]
+    assert servers == [b"Server: qgw-kme"]
+
+
 async def test_plain_http(pair: KMEPair) -> None:
     host, port = pair.alice.url.removeprefix("https://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryPKI
+from gateway.kme.refusals import BAD_REQUEST, MANDATORY_UNSUPPORTED
 from gateway.kme.settings import SAESettings
 from tests.unit.kme.conftest import Call
 
@@ -145,7 +146,6 @@ BAD_KEY_REQUESTS = [
     (b'{"extension_mandatory": [1]}', None),
     (b'{"extension_mandatory": [{}]}', None),
     (b'{"extension_optional": "abc"}', None),
-    (b"", None),
     (b"[]", None),
     (b"null", None),
     (b"number=1", None),
@@ -154,6 +154,30 @@ BAD_KEY_REQUESTS = [
     (b'{"a":' * 40 + b"1" + b"}" * 40, None),
     (b"[" * 100_000, None),
 ]
+
+
+async def test_a_post_without_a_body_asks_for_one_key(pair: KMEPair, sae: Call) -> None:
+    """All members of 6.2 are optional, and so is the object that holds them."""
+    alice = sae("gw-a", pair.alice.url)
+    answer = await alice.call("POST", "/api/v1/keys/gw-b/enc_keys")
+    assert [len(key) for key in answer.keys.values()] == [32]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("?extension_mandatory=x", MANDATORY_UNSUPPORTED),
+        ("?number=1&extension_mandatory=", MANDATORY_UNSUPPORTED),
+        ("?additional_slave_SAE_IDs=gw-c", BAD_REQUEST),
+    ],
+)
+async def test_what_only_post_can_ask_for_costs_no_key(
+    pair: KMEPair, sae: Call, query: str, message: str
+) -> None:
+    alice = sae("gw-a", pair.alice.url)
+    answer = await alice.get("gw-b", "enc_keys", query)
+    assert (answer.status, answer.message) == (400, message)
+    assert (await alice.get("gw-b", "status")).document["stored_key_count"] == 100
 
 
 async def test_bad_key_requests(pair: KMEPair, sae: Call) -> None:

@@ -1,8 +1,10 @@
 """Certificates: what the laboratory issues, whom they show, and what is refused."""
 
 import asyncio
+import contextlib
 import datetime
 import logging
+import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,9 @@ from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryCA, LaboratoryPKI, make_laboratory_pki
 from gateway.kme.settings import KMESettings
 from gateway.kme.tls import client_context, server_context, subject_of
-from tests.unit.kme.conftest import Call
+from tests.unit.kme.conftest import Call, tls_of
 from tests.unit.kme.sae import SAE
+from tests.unit.kme.test_kme_hostile import Raw
 
 
 def subject(**names: object) -> dict[str, object]:
@@ -166,6 +169,46 @@ async def test_certificates_are_renewed_without_a_restart(
     ) as session:
         alice = SAE(session, pair.alice.url)
         assert len((await alice.draw("gw-b", 3)).keys) == 3
+
+
+async def test_a_reload_ends_busy_and_half_made_connections(
+    pair: KMEPair, sae: Call
+) -> None:
+    """A request under way is its connection's last; a handshake under way is void."""
+    settings = pair.alice.settings
+    async with Raw(pair, "gw-a") as busy, Raw(pair, "gw-a") as idle:
+        busy.send(
+            b"POST /api/v1/keys/gw-b/enc_keys HTTP/1.1\r\nHost: x\r\n"
+            b"Content-Length: 2\r\n\r\n{"
+        )
+        await asyncio.sleep(0.2)
+        await pair.alice.reload(settings)
+        assert await idle.answer() == b""
+        busy.send(b"}")
+        answer = await busy.answer()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer.lower()
+    assert len((await sae("gw-a", pair.alice.url).draw("gw-b")).keys) == 1
+
+
+async def test_a_handshake_that_outlasts_a_reload_brings_nothing(
+    pair: KMEPair,
+) -> None:
+    """Its connection was accepted under the old certificate, and would show that."""
+    context = tls_of(pair.credentials["gw-a"], pair.ca)
+    host, port = pair.alice.url.removeprefix("https://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        raw.setblocking(False)
+        await asyncio.sleep(0.2)
+        await pair.alice.reload(pair.alice.settings)
+        reader, writer = await asyncio.open_connection(
+            sock=raw, ssl=context, server_hostname="localhost"
+        )
+        writer.write(b"GET /api/v1/keys/gw-b/enc_keys HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.transport.abort()
+    assert pair.alice.core.stored == 100
 
 
 async def test_a_bad_reload_changes_nothing(pair: KMEPair, sae: Call) -> None:

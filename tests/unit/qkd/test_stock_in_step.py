@@ -10,6 +10,7 @@ import pytest
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
 from gateway.keystore.base import KeyStanding, KeyStore, NewKey
+from gateway.qkd import herald
 from gateway.qkd.base import Delivery
 from gateway.qkd.keeper import StockKeeper
 from gateway.secret import Secret
@@ -299,6 +300,21 @@ async def test_keys_that_only_the_answering_end_has_are_retired(ends: Ends) -> N
     await ends.start("a")
     await until(lambda: ends.in_step(TARGET), "full stock of new keys")
     assert not before & ends.all_held("b")
+
+
+async def test_equal_counts_of_different_keys_are_found_within_a_day(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One end used a key whose confirmation was lost, the other lost another by age."""
+    monkeypatch.setattr(herald, "COMPARE_ANYWAY", 120.0)
+    await start_both(ends)
+    await until(lambda: ends.in_step(TARGET), "full stock in step")
+    ours, theirs = sorted(ends.all_held("a"))[:2]
+    ends.store("a").retire(LINK, [ours])
+    ends.store("b").retire(LINK, [theirs])
+    assert ends.confirmed("a") == ends.confirmed("b")
+    await until(lambda: ends.in_step(TARGET - 2), "comparison")
+    assert not {ours, theirs} & ends.all_held("a")
 
 
 async def test_a_restored_backup_uses_no_key_again(ends: Ends) -> None:

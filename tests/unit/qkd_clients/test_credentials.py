@@ -1,5 +1,6 @@
 """Certificates renewed while running, and warnings before they end."""
 
+import asyncio
 import logging
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from gateway.config.model import KMEConfig
 from gateway.qkd.http.credentials import RECHECK, Credentials
 from tests.unit.qkd_clients.certificates import Authority, Files
 from tests.unit.qkd_clients.conftest import OURS, MakeClient
-from tests.unit.qkd_clients.hostile import HostileKME
+from tests.unit.qkd_clients.hostile import Asked, HostileKME
 
 
 class Clock:
@@ -175,3 +176,34 @@ async def test_renewed_certificate_is_shown_to_the_kme(
     assert before is not None
     assert after is not None
     assert after - before > timedelta(100)
+
+
+async def test_a_renewal_ends_the_connections_made_before(
+    kme: HostileKME, make: MakeClient, setting: Setting
+) -> None:
+    """An idle one at once; one at work after its answer, which may hold keys."""
+    asked_it, released = asyncio.Event(), asyncio.Event()
+
+    async def slowly(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        asked_it.set()
+        await released.wait()
+        writer.write(kme.good_answer(asked))
+
+    client = make(kme, certificate=setting.certificate, private_key=setting.private_key)
+    await client.get_status()
+    kme.replies["enc_keys"] = [slowly]
+    waiting = asyncio.create_task(client.get_keys(2))
+    await asked_it.wait()
+    setting.renew("second", timedelta(300))
+    await asyncio.sleep(RECHECK * 1.1)
+    await client.get_status()
+    assert kme.connections == 2
+    released.set()
+    assert len((await waiting).keys) == 2
+    for _ in range(500):
+        if len(kme._writers) == 1:
+            break
+        await asyncio.sleep(0.01)
+    assert len(kme._writers) == 1
+    await client.get_status()
+    assert kme.connections == 2

@@ -300,6 +300,33 @@ async def test_not_let_in(kme: HostileKME, make_link: MakeLink, status: int) -> 
     assert "sae_id and peer_sae_id" in finding.hint
 
 
+@pytest.mark.parametrize("odd", ["none", "broken", "zero"])
+async def test_without_a_good_status_the_test_goes_on(
+    kme: HostileKME, make_link: MakeLink, odd: str
+) -> None:
+    if odd == "none":
+        kme.replies["status"] = [reply({"detail": "Not Found"}, 404)]
+    elif odd == "broken":
+        kme.status = {"key_size": "256"}
+    else:
+        kme.status = {"target_KME_ID": 0}
+    found = [one async for one in diagnose(make_link(kme))]
+    drawn = [one async for one in diagnose(make_link(kme), draw=True)]
+    assert not [one for one in (*found, *drawn) if one.grade is Grade.FAILED]
+    assert [one for one in found if one.grade is Grade.WARNING]
+    assert drawn[-1].step is Step.DRAW
+
+
+async def test_what_is_no_kme_at_all_fails(
+    kme: HostileKME, make_link: MakeLink
+) -> None:
+    for call in ("status", "dec_keys"):
+        kme.replies[call] = [reply({"detail": "Not Found"}, 404)]
+    found = [one async for one in diagnose(make_link(kme))]
+    assert found[-1].grade is Grade.FAILED
+    assert 'HTTP 404: "Not Found"' in found[-1].text
+
+
 async def test_oddities_of_the_status(kme: HostileKME, make_link: MakeLink) -> None:
     kme.status = {
         "slave_SAE_ID": "sae-mallory",

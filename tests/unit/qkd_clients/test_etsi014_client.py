@@ -1,5 +1,6 @@
 """The ETSI 014 client and a KME over real TLS: what is asked, what comes of it."""
 
+import asyncio
 import base64
 import json
 from uuid import uuid4
@@ -8,7 +9,7 @@ import pytest
 
 from gateway.errors import SourceFault
 from tests.unit.qkd_clients.conftest import OURS, PEERS, MakeClient, Waits
-from tests.unit.qkd_clients.hostile import HostileKME, container, reply
+from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply
 from tests.unit.qkd_clients.leaks import failure_of, fault_of
 
 
@@ -312,6 +313,8 @@ async def test_errors_of_enc_keys(
         (400, ""),
         (404, ""),
         (403, ""),
+        (401, ""),
+        (503, "Error of server side"),
     ],
 )
 async def test_missing_keys_in_every_dialect(
@@ -327,12 +330,10 @@ async def test_missing_keys_in_every_dialect(
 @pytest.mark.parametrize(
     ("status", "message", "fault"),
     [
-        (401, "", SourceFault.UNAUTHORIZED),
         (400, "unknown SAE", SourceFault.UNAUTHORIZED),
         (400, "too many key_IDs", SourceFault.REJECTED),
         (422, "", SourceFault.REJECTED),
         (500, "", SourceFault.SERVER),
-        (503, "", SourceFault.OVERLOADED),
     ],
 )
 async def test_errors_of_dec_keys(
@@ -340,6 +341,88 @@ async def test_errors_of_dec_keys(
 ) -> None:
     kme.replies["dec_keys"] = [reply({"message": message}, status)]
     assert await fault_of(make(kme).get_keys_with_ids([uuid4()])) is fault
+
+
+@pytest.mark.parametrize(
+    ("status", "fault"),
+    [(401, SourceFault.UNAUTHORIZED), (503, SourceFault.OVERLOADED)],
+)
+async def test_one_that_tells_no_status_either_is_believed(
+    kme: HostileKME, make: MakeClient, status: int, fault: SourceFault
+) -> None:
+    for call in ("dec_keys", "status"):
+        kme.replies[call] = [reply({"message": "no"}, status)]
+    assert await fault_of(make(kme).get_keys_with_ids([uuid4()])) is fault
+
+
+async def test_one_that_asks_to_wait_is_waited_for(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    busy = reply(b"", 503, headers=(("Retry-After", "30"),))
+    kme.replies["dec_keys"] = [busy]
+    error = await failure_of(make(kme).get_keys_with_ids([uuid4()]))
+    assert (error.fault, error.retry_after) == (SourceFault.OVERLOADED, 30.0)
+
+
+async def test_key_ids_go_back_in_the_case_in_which_the_kme_has_them(
+    kme: HostileKME, make: MakeClient
+) -> None:
+    """To this one they are texts; one more call finds that out, for good."""
+    ids = kme.fill(6)
+    texts = {str(key_id).upper(): key_id for key_id in ids}
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        wanted = [entry["key_ID"] for entry in asked.members["key_IDs"]]
+        if not texts.keys() >= set(wanted):
+            writer.write(reply({"message": "key not found"}, 404))
+            return
+        keys = [(texts[text], kme.pool[texts[text]]) for text in wanted]
+        writer.write(reply(container(keys)))
+
+    kme.replies["dec_keys"] = [answer]
+    client = make(kme)
+    for part in (ids[:3], ids[3:]):
+        delivery = await client.get_keys_with_ids(part)
+        assert [key.key_id for key in delivery.keys] == part
+    assert len(kme.calls("dec_keys")) == 5
+    lost = uuid4()
+    assert (await client.get_keys_with_ids([lost])).missing == (lost,)
+    assert len(kme.calls("dec_keys")) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"detail": "Not authenticated"}, "Not authenticated"),
+        (
+            {"detail": [{"loc": ["body", "number"], "msg": "value too large"}]},
+            "value too large",
+        ),
+        ({"error": "pool is locked"}, "pool is locked"),
+        ({"error": {"code": 17, "message": "pool is locked"}}, "pool is locked"),
+        (
+            {
+                "type": "about:blank",
+                "title": "Busy",
+                "detail": "come back",
+                "status": 9,
+            },
+            "Busy; come back",
+        ),
+        ({"message": "no", "details": [{"x": "y"}]}, "no"),
+        ({"error": "a\x1b[2J\nb\u202e"}, "a?[2J b?"),
+        ({"detail": "word " * 400}, "word word word"),
+        ({"nothing": "of the kind"}, ""),
+    ],
+)
+async def test_a_kmes_own_words_wherever_they_stand(
+    kme: HostileKME, make: MakeClient, body: dict[str, object], words: str
+) -> None:
+    kme.replies["enc_keys"] = [reply(body, 500)]
+    message = (await failure_of(make(kme).get_keys(1))).message
+    assert (f'HTTP 500: "{words}' if words else "HTTP 500") in message
+    assert message.isprintable()
+    assert len(message) < 250
 
 
 async def test_nothing_is_missing_when_we_are_not_let_in(
@@ -387,7 +470,7 @@ async def test_what_was_fetched_survives_a_later_failure(
     ids = kme.fill(4)
     not_found = reply({"message": "keys not found"}, 400)
     half = container([(key_id, kme.pool[key_id]) for key_id in ids[:2]])
-    kme.replies["dec_keys"] = [not_found, reply(half), reply(b"", 401)]
+    kme.replies["dec_keys"] = [not_found, reply(half), reply(b"", 500)]
     delivery = await make(kme).get_keys_with_ids(ids)
     assert [key.key_id for key in delivery.keys] == ids[:2]
     assert not delivery.missing

@@ -178,10 +178,25 @@ STATUS_LIES: dict[str, dict[str, object]] = {
     "negative": {"stored_key_count": -1},
     "zero": {"max_key_per_request": 0},
     "beyond": {"max_key_count": 10**17},
-    "ID is a number": {"source_KME_ID": 7},
-    "ID is long": {"target_KME_ID": "x" * 257},
-    "ID with control characters": {"source_KME_ID": "kme\x1b[2J"},
 }
+
+ODD_IDS: dict[str, dict[str, object]] = {
+    "a number": {"source_KME_ID": 7},
+    "zero": {"target_KME_ID": 0},
+    "long": {"target_KME_ID": "x" * 257},
+    "control characters": {"source_KME_ID": "kme\x1b[2J"},
+}
+
+
+@pytest.mark.parametrize("name", ODD_IDS)
+async def test_an_id_that_is_none_is_noted(
+    kme: HostileKME, make: MakeClient, name: str
+) -> None:
+    kme.status = ODD_IDS[name]
+    status = await make(kme).get_status()
+    (member,) = ODD_IDS[name]
+    assert status.notes == (f"{member} is no short text (6.1)",)
+    assert status.max_key_per_request == 128
 
 
 @pytest.mark.parametrize("name", STATUS_LIES)

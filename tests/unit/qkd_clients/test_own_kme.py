@@ -53,7 +53,12 @@ EXPECTED: dict[str, Outcome | dict[str, Outcome]] = {
     "garbage": FAULT.MALFORMED,
     "truncated": FAULT.MALFORMED,
     "deep": FAULT.OVERSIZED,
-    "503": FAULT.OVERLOADED,
+    "503": {
+        "status": FAULT.OVERLOADED,
+        "enc_keys": FAULT.OVERLOADED,
+        # Just told its status, it knows us and is well: so it is the keys.
+        "dec_keys": Brings(0, COUNT),
+    },
     "500": FAULT.SERVER,
     "429": FAULT.OVERLOADED,
     "empty": FAULT.EMPTY,
@@ -64,7 +69,11 @@ EXPECTED: dict[str, Outcome | dict[str, Outcome]] = {
     "parameter-422": ALL,
     "expired-403": Brings(0, COUNT),
     "certificate-400": FAULT.UNAUTHORIZED,
-    "certificate-401": FAULT.UNAUTHORIZED,
+    "certificate-401": {
+        "status": FAULT.UNAUTHORIZED,
+        "enc_keys": FAULT.UNAUTHORIZED,
+        "dec_keys": Brings(0, COUNT),
+    },
     "certificate-404": FAULT.UNAUTHORIZED,
     "redirect": FAULT.MALFORMED,
     "html": FAULT.SERVER,
