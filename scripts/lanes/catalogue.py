@@ -14,6 +14,7 @@ from lanes.elsewhere import (
     faults,
     meddle,
     meddle_kernels,
+    meddle_long,
     places,
     systemd,
     systemd_esp,
@@ -124,6 +125,15 @@ LANES = (
     ),
     Lane(
         "meddle", "root, network namespaces", f"{MEDDLING}/test_meddle.py", meddle, 0.8
+    ),
+    Lane(
+        "meddle-long",
+        "root, network namespaces",
+        f"{MEDDLING}/test_meddle.py",
+        meddle_long,
+        1.0,
+        by_name=True,
+        seconds=7200,
     ),
     Lane(
         "meddle-kernel",

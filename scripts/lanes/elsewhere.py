@@ -50,6 +50,9 @@ MEDDLED_WITHOUT_NFTABLES = (
 """Kinds of interference that leaked in a kernel without nftables, before policies and
 guards stood in for the fence there."""
 
+LONG_STEPS = 300
+"""Steps of the long form: every kind twice and more, in a quarter of an hour."""
+
 MEDDLED_SLOWLY = ("QGW_MEDDLE_STEPS=3", "QGW_MEDDLE_PACE=0.1")
 """Steps, and seconds between packets, where a daemon takes ten seconds to start."""
 
@@ -128,10 +131,21 @@ def wireguard() -> list[tuple[str, ...]]:
 def meddle() -> list[tuple[str, ...]]:
     """A hostile or clumsy host, in short, against WireGuard in user space.
 
-    The long form is run by name: see tests/meddle/test_meddle.py.
+    The long form is run by name: `meddle_long`.
     """
     need_root()
     return [("env", "QGW_MEDDLE_PLANE=wireguard-go", *PYTEST, MEDDLING)]
+
+
+def meddle_long() -> list[tuple[str, ...]]:
+    """Hundreds of steps of every kind, the gateways calling over IPv4 and over IPv6.
+
+    ``QGW_MEDDLE_SEED`` draws other orders of them.
+    """
+    need_root()
+    begin = ("env", "QGW_MEDDLE_PLANE=wireguard-go", f"QGW_MEDDLE_STEPS={LONG_STEPS}")
+    test = f"{MEDDLING}/test_meddle.py"
+    return [(*begin, f"QGW_MEDDLE_IPV6={ipv6}", *PYTEST, "-s", test) for ipv6 in (0, 1)]
 
 
 def meddle_kernels() -> list[tuple[str, ...]]:

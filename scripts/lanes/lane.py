@@ -9,6 +9,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv" / "bin"
 
 
+LANE_SECONDS = 1800
+"""A lane that takes longer hangs: several times what any takes on two processors, since
+a busy machine is slow. Each test has its own limit, as pyproject.toml says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One lane.
@@ -22,6 +27,7 @@ class Lane:
         processors: How many it keeps busy, on average; see `PROCESSORS`.
         aside: What the table says of it besides; nothing where all is as it should be.
         by_name: Whether it takes so long that it runs only when it is named.
+        seconds: How long it may take before it counts as hanging.
     """
 
     name: str
@@ -32,6 +38,7 @@ class Lane:
     together: bool = False
     aside: Callable[[], str] = str
     by_name: bool = False
+    seconds: int = LANE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 ``QGW_MEDDLE_STEPS``, ``QGW_MEDDLE_SEED``, ``QGW_MEDDLE_PLANE`` and
 ``QGW_MEDDLE_KINDS`` (names, with commas) do what they say; 300 steps take a quarter
 of an hour. ``QGW_MEDDLE_IPV6=1`` has the gateways call each other over IPv6.
+`scripts/test meddle-long` plays 300 of all kinds over each.
 ``QGW_MEDDLE_KEEP`` names a folder that the gateways' logs are left in.
 """
 
+import contextlib
 import os
 
 import pytest
@@ -16,6 +18,7 @@ from tests.meddle.kinds.table import OFF, playable
 from tests.meddle.laboratory import Pace, laboratory
 from tests.meddle.runner import Runner, draw_steps, tracebacks
 from tests.meddle.slowness import SLOW
+from tests.underload.measure import Watch
 
 STEPS = int(os.environ.get("QGW_MEDDLE_STEPS", "30"))
 SEED = int(os.environ.get("QGW_MEDDLE_SEED", "9"))
@@ -61,8 +64,16 @@ def test_nothing_in_clear_whatever_is_done(
         say(f"\nseed {SEED}, plane {plane}, {STEPS} steps of {len(chosen)} kinds")
         say(f"off: {', '.join(OFF) or 'none'}")
         lab.start()
-        failed = Runner(lab).run(steps, say)
-        say(f"forged {lab.forger.sent}, frames {dict(lab.clear.frames)}")
+        runner = Runner(lab)
+        with contextlib.closing(Watch()) as watch:
+            failed = runner.run(steps, say, watch)
+        say(
+            f"{len(steps)} steps of {len(chosen)} kinds: {len(failed)} failed, "
+            f"{runner.repeats} attempts repeated under load\n"
+            f"{sum(lab.clear.frames.values())} frames judged, {lab.clear.total} in "
+            f"clear: {dict(lab.clear.frames)}\n"
+            f"{lab.forger.sent} packets forged, {len(lab.flows.forged)} received"
+        )
         assert not failed, "\n".join(map(str, failed))
         assert not tracebacks(list(lab.ends.values()))
         assert min(lab.clear.frames.values()) > STEPS

@@ -27,6 +27,9 @@ _KIND = "tun"
 END_TIMEOUT = 5.0
 """Seconds for a process to end after its interface was removed."""
 
+ENDING = 1.0
+"""Seconds for one that ends by itself; the planes' thread waits meanwhile."""
+
 
 class UserspaceBackend:
     """Implements `Backend` with wireguard-go; one process for each device."""
@@ -53,6 +56,7 @@ class UserspaceBackend:
         except DataPlaneError:
             answer = ""
         if f"\nlisten_port={port}\n" not in answer:
+            self._let_end(device)
             refuse_taken_port(device, port)
 
     def ensure_device(self, device: str, port: int) -> bytes:
@@ -62,6 +66,7 @@ class UserspaceBackend:
         is_new = not exists or not self._answers(device)
         if is_new:
             # wireguard-go binds late and only logs what went wrong.
+            self._let_end(device)
             refuse_taken_port(device, port)
             self._start(link)
         answer = self._exchange(device, "get=1\n")
@@ -155,12 +160,24 @@ class UserspaceBackend:
     def remove_device(self, device: str) -> None:
         """Remove the interface; the process notices and ends, removing its socket."""
         self._keeper.drop_link(device_alias(device))
-        end = time.monotonic() + END_TIMEOUT
-        while self._processes.is_running(device) and time.monotonic() < end:
-            time.sleep(0.01)
+        self._wait_for_end(device, END_TIMEOUT)
 
     def close(self) -> None:
         """Do nothing: there is a connection for each request, and processes stay."""
+
+    def _let_end(self, device: str) -> None:
+        """Give a process whose interface is gone time to let go of its port.
+
+        It ends by itself, as it does when somebody removes its socket; the kernel
+        takes the interface away first.
+        """
+        if self._keeper.seek_link(device_link(device, _KIND)) is None:
+            self._wait_for_end(device, ENDING)
+
+    def _wait_for_end(self, device: str, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while self._processes.is_running(device) and time.monotonic() < end:
+            time.sleep(0.01)
 
     def _answers(self, device: str) -> bool:
         try:
