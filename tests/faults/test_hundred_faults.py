@@ -48,7 +48,7 @@ HEAL = 30.0
 EQUAL_EVERY = 5
 """Bursts between two looks whether both ends have one epoch in force."""
 
-pytestmark = pytest.mark.timeout(580)
+pytestmark = pytest.mark.timeout(1500)
 
 
 def say(text: str) -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from tests.systemd import readme
 from tests.systemd.behind import GATE, PC, reaches
-from tests.systemd.conftest import Site, tunnel, wait_up
+from tests.systemd.conftest import PATIENCE, Site, tunnel, wait_up
 from tests.systemd.machine import wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 RULESET = "/etc/nftables.conf"
 
@@ -31,7 +31,9 @@ def walled(site: Site) -> Iterator[Site]:
 def test_hosts_reach_each_other_and_epochs_go_on(walled: Site) -> None:
     before = int(str(tunnel(walled.a)["epoch"]))
     walled.a.run("qgw", "tunnel", "rotate", "a-b")
-    wait_until(lambda: int(str(tunnel(walled.a)["epoch"])) > before, 30, "no new epoch")
+    wait_until(
+        lambda: int(str(tunnel(walled.a)["epoch"])) > before, PATIENCE, "no new epoch"
+    )
     wait_up(*walled.both)
     assert reaches(walled.pcs["a"], PC["b"])
     assert reaches(walled.pcs["b"], PC["a"])

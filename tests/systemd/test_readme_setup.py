@@ -9,7 +9,7 @@ from tests.systemd.behind import GATE, PC, reaches
 from tests.systemd.conftest import KEYS, Site, tunnel
 from tests.systemd.machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 def mode_of(machine: Machine, path: str) -> str:

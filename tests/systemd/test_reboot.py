@@ -11,11 +11,11 @@ from lab.clear_text import ClearText, Place
 from lab.netns import run
 
 from tests.systemd.behind import PC, reaches
-from tests.systemd.conftest import Site, wait_up
+from tests.systemd.conftest import PATIENCE, Site, wait_up
 from tests.systemd.machine import Machine, wait_until
 from tests.underload.findings import never
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 MARKER = bytes.fromhex("4d4152") * 4
 """What `ping -p` fills its echoes with, again and again."""
@@ -36,7 +36,7 @@ def forget(machine: Machine) -> None:
     machine.shell("pgrep -x wireguard-go | xargs -r kill")
     wait_until(
         lambda: bool(machine.run("pgrep", "wireguard-go", check=False).returncode),
-        10,
+        PATIENCE,
         "wireguard-go lives on",
     )
     machine.shell(
@@ -77,7 +77,9 @@ def test_hosts_reach_each_other_after_a_boot(site: Site, wire: ClearText) -> Non
 def test_the_capture_would_see_it(site: Site, wire: ClearText) -> None:
     pattern = MARKER.hex()[:32]
     site.a.run("ping", "-q", "-c", "3", "-i", "0.2", "-p", pattern, "203.0.113.2")
-    wait_until(lambda: wire.total >= 3, 5, f"{wire.frames} and none with the marker")
+    wait_until(
+        lambda: wire.total >= 3, PATIENCE, f"{wire.frames} and none with the marker"
+    )
 
 
 def test_the_early_unit_is_enabled_and_comes_first(site: Site) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.systemd import readme
-from tests.systemd.conftest import Site, is_up, tunnel, wait_up
+from tests.systemd.conftest import PATIENCE, Site, is_up, tunnel, wait_up
 from tests.systemd.machine import Machine, wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 MAX_EXPOSURE = 2.0
 CONFIG = "/etc/qgw/gateway.toml"
@@ -35,7 +35,7 @@ class Pings:
 
     def assert_none_lost(self) -> None:
         """Wait for the end, and say what went on when a packet was lost."""
-        said, _ = self._process.communicate(timeout=120)
+        said, _ = self._process.communicate(timeout=300)
         found = re.search(r"(\d+) packets transmitted, (\d+) received", said)
         assert found, said
         sent, received = int(found[1]), int(found[2])
@@ -155,7 +155,7 @@ def test_reload_applies_a_new_configuration(site: Site) -> None:
     before = int(str(tunnel(site.a)["epoch"]))
     wait_until(
         lambda: int(str(tunnel(site.a)["epoch"])) >= before + 2,
-        30,
+        PATIENCE,
         lambda: site.a.shell("qgw status"),
     )
     assert site.a.main_pid() == pid
@@ -202,7 +202,9 @@ def test_a_kill_loses_no_packet(site: Site, name: str) -> None:
     pings = Pings(site, 10)
     machine.run("kill", "-9", str(pid))
     wait_until(
-        lambda: machine.main_pid() not in (0, pid), 15, "systemd did not restart it"
+        lambda: machine.main_pid() not in (0, pid),
+        PATIENCE,
+        "systemd did not restart it",
     )
     wait_up(machine)
     assert int(machine.show("qgwd", "NRestarts")) == restarts + 1
@@ -246,7 +248,7 @@ def test_the_watchdog_ends_a_daemon_that_hangs(site: Site) -> None:
     pings = Pings(site, 12)
     site.a.run("kill", "-STOP", str(pid))
     wait_until(
-        lambda: site.a.main_pid() not in (0, pid), 30, "the watchdog did not bite"
+        lambda: site.a.main_pid() not in (0, pid), PATIENCE, "the watchdog did not bite"
     )
     wait_up(site.a)
     pings.assert_none_lost()
