@@ -26,15 +26,16 @@ SLEEPER = Path(__file__).with_name("sleeper.py")
 
 MARGIN = 0.15
 """Seconds: what is withheld less than this, at once or in all, excuses nothing. The
-shortest margins of tests are longer: 0.2 s for a packet to arrive, or to fill a
-socket's buffer at one each millisecond. An idle machine's worst is some 5 ms."""
+shortest margins of tests are longer: 0.2 s until packets fill a socket's buffer at one
+each millisecond. In tests that failed at a load of 20 to 29 on two processors, the
+sleeper was woken up to 0.18 to 0.31 s late."""
 
 LATE = 0.25
 """Share of time by which the sleeper was late in all: each 20 ms took over 25."""
 
 PRESSURE = 0.6
-"""Share of time in which somebody waited for a processor. A lane by itself causes
-less; over it, who computes gets about half of what an idle machine gives."""
+"""Share of time in which somebody waited for a processor: for most of it, there was
+more work than processors. In tests that failed under load it was 78 to 98 %."""
 
 STEAL = 0.05
 """Share of the processors that the host kept: then nothing in here is on time."""
