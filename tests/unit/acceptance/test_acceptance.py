@@ -23,6 +23,7 @@ from gateway.errors import ConfigError
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
 from gateway.secret import Secret
+from tests.ports import free_ports
 
 TOML = """\
 [gateway]
@@ -51,12 +52,6 @@ remote_subnets = ["10.3.0.0/16"]
 """
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A configuration in which everything is right."""
@@ -72,7 +67,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "psk").write_bytes(base64.b64encode(bytes(32)))
     (tmp_path / "state").mkdir(mode=0o700)
     (tmp_path / "gateway.toml").touch(mode=0o600)
-    (tmp_path / "gateway.toml").write_text(TOML.format(port=free_port()))
+    (tmp_path / "gateway.toml").write_text(TOML.format(port=free_ports(1)[0]))
     return tmp_path
 
 
@@ -220,7 +215,7 @@ def test_devices_that_outlive_their_last_tunnel_are_ours(folder: Path) -> None:
     toml = folder / "gateway.toml"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as device:
         device.bind(("", 0))
-        ports = f"wireguard_ports = [{device.getsockname()[1]}, {free_port()}]"
+        ports = f"wireguard_ports = [{device.getsockname()[1]}, {free_ports(1)[0]}]"
         toml.write_text(toml.read_text().replace("[keystore]", f"{ports}\n[keystore]"))
         candidate = read(folder)
         options = {PlaneName.AUTO: PlaneOption("wireguard-go")}

@@ -5,7 +5,6 @@ Real sockets (UDP for control, TCP for the relay), real stores; planes in memory
 
 import itertools
 import json
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +28,8 @@ from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
-from tests.unit.daemon.services import MemoryPlanes, free_ports
+from tests.ports import free_ports
+from tests.unit.daemon.services import MemoryPlanes
 
 if TYPE_CHECKING:
     from gateway.daemon.planes import Planes
@@ -139,8 +139,8 @@ class Sites:
         pads: int = 300,
     ) -> None:
         names = sorted({name for pair in links for name in pair})
-        udp = free_ports(len(names))
-        tcp = free_tcp_ports(len(names))
+        ports = free_ports(2 * len(names))
+        udp, tcp = ports[: len(names)], ports[len(names) :]
         self.by_name = {
             name: self._make(folder / name, name, port, relay_port)
             for name, port, relay_port in zip(names, udp, tcp, strict=True)
@@ -251,15 +251,3 @@ class Sites:
                 "local_subnets": [f"10.{own}{number}.0.0/24"],
                 "remote_subnets": [f"10.{other}{number}.0.0/24"],
             }
-
-
-def free_tcp_ports(count: int) -> list[int]:
-    """Return TCP ports of loopback that nobody has."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [int(sock.getsockname()[1]) for sock in sockets]
-    finally:
-        for sock in sockets:
-            sock.close()

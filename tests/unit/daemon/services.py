@@ -2,10 +2,7 @@
 
 import asyncio
 import base64
-import contextlib
 import json
-import secrets
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +34,7 @@ from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import create_master_key
 from gateway.qkd.seed import create_seed
 from gateway.secret import Secret
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from gateway.daemon.planes import Planes
@@ -207,25 +205,6 @@ def _key(number: int) -> str:
 
 def _toml(keys: dict[str, object]) -> list[str]:
     return [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-
-
-OWN_PORTS = range(20_000, 32_000)
-"""Below what the kernel gives to sockets that ask for any port (32768 and up): nobody
-takes one while a test has stopped its gateway and is about to start it again."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different UDP ports of loopback that nobody has."""
-    found: dict[int, None] = {}
-    while len(found) < count:
-        port = OWN_PORTS[secrets.randbelow(len(OWN_PORTS))]
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
-        ):
-            sock.bind(("127.0.0.1", port))
-            found[port] = None
-    return list(found)
 
 
 def make_ends(folder: Path, *, simulated: bool = True, suite: int = 1) -> list[End]:

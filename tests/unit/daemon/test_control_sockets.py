@@ -10,7 +10,8 @@ from gateway.config.model import Endpoint
 from gateway.daemon.path import Path
 from gateway.daemon.sockets import BATCH, MAX_DATAGRAM, ControlSockets
 from gateway.errors import GatewayError
-from tests.unit.daemon.services import free_ports, until
+from tests.ports import free_ports
+from tests.unit.daemon.services import until
 
 Received = list[tuple[bytes, Path]]
 

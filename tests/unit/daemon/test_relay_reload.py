@@ -14,6 +14,7 @@ from gateway.cli.render import daemon_status
 from gateway.errors import ConfigError
 from gateway.wire.network import PadDirection, PadStock
 from gateway.wire.stock import StockPage
+from tests.ports import free_ports
 from tests.unit.daemon.conftest import tasks_but_this
 from tests.unit.daemon.network_runs import (
     Record,
@@ -25,7 +26,7 @@ from tests.unit.daemon.network_runs import (
     run_fast,
     spend,
 )
-from tests.unit.daemon.network_sites import Site, Sites, free_tcp_ports
+from tests.unit.daemon.network_sites import Site, Sites
 
 __all__ = ["record"]
 
@@ -68,7 +69,7 @@ def run_line(
 def test_a_relay_that_moves(short_folder: Path, record: Record, no_leaks: None) -> None:
     async def trial(sites: Sites) -> None:
         lux = sites["lux"]
-        (port,) = free_tcp_ports(1)
+        (port,) = free_ports(1)
         lux.tables["relay"]["listen"] = [f"127.0.0.1:{port}"]
         await reload(lux)
         await spend(sites, FAR)

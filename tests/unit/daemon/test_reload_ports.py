@@ -8,7 +8,8 @@ import pytest
 from gateway.daemon.path import Path
 from gateway.daemon.sockets import ControlSockets
 from gateway.errors import ConfigError, GatewayError, PlaneConflictError
-from tests.unit.daemon.services import TUNNEL, End, free_ports, until
+from tests.ports import free_ports
+from tests.unit.daemon.services import TUNNEL, End, until
 from tests.unit.daemon.test_daemon_reload import reload
 from tests.unit.daemon.test_daemon_rotation import in_force, rotate
 

@@ -23,6 +23,7 @@ from gateway.kme.main import main
 from gateway.kme.misbehaviour.modes import MODES
 from gateway.kme.pair import KMEPair
 from gateway.kme.pki import Credentials
+from tests.ports import free_ports
 from tests.unit.kme.conftest import Call
 from tests.unit.kme.sae import SAE
 from tests.unit.space.elements import VANGUARD
@@ -93,12 +94,8 @@ class Running:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A laboratory for one machine, at two ports that were free a moment ago."""
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(str(probe.getsockname()[1]))
+    """A laboratory for one machine."""
+    ports = free_ports(2)
     made = kme(
         "init",
         tmp_path / "lab",
