@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.cli.second_login import require_second_login
 from gateway.cli.session import Session, json_option, pass_session, print_json
 from gateway.cli.text import listing, table
 from gateway.config.files import peek
@@ -94,6 +95,7 @@ def remove(session: Session, *, everything: bool) -> None:
             "to give up one tunnel, remove it from the configuration and qgw reload; "
             "to give up all, systemctl stop qgwd first",
         )
+    require_second_login(session.config_path, _state_dir(session), "fence")
     if everything:
         from gateway.dataplane.leftovers import remove_leftovers  # noqa: PLC0415
 
@@ -160,4 +162,6 @@ def _state_dir(session: Session) -> Path:
         named = peek(session.config_path, "gateway", "state_dir")
     except OSError:
         named = None
-    return DEFAULT_STATE_DIR if named is None else session.config_path.parent / named
+    if not isinstance(named, str) or not named:
+        return DEFAULT_STATE_DIR
+    return session.config_path.parent / named

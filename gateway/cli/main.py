@@ -13,6 +13,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from gateway import __version__
+from gateway.cli.approve import approve
 from gateway.cli.completion import completion
 from gateway.cli.config import config
 from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
@@ -36,7 +37,8 @@ PROGRAM = "qgw"
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option(
     "--socket",
-    type=click.Path(path_type=Path),
+    # Those who may only look may not open it: theirs is beside it.
+    type=click.Path(path_type=Path, readable=False),
     help="The daemon's control socket. [default: as in the configuration]",
 )
 @click.option(
@@ -55,7 +57,7 @@ def root(context: click.Context, socket: Path | None, config_path: Path | None) 
 
 _COMMANDS = (
     *(tunnel, status, qkd, network, plan, keystore),
-    *(fence, identity, config, reload, completion),
+    *(fence, identity, config, reload, approve, completion),
 )
 for _command in _COMMANDS:
     root.add_command(_command)

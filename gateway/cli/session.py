@@ -65,7 +65,7 @@ class Session:
                     "name the socket itself: qgw --socket PATH",
                 ) from None
         else:
-            if named is not None:
+            if isinstance(named, str) and named:
                 return self.config_path.parent / named
         return DEFAULT_CONTROL_SOCKET
 

@@ -57,8 +57,8 @@ def read_source(file: Path, problems: Problems) -> Source | None:
     return None
 
 
-def peek(file: Path, table: str, key: str) -> str | None:
-    """Return one text of a file that may have become wrong elsewhere, or None.
+def peek(file: Path, table: str, key: str) -> object:
+    """Return one value of a file that may have become wrong elsewhere, or None.
 
     A configuration with a mistake must not keep its operator from the daemon that
     still runs with the one before: what is wrong is said by whoever needs all of it.
@@ -69,8 +69,7 @@ def peek(file: Path, table: str, key: str) -> str | None:
     os.close(os.open(file, _FLAGS))
     source = read_source(file, Problems())
     found = source.data.get(table) if source is not None else None
-    value = found.get(key) if isinstance(found, dict) else None
-    return value if isinstance(value, str) and value else None
+    return found.get(key) if isinstance(found, dict) else None
 
 
 def _read_text(file: Path, problems: Problems) -> str | None:

@@ -305,6 +305,17 @@ class TunnelConfig:
     source_file: Path
 
 
+class SecondPerson(StrEnum):
+    """Acts that can be made to need a second person."""
+
+    PURGE = "purge"
+    """Erasing all unused keys of a link."""
+    IDENTITY = "identity"
+    """Taking another identity of our own into use by a reload."""
+    FENCE = "fence"
+    """Taking the fence away."""
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """The whole configuration.
@@ -317,6 +328,9 @@ class GatewayConfig:
         state_dir: Where epochs, indexes and by default the key store live.
         control_socket: Unix socket for `qgw`.
         control_group: Group that may use it.
+        view_group: Group that may only look, by a socket beside it.
+        second_person: Acts that another user must confirm.
+        second_person_within: Seconds in which that must be.
         keystore: SQLite file of the key store.
         master_key: File with the store's 32-byte master key; None to take the
             systemd credential ``master-key``.
@@ -336,6 +350,9 @@ class GatewayConfig:
     state_dir: Path
     control_socket: Path
     control_group: str
+    view_group: str
+    second_person: tuple[SecondPerson, ...]
+    second_person_within: float
     keystore: Path
     master_key: Path | None
     log_format: LogFormat

@@ -23,6 +23,7 @@ from gateway.config.model import (
     PlaneName,
     QKDPolicy,
     Role,
+    SecondPerson,
     TunnelConfig,
 )
 from gateway.config.relay_tables import read_route
@@ -56,6 +57,12 @@ DEFAULT_LISTEN: Final = (
 DEFAULT_STATE_DIR: Final = Path("/var/lib/qgw")
 DEFAULT_CONTROL_SOCKET: Final = Path("/run/qgw/control.sock")
 DEFAULT_CONTROL_GROUP: Final = "qgw"
+DEFAULT_VIEW_GROUP: Final = "qgw-view"
+DEFAULT_CONFIRMING: Final = 600.0
+"""Seconds a second person has: enough to call one, too few to forget what it was."""
+
+MIN_CONFIRMING: Final = 10.0
+MAX_CONFIRMING: Final = 86_400.0
 DEFAULT_WIREGUARD_PORTS: Final = (DEFAULT_PORT + 1, DEFAULT_PORT + 2)
 KEYSTORE_NAME: Final = "keys.db"
 """The key store's file in the state folder."""
@@ -103,6 +110,15 @@ class GatewayKeys:
         )
         self.control_group = gateway.optional(
             "control_group", parse_text, DEFAULT_CONTROL_GROUP
+        )
+        self.view_group = gateway.optional("view_group", parse_text, DEFAULT_VIEW_GROUP)
+        self.second_person = gateway.optional(
+            "second_person", many(one_of(SecondPerson)), ()
+        )
+        self.second_person_within = gateway.optional(
+            "second_person_within",
+            number(MIN_CONFIRMING, MAX_CONFIRMING, "seconds"),
+            DEFAULT_CONFIRMING,
         )
         ports = gateway.optional(
             "wireguard_ports", many(whole(1, MAX_PORT)), DEFAULT_WIREGUARD_PORTS

@@ -4,26 +4,13 @@ import asyncio
 import logging
 from typing import Final
 
+from gateway.control.approvals import Caller
 from gateway.control.peer import Peer, name_user
 from gateway.control.protocol import Request, code_of
-from gateway.control.schema import Method
+from gateway.control.roles import READING
 from gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
-
-READING: Final = frozenset(
-    {
-        Method.STATUS,
-        Method.TUNNEL_LIST,
-        Method.TUNNEL_SHOW,
-        Method.KEYSTORE_STATUS,
-        Method.QKD_LINKS,
-        Method.QKD_STATUS,
-        Method.NETWORK,
-        Method.IDENTITY_SHOW,
-    }
-)
-"""Methods that change nothing. A new method is noted unless it is added here."""
 
 _SHOWN: Final = ("name", "link", "all", "count", "draw", "id")
 """Parameters that a line repeats: never any that may hold a key."""
@@ -45,12 +32,13 @@ class Audit:
         self._names: dict[int, str] = {}
 
     async def note(
-        self, peer: Peer, request: Request, error: GatewayError | None
+        self, caller: Caller, peer: Peer, request: Request, error: GatewayError | None
     ) -> None:
         """Write a line, unless the request only read.
 
         Args:
-            peer: Who asked.
+            caller: Who asked.
+            peer: By which process.
             request: What for.
             error: What came of it, or None if it was done.
         """
@@ -59,12 +47,16 @@ class Audit:
         result = "done" if error is None else f"{code_of(error)}: {error.message}"
         logger.info(
             "%s, pid %d: %s: %s",
-            user := await self._name(peer.uid),
+            caller.name,
             peer.pid,
             describe(request),
             result,
-            extra={"event": "command", "user": user},
+            extra={"event": "command", "user": caller.name},
         )
+
+    async def identify(self, peer: Peer) -> Caller:
+        """Return who a peer is, for those who read the log."""
+        return Caller(peer.uid, await self._name(peer.uid))
 
     async def _name(self, uid: int) -> str:
         name = self._names.get(uid)

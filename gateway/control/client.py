@@ -10,6 +10,7 @@ from typing import Self
 from gateway.control import limits
 from gateway.control.protocol import decode_answer, encode_request
 from gateway.control.schema import ErrorCode
+from gateway.control.socket_file import view_path
 from gateway.errors import ControlError
 from gateway.process.local_names import NameTakenError, check_listener, trusted_users
 
@@ -108,7 +109,14 @@ class ControlClient:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(CONNECT_TIMEOUT)
         try:
-            _connect_patiently(connection, self._path)
+            try:
+                _connect_patiently(connection, self._path)
+            except PermissionError as refused:
+                # Those who may only look have a socket of their own.
+                try:
+                    _connect_patiently(connection, view_path(self._path))
+                except OSError:
+                    raise refused from None
             _check_daemon(connection, self._path)
         except NameTakenError as error:
             connection.close()

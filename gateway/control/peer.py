@@ -67,16 +67,6 @@ def _look_up_groups(uid: int, gid: int) -> Iterable[int]:
         return ()
 
 
-def may_control(peer: Peer, group_id: int | None) -> bool:
-    """Whether this peer may steer the daemon.
-
-    Root may, the daemon's own user may, and members of the control group may.
-    """
-    if is_privileged(peer):
-        return True
-    return group_id is not None and group_id in peer.groups
-
-
 def is_privileged(peer: Peer) -> bool:
     """Whether this is root or the daemon's own user."""
     return peer.uid in (0, os.geteuid())

@@ -25,6 +25,7 @@ class ErrorCode:
     TIMEOUT: Final = "timeout"
     NOT_PERMITTED: Final = "not-permitted"
     NOT_FOUND: Final = "not-found"
+    NEEDS_APPROVAL: Final = "needs-approval"
     CONFIG: Final = "config"
     IDENTITY: Final = "identity"
     KEY_STORE: Final = "key-store"
@@ -54,6 +55,8 @@ class Method:
     QKD_TEST: Final = "qkd.test"
     NETWORK: Final = "network"
     IDENTITY_SHOW: Final = "identity.show"
+    APPROVALS: Final = "approvals"
+    APPROVE: Final = "approve"
 
 
 class AlertKind:
@@ -89,6 +92,25 @@ class AlertKind:
     UNSENT: Final = "unsent"
     RELAY: Final = "relay"
     STRANGER: Final = "stranger"
+
+
+class Approval(TypedDict):
+    """An act that waits for a second person, of ``approvals``."""
+
+    id: int
+    act: str
+    what: str
+    asked_by: str
+    left_s: float
+
+
+class ApproveResult(TypedDict):
+    """Answer of ``approve``: what was done, and what that answered."""
+
+    act: str
+    what: str
+    asked_by: str
+    result: object
 
 
 class IdentityStatus(TypedDict):

@@ -18,17 +18,19 @@ from typing import Final
 
 from gateway.control import limits
 from gateway.control.admission import Admission
+from gateway.control.approvals import CALLER
 from gateway.control.audit import Audit
 from gateway.control.lines import LineReader, wipe
-from gateway.control.peer import Peer, find_group, may_control, read_peer
+from gateway.control.peer import Peer, find_group, read_peer
 from gateway.control.protocol import (
     Request,
     decode_request,
     encode_error,
     encode_result,
 )
+from gateway.control.roles import Role, check_method, may_enter
 from gateway.control.schema import ErrorCode
-from gateway.control.socket_file import SocketFile
+from gateway.control.socket_file import SocketFile, view_path
 from gateway.errors import ControlError, GatewayError
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,14 @@ class ControlServer:
     Requests of one connection are answered in order; connections are independent.
     """
 
-    def __init__(self, path: Path, group: str, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        group: str,
+        handlers: Mapping[str, Handler],
+        *,
+        view_group: str = "",
+    ) -> None:
         """Name the socket; nothing is opened before `start`.
 
         Args:
@@ -58,16 +67,19 @@ class ControlServer:
             group: Name of the group that may connect. When there is no such group,
                 only root and the daemon's own user may, and a warning says so.
             handlers: By method name.
+            view_group: Name of the group that may only look, at a socket of its own
+                beside the other one; there is none without the group.
         """
         self._path = path
         self._group = group
+        self._view_group = view_group
         self._handlers = handlers
-        self._file: SocketFile | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._files: list[SocketFile] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._admission = Admission()
         self._audit = Audit()
-        self._group_id: int | None = None
+        self._groups: dict[Role, int | None] = {}
 
     async def start(self) -> None:
         """Make the socket and serve.
@@ -75,8 +87,8 @@ class ControlServer:
         Raises:
             ControlError: Another daemon listens there, or the file cannot be made.
         """
-        self._group_id = find_group(self._group)
-        if self._group_id is None:
+        self._groups[Role.CONTROL] = find_group(self._group)
+        if self._groups[Role.CONTROL] is None:
             logger.warning(
                 "group %s does not exist: only root can use the control socket %s; "
                 "to let its members in, run groupadd --system %s and restart qgwd",
@@ -85,26 +97,41 @@ class ControlServer:
                 self._group,
                 extra={"event": "control-root-only"},
             )
-        self._file = file = SocketFile(self._path, self._group_id)
+        self._open(self._path, Role.CONTROL)
+        if self._view_group:
+            self._groups[Role.VIEW] = find_group(self._view_group)
+        if self._groups.get(Role.VIEW) is not None:
+            try:
+                self._open(view_path(self._path), Role.VIEW)
+            except ControlError as error:
+                # Nobody steers by it.
+                logger.warning(
+                    "nobody can only look: %s; %s",
+                    error.message,
+                    error.hint,
+                    extra={"event": "control-no-view"},
+                )
+
+    async def stop(self) -> None:
+        """Close every connection and remove the sockets; nothing if not started."""
+        tasks = (*self._accepting, *self._connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for file in self._files:
+            file.remove()
+        self._files.clear()
+        self._accepting.clear()
+
+    def _open(self, path: Path, role: Role) -> None:
+        file = SocketFile(path, self._groups[role])
+        self._files.append(file)
         file.socket.settimeout(0)
         file.socket.listen(limits.LISTEN_BACKLOG)
         loop = asyncio.get_running_loop()
-        self._accepting = loop.create_task(self._accept(file.socket))
+        self._accepting.append(loop.create_task(self._accept(file.socket, role)))
 
-    async def stop(self) -> None:
-        """Close every connection and remove the socket; nothing if not started."""
-        if self._accepting is None or self._file is None:
-            return
-        self._accepting.cancel()
-        for task in tuple(self._connections):
-            task.cancel()
-        await asyncio.gather(
-            self._accepting, *self._connections, return_exceptions=True
-        )
-        self._file.remove()
-        self._accepting = self._file = None
-
-    async def _accept(self, listener: socket.socket) -> None:
+    async def _accept(self, listener: socket.socket, role: Role) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -119,14 +146,14 @@ class ControlServer:
                     )
                     await asyncio.sleep(_ACCEPT_PAUSE)
                 continue
-            task = loop.create_task(self._serve_connection(connection))
+            task = loop.create_task(self._serve_connection(connection, role))
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
-    async def _serve_connection(self, connection: socket.socket) -> None:
+    async def _serve_connection(self, connection: socket.socket, role: Role) -> None:
         with connection:
             try:
-                peer = self._admit(connection)
+                peer = self._admit(connection, role)
             except ControlError as error:
                 # Its buffer is empty: there is nothing to wait for.
                 with contextlib.suppress(OSError):
@@ -136,7 +163,8 @@ class ControlServer:
                 return  # the client went away
             reader = LineReader(connection)
             try:
-                await self._serve_requests(peer, connection, reader)
+                CALLER.set(await self._audit.identify(peer))
+                await self._serve_requests(peer, role, connection, reader)
             except ControlError as error:
                 # The line that cannot be framed: said once.
                 with contextlib.suppress(OSError):
@@ -147,7 +175,7 @@ class ControlServer:
                 reader.wipe()
                 self._admission.leave(peer)
 
-    def _admit(self, connection: socket.socket) -> Peer:
+    def _admit(self, connection: socket.socket, role: Role) -> Peer:
         try:
             peer = read_peer(connection)
         except OSError as error:
@@ -157,7 +185,7 @@ class ControlServer:
                 extra={"event": "control-refused"},
             )
             raise
-        if not may_control(peer, self._group_id):
+        if not may_enter(peer, role, self._groups):
             logger.warning(
                 "refused control connection of uid %d (pid %d)",
                 peer.uid,
@@ -173,25 +201,26 @@ class ControlServer:
         return peer
 
     async def _serve_requests(
-        self, peer: Peer, connection: socket.socket, reader: LineReader
+        self, peer: Peer, role: Role, connection: socket.socket, reader: LineReader
     ) -> None:
         while line := await reader.read():
             try:
-                answer = await self._answer(peer, line)
+                answer = await self._answer(peer, role, line)
             finally:
                 wipe(line)
             await _send(connection, answer)
 
-    async def _answer(self, peer: Peer, line: bytearray) -> bytes:
+    async def _answer(self, peer: Peer, role: Role, line: bytearray) -> bytes:
         try:
             request = decode_request(line)
         except ControlError as error:
             return encode_error(None, error)
         try:
+            check_method(role, request.method)
             result = await self._handle(request)
             answer = encode_result(request.request_id, result)
         except GatewayError as error:
-            await self._audit.note(peer, request, error)
+            await self._audit.note(CALLER.get(), peer, request, error)
             return encode_error(request.request_id, error)
         except Exception as error:  # noqa: BLE001  # a handler's bug ends one request
             _log_bug(request.method, error)
@@ -200,9 +229,9 @@ class ControlServer:
                 "look for the details in its log: journalctl -u qgwd",
                 code=ErrorCode.INTERNAL,
             )
-            await self._audit.note(peer, request, internal)
+            await self._audit.note(CALLER.get(), peer, request, internal)
             return encode_error(request.request_id, internal)
-        await self._audit.note(peer, request, None)
+        await self._audit.note(CALLER.get(), peer, request, None)
         return answer
 
     async def _handle(self, request: Request) -> object:

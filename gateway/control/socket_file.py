@@ -28,6 +28,14 @@ _PROBE_TIMEOUT = 1.0
 """Seconds; a listener's kernel answers connect at once, unless its backlog is full."""
 
 
+VIEW_NAME = "view.sock"
+
+
+def view_path(control: Path) -> Path:
+    """Return the socket of those who only look, beside that of those who steer."""
+    return control.with_name(VIEW_NAME)
+
+
 class SocketFile:
     """A bound, not yet listening Unix stream socket and the lock that guards it."""
 

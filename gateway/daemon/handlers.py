@@ -6,14 +6,19 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from gateway import __version__
+from gateway.config.model import SecondPerson
 from gateway.control.params import (
+    read_count,
     read_flag,
     read_import,
     read_name,
     read_optional_name,
     refuse_unknown,
 )
+from gateway.control.protocol import MAX_REQUEST_ID
 from gateway.control.schema import (
+    Approval,
+    ApproveResult,
     ErrorCode,
     IdentityStatus,
     ImportResult,
@@ -59,6 +64,8 @@ class Handlers:
             Method.KEYSTORE_IMPORT: self.keystore_import,
             Method.KEYSTORE_PURGE: self.keystore_purge,
             Method.IDENTITY_SHOW: self.identity_show,
+            Method.APPROVALS: self.approvals,
+            Method.APPROVE: self.approve,
             **self._tunnels.table(),
             **QKDHandlers(self._service).table(),
             **NetworkHandlers(self._service).table(),
@@ -155,11 +162,35 @@ class Handlers:
         """Erase expired or all unused keys of a link."""
         refuse_unknown(params, {"link", "all"})
         store, link = self._service.store, read_name(params, "link")
-        erased = await self._store_call(
-            store.purge, link, all_keys=read_flag(params, "all")
-        )
+        all_keys = read_flag(params, "all")
+        if all_keys:
+            self._service.approvals.require(
+                SecondPerson.PURGE,
+                f"erase every unused key of link {link}",
+                Method.KEYSTORE_PURGE,
+                params,
+            )
+        erased = await self._store_call(store.purge, link, all_keys=all_keys)
         self._service.links.changed_by_hand(link)
         return PurgeResult(erased=erased)
+
+    async def approvals(self, params: Params) -> list[Approval]:
+        """List what waits for a second person."""
+        refuse_unknown(params, set())
+        return self._service.approvals.waiting()
+
+    async def approve(self, params: Params) -> ApproveResult:
+        """Do what another user asked for."""
+        refuse_unknown(params, {"id"})
+        number = read_count(params, "id", MAX_REQUEST_ID)
+        with self._service.approvals.confirm(number or 0) as pending:
+            result = await self.table()[pending.method](pending.params)
+        return ApproveResult(
+            act=pending.act,
+            what=pending.words,
+            asked_by=pending.asked_by.name,
+            result=result,
+        )
 
     # -- Inside
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from gateway.config.model import LogFormat
+from gateway.daemon.bounded import BoundedLines
 from gateway.daemon.journal import JournalHandler
 from gateway.secret import Secret
 
@@ -58,6 +59,7 @@ def configure_logging(
         handler = logging.StreamHandler(console)
         handler.setFormatter(ConsoleFormatter())
     handler.addFilter(RefuseSecrets())
+    handler.addFilter(BoundedLines())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
@@ -65,6 +67,15 @@ def configure_logging(
     root.addHandler(handler)
     root.setLevel(logging.WARNING)
     logging.getLogger("gateway").setLevel(level.upper())
+
+
+def log_ends() -> None:
+    """Write what came again and again, and comes no more; called every few seconds."""
+    for handler in logging.getLogger().handlers:
+        for bounded in handler.filters:
+            if isinstance(bounded, BoundedLines):
+                for record in bounded.over():
+                    handler.handle(record)
 
 
 class RefuseSecrets(logging.Filter):

@@ -20,8 +20,14 @@ from gateway.acceptance.contents import Content, Key, changed_contents, is_own
 from gateway.acceptance.files import contents_of_tunnel, load_tunnel_files
 from gateway.acceptance.host import wanted_planes
 from gateway.config.diff import IDENTITY, ConfigDiff, compare_configs, in_force
-from gateway.config.model import GatewayConfig, LogFormat, TunnelConfig
-from gateway.control.schema import ReloadResult
+from gateway.config.model import (
+    GatewayConfig,
+    LogFormat,
+    SecondPerson,
+    TunnelConfig,
+)
+from gateway.control.approvals import Approvals
+from gateway.control.schema import Method, ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
 from gateway.crypto.suite import choose_provider
@@ -35,7 +41,7 @@ from gateway.daemon.fencing import Fencing
 from gateway.daemon.handlers import Handlers
 from gateway.daemon.holding import Holding
 from gateway.daemon.links import Links, LinkUser
-from gateway.daemon.logging import configure_logging
+from gateway.daemon.logging import configure_logging, log_ends
 from gateway.daemon.oversight import Oversight
 from gateway.daemon.path import Path as NetworkPath
 from gateway.daemon.peers import make_parameters
@@ -105,6 +111,7 @@ class Service:
         planes: The data planes.
         holding: What keeps their tunnels as they are wanted.
         fencing: The fence around them.
+        approvals: What waits for a second person.
         oversight: What keeps an eye on all of it.
         exchange: The protocol machine, and the sockets it talks through.
         provider: The KEM provider in use.
@@ -199,6 +206,8 @@ class Service:
         self._unapplied: dict[str, GatewayError] = {}
         self._troubles: dict[str, str] = {}
         self.notifier = Notifier(environ)
+        self.approvals = Approvals(_loop_time)
+        self.approvals.configure(config.second_person, config.second_person_within)
         self._status_timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
@@ -248,6 +257,7 @@ class Service:
             self.config.control_socket,
             self.config.control_group,
             Handlers(self).table(),
+            view_group=self.config.view_group,
         )
         await self.links.start()
         await self.relaying.start()
@@ -339,12 +349,26 @@ class Service:
         )
         candidate = await self._judge(candidate)
         candidate.refuse_any(self._standing)
+        self._see_identity(candidate)
         diff = await asyncio.to_thread(self._compare, candidate)
         self.notifier.reloading()
         try:
             return await self._apply(candidate, diff)
         finally:
             self.notifier.ready(self.summary())
+
+    def _see_identity(self, candidate: Candidate) -> None:
+        """See that another identity of ours was confirmed, where it must be.
+
+        Raises:
+            ControlError: It was not.
+        """
+        other = candidate.identity
+        if other is not None and other.public != self.identity.public:
+            new = format_fingerprint(other.public.fingerprint)
+            self.approvals.require(
+                SecondPerson.IDENTITY, f"take the identity {new}", Method.RELOAD, {}
+            )
 
     async def _judge(self, candidate: Candidate) -> Candidate:
         options = await self.planes.look(wanted_planes(candidate.config))
@@ -753,6 +777,7 @@ class Service:
         while True:
             await asyncio.sleep(STATUS_INTERVAL)
             turns += 1
+            log_ends()
             self.exchange.forget_strangers()
             self.exchange.sockets.look()
             self.notifier.status(self.summary())

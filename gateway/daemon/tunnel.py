@@ -53,7 +53,6 @@ from gateway.rotation.actions import (
     StartHandshake,
 )
 from gateway.rotation.epochs import EpochPhase
-from gateway.rotation.repeats import Repeats, times
 from gateway.wire.control import (
     Close,
     CloseReason,
@@ -106,7 +105,6 @@ class TunnelDriver:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._repeats = Repeats()
         self._is_stopped = False
 
     @property
@@ -288,12 +286,8 @@ class TunnelDriver:
             self._abandon(item)
 
     def _warn(self, line: str, *, event: str) -> None:
-        """Log what went wrong, if it was not said just now."""
-        count = self._repeats.note(line, now=self.state.now)
-        if count:
-            logger.warning(
-                "%s%s", line, times(count), extra={"tunnel": self.name, "event": event}
-            )
+        """Log what went wrong."""
+        logger.warning("%s", line, extra={"tunnel": self.name, "event": event})
 
     def _resume(self, item: Event | Action) -> None:
         """Plan again what the kernel refused and must not be forgotten for it."""

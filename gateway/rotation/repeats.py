@@ -40,6 +40,11 @@ class Repeats:
         pace.take(now)
         return count
 
+    def forget(self, line: str) -> None:
+        """Let a line be new when it comes again."""
+        self._paces.pop(line, None)
+        self._unsaid.pop(line, None)
+
 
 def times(count: int) -> str:
     """Return what to append to a line that stands for several."""

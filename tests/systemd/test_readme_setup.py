@@ -30,7 +30,8 @@ def test_what_is_installed_where(site: Site) -> None:
         assert mode_of(machine, "/etc/credstore/qgw.master-key") == "600 root root"
         assert mode_of(machine, "/var/lib/qgw") == "700 qgw qgw"
         assert mode_of(machine, "/var/lib/qgw/keys.db") == "600 qgw qgw"
-        assert mode_of(machine, "/run/qgw") == "750 qgw qgw"
+        assert mode_of(machine, "/run/qgw") == "711 qgw qgw"
+        assert mode_of(machine, "/run/qgw/view.sock") == "660 qgw qgw-view"
         assert mode_of(machine, "/run/qgw/control.sock") == "660 qgw qgw"
         assert mode_of(machine, "/run/wireguard") == "700 qgw qgw"
 
