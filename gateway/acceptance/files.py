@@ -19,9 +19,9 @@ from gateway.config.identity_files import (
     load_psk,
     load_public_identity,
 )
-from gateway.config.model import LinkConfig, TunnelConfig
+from gateway.config.model import KEMProviderName, LinkConfig, TunnelConfig
 from gateway.crypto.identity import PrivateIdentity, PublicIdentity
-from gateway.crypto.suite import choose_provider
+from gateway.crypto.suite import choose_provider, passed_over
 from gateway.errors import GatewayError, IdentityError
 from gateway.keystore.master_key import load_master_key
 from gateway.qkd.seed import load_seed
@@ -142,6 +142,12 @@ class FileChecks:
         )
         if provider is None:
             return None
+        if config.kem_provider is KEMProviderName.AUTO and (why := passed_over()):
+            self._notes.warn(
+                ("gateway", "kem_provider"),
+                "a liboqs that fits",
+                f"{why}; OpenSSL is used",
+            )
         own = self._try(
             key,
             "a private identity file",

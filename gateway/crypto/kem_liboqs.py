@@ -1,48 +1,36 @@
 """ML-KEM from liboqs, through its own Python binding.
 
-The binding's import downloads, compiles and installs liboqs when it finds no
-shared library, and exits the process when that fails. So nothing here imports it
-before `find_library` has found the very file that the binding will find.
+Nothing here imports it before `require_library` has found the very file that the
+binding will find, in the version that it is made for.
 """
 
-import ctypes
-import ctypes.util
 import importlib
 import logging
-import os
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from gateway.crypto.kem import SEED_SIZE, KEMParameters, KEMPrivateKey
+from gateway.crypto.liboqs_library import find_library
 from gateway.errors import CryptoError
 
 _BINDING: Final = "oqs.oqs"
-_LIBRARY: Final = "liboqs.so"
+
+_HINT: Final = (
+    'install it (README.md, "liboqs"), or choose kem_provider = "openssl" or "auto"'
+)
 
 
-def find_library() -> str | None:
-    """Return where the binding will find liboqs, or None when it would not.
+def require_library() -> None:
+    """Insist that the binding finds a liboqs which it can use.
 
-    Looks where the binding looks: ``$OQS_INSTALL_PATH`` (else ``~/_oqs``), then the
-    dynamic linker's own directories.
+    Raises:
+        CryptoError: There is none, or it does not fit.
     """
-    root = os.environ.get("OQS_INSTALL_PATH")
-    base = Path(root) if root else Path.home() / "_oqs"
-    for folder in ("lib", "lib64"):
-        candidate = base / folder / _LIBRARY
-        if candidate.is_file() and _loads(str(candidate)):
-            return str(candidate)
-    found = ctypes.util.find_library("oqs")
-    return found if found and _loads(found) else None
-
-
-def _loads(name: str) -> bool:
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return False
-    return True
+    library = find_library()
+    if library is None:
+        raise CryptoError("the liboqs shared library was not found", _HINT)
+    if library.objection:
+        raise CryptoError(f"liboqs cannot be used: {library.objection}", _HINT)
 
 
 def _import_binding() -> ModuleType:
@@ -51,6 +39,8 @@ def _import_binding() -> ModuleType:
     logger.disabled = True
     try:
         module = importlib.import_module(_BINDING)
+    except (AttributeError, OSError, RuntimeError) as error:
+        raise CryptoError("liboqs cannot be used: its binding fails", _HINT) from error
     finally:
         for handler in list(logger.handlers):
             logger.removeHandler(handler)
@@ -87,18 +77,13 @@ class LiboqsKEM:
     """One ML-KEM parameter set.
 
     Raises:
-        CryptoError: liboqs is not installed, or was built without this KEM.
+        CryptoError: liboqs is not installed, does not fit, or lacks this KEM.
     """
 
     provider: Final = "liboqs"
 
     def __init__(self, parameters: KEMParameters) -> None:
-        if find_library() is None:
-            raise CryptoError(
-                "the liboqs shared library was not found",
-                "install liboqs 0.16 or set OQS_INSTALL_PATH, "
-                'or choose kem_provider = "openssl"',
-            )
+        require_library()
         self.parameters: Final = parameters
         self._binding = _import_binding()
         if not self._binding.is_kem_enabled(parameters.name):

@@ -10,8 +10,9 @@ from typing import Final
 
 from gateway.crypto.ecdh import ECDH, P384, X25519
 from gateway.crypto.kem import KEM, ML_KEM_768, ML_KEM_1024, KEMParameters
-from gateway.crypto.kem_liboqs import LiboqsKEM, find_library
+from gateway.crypto.kem_liboqs import LiboqsKEM, require_library
 from gateway.crypto.kem_openssl import OpenSSLKEM
+from gateway.crypto.liboqs_library import find_library
 from gateway.errors import CryptoError
 
 PROVIDERS: Final[dict[str, Callable[[KEMParameters], KEM]]] = {
@@ -49,16 +50,25 @@ SUITE_IDS: Final = (1, 2)
 def choose_provider(wanted: str = "auto") -> str:
     """Return the name of the KEM provider to use: ``liboqs`` or ``openssl``.
 
-    ``auto`` takes liboqs where its shared library is installed: it is the faster.
+    ``auto`` takes liboqs where one is installed that fits: it is the faster.
 
     Raises:
-        CryptoError: The one wanted is unknown.
+        CryptoError: The one wanted is unknown, or is liboqs and cannot be used.
     """
     if wanted == "auto":
-        return "openssl" if find_library() is None else "liboqs"
+        library = find_library()
+        return "openssl" if library is None or library.objection else "liboqs"
     if wanted not in PROVIDERS:
         raise CryptoError(f"no such KEM provider: {wanted}")
+    if wanted == "liboqs":
+        require_library()
     return wanted
+
+
+def passed_over() -> str:
+    """Return why ``auto`` takes OpenSSL though a liboqs is installed, or nothing."""
+    library = find_library()
+    return library.objection if library is not None else ""
 
 
 def load_suite(suite_id: int, provider: str = "openssl") -> Suite:

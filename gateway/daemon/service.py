@@ -22,6 +22,7 @@ from gateway.acceptance.host import wanted_planes
 from gateway.config.diff import IDENTITY, ConfigDiff, compare_configs, in_force
 from gateway.config.model import (
     GatewayConfig,
+    KEMProviderName,
     LogFormat,
     SecondPerson,
     TunnelConfig,
@@ -30,7 +31,7 @@ from gateway.control.approvals import Approvals
 from gateway.control.schema import Method, ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
-from gateway.crypto.suite import choose_provider
+from gateway.crypto.suite import choose_provider, passed_over
 from gateway.daemon.changes import describe_changes
 from gateway.daemon.claims import PeerClaims
 from gateway.daemon.context import Context
@@ -164,6 +165,12 @@ class Service:
             self.identity.suite.id,
             self.provider,
         )
+        if config.kem_provider is KEMProviderName.AUTO and (why := passed_over()):
+            logger.warning(
+                "liboqs is installed and not used, OpenSSL is: %s",
+                why,
+                extra={"event": "liboqs-passed-over"},
+            )
         master_key = load_master_key(config.master_key, environ)
         self.store = SQLiteKeyStore(config.keystore, master_key)
         self.store.release_all()

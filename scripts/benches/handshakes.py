@@ -12,7 +12,7 @@ from benches.floor import Operation, floor_operations
 from benches.hub import UNPACED
 from benches.registry import Bench, Options
 from gateway.crypto.identity import generate_identity
-from gateway.crypto.kem_liboqs import find_library
+from gateway.crypto.suite import choose_provider
 from gateway.handshake.machine import Machine
 
 SUITES = (1, 2)
@@ -144,7 +144,7 @@ class Contest:
 def run(options: Options) -> list[Figure]:
     """Measure every suite with every provider there is, in turns."""
     options.say("handshakes in memory, in turns with their primitive operations")
-    has_liboqs = find_library() is not None
+    has_liboqs = choose_provider() == "liboqs"
     figures: list[Figure] = []
     contests = []
     for suite_id, provider in itertools.product(SUITES, PROVIDERS):

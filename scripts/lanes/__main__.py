@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from lanes.catalogue import LANES
 from lanes.lane import BIN, ROOT, Result
+from lanes.liboqs import NOT_TESTED, is_at_hand
 from lanes.running import LOGS, run_all
 
 BUDGET_SECONDS = 1200
@@ -35,6 +36,8 @@ def table(results: Sequence[Result], seconds: float) -> None:
             f"  {result.why}".rstrip()
         )
     print(f"{'all':<14}{'':<9}{'':>22}{seconds:>9.1f}")
+    if any(result.lane.name == "unit" for result in results) and not is_at_hand():
+        print(NOT_TESTED)
     if seconds > BUDGET_SECONDS:
         print(f"over the budget of {BUDGET_SECONDS} s")
     repeated = [line for result in results for line in result.repeated]

@@ -22,6 +22,7 @@ from lanes.elsewhere import (
 )
 from lanes.kernels import need_root
 from lanes.lane import BIN, ROOT, CannotRunError, Lane
+from lanes.liboqs import liboqs
 
 OWN_KERNEL = ("tests/kernel", "tests/faults", "tests/systemd")
 
@@ -145,6 +146,14 @@ LANES = (
     ),
     Lane("netns", "root, network namespaces", NETNS, netns, 0.7),
     Lane(
+        "liboqs",
+        "liboqs 0.16, or its source",
+        "gateway/crypto/kem_liboqs.py",
+        liboqs,
+        1.0,
+        by_name=True,
+    ),
+    Lane(
         "faults",
         "root, network namespaces",
         "tests/faults",
@@ -169,6 +178,7 @@ LANES = (
         places,
         1.0,
     ),
+    Lane("fuzz", "coverage-guided inputs", FUZZ, fuzz, 1.0),
     Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
 )
 """In the order in which they begin as processors become free: an order in which both

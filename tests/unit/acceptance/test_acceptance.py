@@ -3,6 +3,7 @@
 import base64
 import os
 import socket
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from gateway.acceptance.contents import (
     content_of_secret,
     describe_content,
 )
+from gateway.acceptance.findings import Finding
 from gateway.config.identity_files import write_private_identity, write_public_identity
 from gateway.config.model import PlaneName
 from gateway.crypto.identity import encode_private, encode_public, generate_identity
@@ -50,6 +52,10 @@ qkd = "off"
 role = "responder"
 remote_subnets = ["10.3.0.0/16"]
 """
+
+
+OLD_LIBOQS = 'const char *OQS_version(void) { return "0.12.0"; }'
+"""All that is looked at of a liboqs that does not fit."""
 
 
 @pytest.fixture
@@ -124,6 +130,33 @@ def test_what_stood_before_is_no_reason_to_refuse(folder: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(folder).refuse_any(before.findings)
     assert [one.key for one in caught.value.problems] == ["tunnels.rome.peer"]
+
+
+@pytest.mark.parametrize("provider", ["auto", "liboqs"])
+def test_a_liboqs_that_does_not_fit(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
+    """By itself it is passed over and told; asked for by name it is an error."""
+    (folder / "lib").mkdir()
+    code, library = folder / "old.c", folder / "lib" / "liboqs.so"
+    code.write_text(OLD_LIBOQS)
+    command = ("tcc", "-shared", "-o", str(library), str(code))
+    subprocess.run(command, check=True)  # noqa: S603  # ours
+    monkeypatch.setenv("OQS_INSTALL_PATH", str(folder))
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    toml = folder / "gateway.toml"
+    asked = f'[gateway]\nkem_provider = "{provider}"\n'
+    toml.write_text(toml.read_text().replace("[gateway]\n", asked))
+    candidate = read(folder)
+    told = candidate.findings if provider == "liboqs" else candidate.warnings
+    problem = told[0].problem if isinstance(told[0], Finding) else told[0]
+    assert (problem.key, problem.line) == ("gateway.kem_provider", 2)
+    assert f"{library} is version 0.12.0, 0.16 is needed" in problem.found
+    if provider == "liboqs":
+        assert 'kem_provider = "openssl"' in problem.found
+    else:
+        assert candidate.findings == ()
+        assert problem.found.endswith("OpenSSL is used")
 
 
 def _loosen(folder: Path) -> None:

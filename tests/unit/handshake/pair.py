@@ -192,13 +192,14 @@ class Pair:
         mtu: int = DEFAULT_MTU,
         responder_mtu: int | None = None,
         provider: str = "openssl",
+        answers_by: str = "",
         seed: str = "",
         responder: TunnelParameters | None = None,
     ) -> None:
         if policy is None:
             policy = Policy.PREFERRED if keys else Policy.OFF
         self.paris = identity("initiator", suite_id, provider)
-        self.london = identity("responder", suite_id, provider)
+        self.london = identity("responder", suite_id, answers_by or provider)
         self.a = End(
             Machine(random=seeded_random(seed + "a"), mtu=mtu, remote_of=remote_of),
             INITIATOR_ADDRESS,

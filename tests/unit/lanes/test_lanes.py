@@ -75,6 +75,14 @@ def test_a_file_that_skips_itself_fails_under_strict(tmp_path: Path) -> None:
     assert (passed, failed) == (0, 1)
 
 
+def test_what_the_unit_lane_leaves_out_has_a_lane() -> None:
+    (command,) = catalogue.unit()
+    left_out = [part.removeprefix("--ignore=") for part in command if "ignore=" in part]
+    assert len(left_out) > 5
+    for path in left_out:
+        assert [lane for lane in catalogue.LANES if lane.path.startswith(path)], path
+
+
 @pytest.mark.parametrize(
     ("line", "counts"),
     [
