@@ -27,7 +27,7 @@ KEYS = 24
 EXHAUSTED = 22.0
 """Seconds without a descriptor left."""
 
-MOST_SAID = 8192
+MOST_SAID = 3072
 """Bytes of log in that time; tracebacks alone were 4.5 MB."""
 
 

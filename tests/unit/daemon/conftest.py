@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.daemon.bounded import BoundedLines
 from tests.unit.daemon.services import End, make_ends, until
 
 
@@ -63,3 +64,12 @@ def tasks_but_this() -> set[asyncio.Task[object]]:
     """Return what runs beside the test."""
     current = asyncio.current_task()
     return {task for task in asyncio.all_tasks() if task is not current}
+
+
+@pytest.fixture
+def written(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The log as the daemon writes it: what comes again and again is counted."""
+    bounded = BoundedLines()
+    caplog.handler.addFilter(bounded)
+    yield caplog
+    caplog.handler.removeFilter(bounded)

@@ -189,7 +189,7 @@ def phases_of(end: End) -> TunnelPhase:
 
 
 async def test_a_kernel_that_always_refuses_is_said_once(
-    running: Pair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    running: Pair, written: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = running[0]
     spent = await consumed(first)
@@ -203,7 +203,7 @@ async def test_a_kernel_that_always_refuses_is_said_once(
     await asyncio.sleep(limits.PROOF_TIMEOUT)
     lines = [
         one.message
-        for one in caplog.records
+        for one in written.records
         if one.levelno == logging.WARNING and "cannot move the routes" in one.message
     ]
     # One of the call, one of the proof that fails; at each end, and of two epochs.
@@ -217,7 +217,7 @@ async def test_a_kernel_that_always_refuses_is_said_once(
 
 
 async def test_keys_that_somebody_removes_again_and_again(
-    running: Pair, caplog: pytest.LogCaptureFixture
+    running: Pair, written: pytest.LogCaptureFixture
 ) -> None:
     first = running[0]
     spent = await consumed(first)
@@ -226,7 +226,7 @@ async def test_keys_that_somebody_removes_again_and_again(
         first.driver.post(PollPlane())
         await asyncio.sleep(0.1)
     assert await consumed(first) - spent <= 4
-    lines = [one for one in caplog.records if "no longer holds" in one.message]
+    lines = [one for one in written.records if "no longer holds" in one.message]
     assert len(lines) == 1
     await until(lambda: are(running, TunnelPhase.UP), "traffic", 10.0)
 
