@@ -26,5 +26,5 @@ UNDER_WAY_LIMIT = 5.0
 SHORT_LIFETIME = 8 if IN_VM else 2
 """Seconds of an SA that must live for a rotation and then expire."""
 
-TEST_LIMIT = 240 if IN_VM else 60
+TEST_LIMIT = 480 if IN_VM else 180
 """Seconds until a test hangs."""

@@ -222,7 +222,7 @@ def status(end: Gateway) -> dict[str, Any]:
 
 
 def run_daemon(
-    end: Gateway, *, prefix: Sequence[str] = (), timeout: float = 20.0
+    end: Gateway, *, prefix: Sequence[str] = (), timeout: float = PATIENCE
 ) -> tuple[int, str]:
     """Run `qgwd` until it ends by itself; return its exit code and what it said.
 

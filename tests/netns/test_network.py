@@ -45,8 +45,17 @@ def epoch(network: Network, site: str, tunnel: str) -> int:
 
 
 def test_the_relayed_tunnel_carries_packets(network: Network, tmp_path: Path) -> None:
-    capture = start_capture(network.hosts["redu"], str(tmp_path / "wire.pcap"))
     until(lambda: all_up(network), "every tunnel up", PATIENCE)
+    capture = start_capture(network.hosts["redu"], str(tmp_path / "wire.pcap"))
+    try:
+        look_at_the_relayed_tunnel(network)
+    finally:
+        capture.terminate()
+        found = finish_tool(capture)
+    assert found["kinds"]["ip/6"] > 0  # the relay was on the wire
+
+
+def look_at_the_relayed_tunnel(network: Network) -> None:
     (tunnel,) = (one for one in TUNNELS if one.name == "redu-sin")
     near, far = (tunnel.address(site) for site in tunnel.ends)
     network.hosts["redu"].run("ping", "-q", "-c", "5", "-W", "2", "-I", near, far)
@@ -56,10 +65,13 @@ def test_the_relayed_tunnel_carries_packets(network: Network, tmp_path: Path) ->
     assert other["link"] == "redu-sin"
     (route,) = network.gateways["redu"].call("network")["routes"]
     assert route["paths"] == [["redu", "lux", "sin"]]
-    assert route["drawn"] > 0
-    capture.terminate()
-    found = finish_tool(capture)
-    assert found["kinds"]["ip/6"] > 0  # the relay was on the wire
+    drawn = route["drawn"]
+    assert drawn > 0
+    until(
+        lambda: network.gateways["redu"].call("network")["routes"][0]["drawn"] > drawn,
+        "more keys over the relay",
+        PATIENCE,
+    )
 
 
 def test_stock_carries_the_tunnel_while_the_trusted_node_is_down(

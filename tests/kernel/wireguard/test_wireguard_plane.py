@@ -2,9 +2,10 @@
 
 import pytest
 
+from tests.kernel.pace import TEST_LIMIT
 from tests.kernel.wireguard import cases
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(2 * TEST_LIMIT)
 
 KIND = "wireguard"
 

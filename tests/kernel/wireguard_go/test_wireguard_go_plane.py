@@ -11,12 +11,13 @@ import pytest
 
 from gateway.dataplane.wireguard.userspace import UserspaceBackend
 from gateway.errors import PlaneUnsupportedError
+from tests.kernel.pace import TEST_LIMIT
 from tests.kernel.tap import Tap
 from tests.kernel.traffic import Traffic
 from tests.kernel.wireguard import cases
 from tests.kernel.wireguard.sites import make_pair, make_plane
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(TEST_LIMIT)
 
 KIND = "wireguard-go"
 

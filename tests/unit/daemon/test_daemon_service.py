@@ -164,7 +164,6 @@ async def test_an_alarm_says_when_stock_runs_low_and_empty(
     assert "stock is empty: 0 keys available" in caplog.text
 
 
-@pytest.mark.timeout(60)
 async def test_two_hundred_tunnels_between_two_services(
     ends: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

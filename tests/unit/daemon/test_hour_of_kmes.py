@@ -176,7 +176,7 @@ def check_keys(watch: Watch) -> None:
     assert LINK == "fibre"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_an_hour_of_failing_kmes(tmp_path_factory: pytest.TempPathFactory) -> None:
     with fast_runner(SPEED) as runner:
         runner.run(hour(tmp_path_factory.mktemp("h")))

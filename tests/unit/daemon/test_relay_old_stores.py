@@ -23,8 +23,6 @@ __all__ = ["record"]
 LINE = (("lux", "redu"), ("lux", "sin"))
 FAR = "redu-sin"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.mark.parametrize("name", ["redu", "lux", "sin"])
 def test_an_old_store(

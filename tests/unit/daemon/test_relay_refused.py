@@ -25,8 +25,6 @@ __all__ = ["record"]
 LINE = (("lux", "redu"), ("lux", "sin"))
 FAR = "redu-sin"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 async def change(site: Site, table: str, **keys: object) -> None:
     """Change a table of the configuration, None for none, and reload."""

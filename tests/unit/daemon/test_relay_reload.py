@@ -33,8 +33,6 @@ __all__ = ["record"]
 LINE = (("lux", "redu"), ("lux", "sin"))
 FAR = "redu-sin"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 async def reload(site: Site) -> None:
     site.write()

@@ -29,8 +29,6 @@ SEEDS: Final = (1, 2)
 ROUNDS: Final = 6
 _KEY: Final = re.compile(r"QKD key ([0-9a-f-]{36})")
 
-pytestmark = pytest.mark.timeout(120)
-
 
 async def cut_down(site: Site) -> None:
     """Let a service go at once, as if it were killed: nothing is finished or said."""

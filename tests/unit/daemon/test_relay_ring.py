@@ -23,8 +23,6 @@ __all__ = ["record"]
 RING = (("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"))
 FAR = "a-c"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def run_ring(
     folder: Path, trial: Callable[[Sites], Coroutine[Any, Any, None]], **keys: object

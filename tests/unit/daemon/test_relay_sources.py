@@ -36,8 +36,6 @@ LINE = (("lux", "redu"), ("lux", "sin"))
 FAR = "redu-sin"
 KEYS = 1_500
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def run_line(
     folder: Path,

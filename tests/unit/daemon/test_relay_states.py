@@ -22,8 +22,6 @@ STAR = (("hub", "a"), ("hub", "b"), ("hub", "c"))
 LINKS = (("me", "a"), ("a", "b"), ("me", "c"))
 FLOOD = 5_000
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def view() -> NetworkView:

@@ -18,8 +18,6 @@ ENDS = ("redu", "sin")
 ROTATIONS = 12
 """More than one batch, and than one stock's low water."""
 
-pytestmark = pytest.mark.timeout(120)
-
 
 def chosen_by_fingerprint(sites: Sites) -> None:
     for site in sites.by_name.values():

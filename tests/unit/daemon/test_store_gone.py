@@ -17,7 +17,6 @@ def ends(tmp_path: Path) -> list[End]:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-@pytest.mark.timeout(60)
 async def test_no_key_is_used_any_more(
     ends: list[End], which: int, caplog: pytest.LogCaptureFixture
 ) -> None:

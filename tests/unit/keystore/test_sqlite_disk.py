@@ -27,7 +27,6 @@ def trial(name: str, directory: Path) -> tuple[str, ...]:
 
 
 @needs_mount
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["full", "open_on_full", "read_only", "reserve"])
 def test_on_a_small_file_system_of_its_own(tmp_path: Path, name: str) -> None:
     size = "12m" if name == "reserve" else "2m"
@@ -38,6 +37,5 @@ def test_on_a_small_file_system_of_its_own(tmp_path: Path, name: str) -> None:
     )
 
 
-@pytest.mark.timeout(60)
 def test_under_a_file_size_limit(tmp_path: Path) -> None:
     run(*trial("too_large", tmp_path))

@@ -276,5 +276,5 @@ class StoreMachine(RuleBasedStateMachine):
             )
 
 
-TestStoreMachine = pytest.mark.timeout(120)(StoreMachine.TestCase)
+TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(max_examples=60, stateful_step_count=40)

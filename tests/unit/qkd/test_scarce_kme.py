@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
 from gateway.qkd.keeper import StockKeeper
@@ -17,8 +15,6 @@ SPEED = 200.0
 STOCKS = ("satellite", "lux>sin")
 DRIBBLE = 6
 """Keys that come at once: fewer than one call asks for."""
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def make_keeper(

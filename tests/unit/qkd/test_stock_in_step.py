@@ -27,8 +27,6 @@ MTU = 1_200
 PATIENCE = 40.0
 """Seconds to wait, at most, for what takes one or two on an idle machine."""
 
-pytestmark = pytest.mark.timeout(120)
-
 
 class Channel:
     """Carries messages as bytes between two keepers, or loses them."""

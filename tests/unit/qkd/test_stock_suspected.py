@@ -12,8 +12,6 @@ from tests.unit.qkd.test_stock_in_step import LINK, Ends, keys, until
 
 NUMBERS = range(1, 301)
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 async def filled(bench: SQLiteBench, peer: SQLiteBench) -> AsyncIterator[Ends]:

@@ -20,8 +20,6 @@ from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply
 SPEED = 20.0
 """How much faster than real time the keepers' clock runs."""
 
-pytestmark = pytest.mark.timeout(120)
-
 MakeKeeper = Callable[[LinkConfig], StockKeeper]
 
 
