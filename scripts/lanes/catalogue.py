@@ -103,7 +103,7 @@ def wireguard_go() -> list[tuple[str, ...]]:
 LANES = (
     Lane("unit", "no root, no kernel of its own", "tests", unit, 1.7),
     Lane("kill", "processes that are killed", KILLING, kill, 0.3),
-    Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 0.3),
+    Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 0.3),
     Lane(
         "esp-interface",
         "a kernel with ESP and xfrm interfaces",
@@ -112,7 +112,9 @@ LANES = (
         1.3,
         together=True,
     ),
-    Lane("lossless", "root, network namespaces", NETNS, lossless, 0.7),
+    Lane(
+        "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 0.6
+    ),
     Lane(
         "wireguard",
         "a kernel with WireGuard",
@@ -122,8 +124,26 @@ LANES = (
         together=True,
     ),
     Lane(
-        "systemd-esp", "User-mode Linux, debootstrap", "tests/systemd", systemd_esp, 0.6
+        "esp",
+        "a kernel with ESP and AES-GCM",
+        ESP,
+        esp,
+        0.8,
+        together=True,
+        aside=esp_aside,
     ),
+    Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
+    Lane(
+        "faults",
+        "root, network namespaces",
+        "tests/faults",
+        faults,
+        0.4,
+        together=True,
+    ),
+    Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 0.3),
+    Lane("netns", "root, network namespaces", NETNS, netns, 0.8),
+    Lane("lossless", "root, network namespaces", NETNS, lossless, 0.9),
     Lane(
         "meddle", "root, network namespaces", f"{MEDDLING}/test_meddle.py", meddle, 0.8
     ),
@@ -144,7 +164,6 @@ LANES = (
         1.0,
         by_name=True,
     ),
-    Lane("netns", "root, network namespaces", NETNS, netns, 0.7),
     Lane(
         "liboqs",
         "liboqs 0.16, or its source",
@@ -154,24 +173,6 @@ LANES = (
         by_name=True,
     ),
     Lane(
-        "faults",
-        "root, network namespaces",
-        "tests/faults",
-        faults,
-        0.4,
-        together=True,
-    ),
-    Lane(
-        "esp",
-        "a kernel with ESP and AES-GCM",
-        ESP,
-        esp,
-        0.8,
-        together=True,
-        aside=esp_aside,
-    ),
-    Lane("wireguard-go", "root, TUN", "tests/kernel/wireguard_go", wireguard_go, 0.3),
-    Lane(
         "places",
         "User-mode Linux, a virtual machine",
         "tests/kernel/places",
@@ -179,7 +180,6 @@ LANES = (
         1.0,
     ),
     Lane("fuzz", "coverage-guided inputs", FUZZ, fuzz, 1.0),
-    Lane("lint", "ruff, mypy, import-linter, shellcheck", "gateway", lint, 1.0),
 )
 """In the order in which they begin as processors become free: an order in which both
 are kept busy (docs/adr/0251)."""
