@@ -7,6 +7,7 @@ import pytest
 from fuzzing.running import fuzz
 
 from tests.fuzz.target import kept, load, names
+from tests.underload.findings import tell
 
 SECONDS = int(os.environ.get("QGW_FUZZ_SECONDS", "4"))
 """For each target: some 60 s for all, with the imports. `scripts/fuzz` takes longer."""
@@ -23,6 +24,7 @@ def test_seeds_and_findings(name: str) -> None:
             load(name).run(data)
         except Exception as error:
             error.add_note(f"{name}: {called}")
+            tell(f"{name}: {called}")
             raise
 
 
@@ -32,6 +34,8 @@ def test_seeds_and_findings(name: str) -> None:
 @pytest.mark.parametrize("name", names())
 def test_new_inputs(name: str) -> None:
     run = fuzz(name, SECONDS)
+    if run.failed:  # other inputs might not find it again
+        tell(f"{name}: {run.log}")
     assert not run.failed, run.log.read_text(errors="replace")[-4000:]
     assert run.branches > 20, "nothing of ours was instrumented"
     assert run.inputs > 20
