@@ -96,6 +96,8 @@ class Exchange:
         """
         if not self._dispatching:
             self._dispatching = True
+            # The level may change with a reload.
+            self.machine.tell_drops(wanted=logger.isEnabledFor(logging.DEBUG))
             try:
                 while (event := self.machine.next_event()) is not None:
                     self._dispatch(event)

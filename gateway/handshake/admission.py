@@ -65,12 +65,12 @@ class Admission:
         core = self._core
         if core.is_paused(address, now=now):
             raise ProtocolError("pace")
-        start, macs = data[:-_MACS_SIZE], data[-_MACS_SIZE:]
-        mac1, mac2 = macs[:MAC_SIZE], macs[MAC_SIZE:]
+        mac2 = data[-MAC_SIZE:]
         loaded = self._load.under_load(assemblies=len(core.initiations), now=now)
         resident = core.resident(address, now=now) if loaded else None
         if loaded:
             self._refuse_cheaply(header, mac2, resident, now=now)
+        start, mac1 = data[:-_MACS_SIZE], data[-_MACS_SIZE:-MAC_SIZE]
         local = self._addressee(start, mac1)
         if loaded:
             self._demand_cookie(

@@ -5,15 +5,17 @@ from typing import Final
 _HALF: Final = 0.5
 """Tokens: more than sums of binary fractions can be wrong by, less than one."""
 
+_FULL: Final = float("-inf")
+
 
 class Bucket:
     """Counts what must not come too often.
 
     The number is when the bucket would be full again (GCRA, ITU-T I.371): nothing has
-    to be refilled, and a bucket at rest costs nothing.
+    to be refilled, and a bucket at rest costs nothing but its own few bytes.
     """
 
-    __slots__ = ("_full_at", "_interval", "_slack")
+    __slots__ = ("_burst", "_full_at", "_rate")
 
     def __init__(self, rate: float, burst: float) -> None:
         """Make a full one.
@@ -22,17 +24,17 @@ class Bucket:
             rate: Tokens a second.
             burst: Tokens it holds.
         """
-        self._interval = 1 / rate
-        self._slack = (burst - _HALF) / rate
-        self._full_at = float("-inf")
+        self._rate = rate
+        self._burst = burst
+        self._full_at = _FULL
 
     def has(self, *, now: float) -> bool:
         """Whether `take` would return True."""
-        return self._full_at - now <= self._slack
+        return (self._full_at - now) * self._rate <= self._burst - _HALF
 
     def take(self, *, now: float) -> bool:
         """Take a token; False, and nothing taken, if there is none."""
-        if self._full_at - now > self._slack:
+        if not self.has(now=now):
             return False
-        self._full_at = max(self._full_at, now) + self._interval
+        self._full_at = max(self._full_at, now) + 1 / self._rate
         return True

@@ -61,6 +61,7 @@ class Core:
         self.responses = Reassembler()
         """Apart, so that a flood of initiations cannot push our responses out."""
         self.dropped: Counter[str] = Counter()
+        self.tells_drops = True
         self.outgoing: list[tuple[bytes, Address]] = []
         self.replies: list[tuple[bytes, Address]] = []
         """To whoever asked, authentically or not, from where no peer is alive."""
@@ -127,7 +128,8 @@ class Core:
     def drop(self, reason: str, address: Address) -> None:
         """Count a dropped datagram; report it while the driver keeps up."""
         self.dropped[reason] += 1
-        self.report(DatagramDropped(reason, address))
+        if self.tells_drops:
+            self.report(DatagramDropped(reason, address))
 
     def report(self, event: Event) -> None:
         """Queue an event that strangers can cause, while the driver keeps up."""

@@ -80,9 +80,9 @@ _SIZES: Final[dict[Type, tuple[int, int]]] = {
 """Least and most bytes of a datagram of each type."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Header:
-    """A decoded header.
+    """A decoded header; not frozen, since one is made of each datagram of a flood.
 
     Attributes:
         type: What the datagram is.

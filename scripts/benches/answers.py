@@ -11,6 +11,7 @@ from gateway.handshake.events import (
     ControlReceived,
     EpochCommitted,
     EpochPrepared,
+    HandshakeRefused,
     InitiationReceived,
     QKDKeyRequested,
 )
@@ -19,7 +20,7 @@ from gateway.handshake.symmetric import QKDKey
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
 from gateway.wire.control import InForce
-from gateway.wire.payloads import PlaneKind, Policy
+from gateway.wire.payloads import PlaneKind, Policy, Status
 
 OFFER = bytes(4)
 """What the data plane tells the peer; of no meaning here."""
@@ -68,6 +69,7 @@ class Driver:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.committed: dict[str, int] = {}
+        self._behind: dict[str, int] = {}
 
     def receive(self, data: bytes, address: Address, *, now: float) -> None:
         """Take in a datagram and do what follows from it."""
@@ -94,6 +96,8 @@ class Driver:
                     self.committed[tunnel] = epoch
                 case EpochCommitted(_, tunnel, epoch):
                     self.committed[tunnel] = epoch
+                case HandshakeRefused(_, tunnel, Status.STALE_EPOCH, _, epoch):
+                    self._behind[tunnel] = epoch
                 case ControlReceived(tunnel, _, InForce(epoch, echo)):
                     if not echo:
                         machine.send_control(tunnel, InForce(epoch, echo=True))
@@ -109,7 +113,8 @@ class Driver:
         key_ids: Sequence[UUID] | None = None,
     ) -> int:
         """Ask for the next epoch of a tunnel; return its number."""
-        epoch = self.machine.committed(tunnel) + 1
+        last = self.machine.committed(tunnel)
+        epoch = max(last, self._behind.get(tunnel, 0)) + 1
         self.machine.start_handshake(
             tunnel,
             epoch=epoch,

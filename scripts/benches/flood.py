@@ -32,7 +32,7 @@ from gateway.crypto.identity import PublicIdentity
 
 TUNNELS, INTERVAL = 100, 10.0
 RATE = 20_000
-WINDOW, QUICK_WINDOW = 30.0, 10.0
+WINDOW, QUICK_WINDOW = 20.0, 10.0
 LEAD = 1.0
 """Seconds of flood before the window: load is noticed, and cookies are given."""
 

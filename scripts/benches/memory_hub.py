@@ -119,7 +119,12 @@ def main() -> None:
     """Run as a program."""
     logging.basicConfig(level=logging.ERROR)
     os.umask(0o077)
-    asyncio.run(MemoryHub(Path(sys.argv[1])).run())
+    asyncio.run(_serve(Path(sys.argv[1])))
+
+
+async def _serve(path: Path) -> None:
+    """Make the daemon where there is a loop, as its program does."""
+    await MemoryHub(path).run()
 
 
 if __name__ == "__main__":
