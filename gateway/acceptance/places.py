@@ -12,6 +12,7 @@ from typing import Final
 
 from gateway.acceptance.contents import Key
 from gateway.acceptance.findings import Notes
+from gateway.process.local_names import NameTakenError, check_folder
 
 _LOOSE: Final = stat.S_IRWXG | stat.S_IRWXO
 
@@ -57,6 +58,18 @@ def _check_folder(notes: Notes, key: Key, folder: Path) -> None:
         if os.statvfs(folder).f_flag & os.ST_RDONLY:
             what = f"{folder} on a file system that is mounted read-only"
         notes.refuse(key, _HIS_FOLDER, what)
+    else:
+        _check_names(notes, key, folder)
+
+
+def _check_names(notes: Notes, key: Key, folder: Path) -> None:
+    """Note a folder where somebody else could take the names of our files."""
+    try:
+        check_folder(folder)
+    except NameTakenError as error:
+        notes.refuse(key, "a folder whose names nobody else can take", str(error))
+    except OSError as error:
+        notes.refuse(key, _HIS_FOLDER, f"{folder}: {_why(error)}")
 
 
 def _check_store(notes: Notes, path: Path) -> None:

@@ -190,6 +190,20 @@ def test_places_of_which_the_daemon_could_make_no_use(
     assert candidate.findings[0].is_general
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o1777])
+def test_a_socket_whose_name_others_could_take(folder: Path, mode: int) -> None:
+    (folder / "run").mkdir()
+    (folder / "run").chmod(mode)
+    path = folder / "gateway.toml"
+    socket = 'control_socket = "run/control.sock"'
+    path.write_text(path.read_text().replace("[keystore]", f"{socket}\n[keystore]"))
+    (finding,) = read(folder).findings
+    assert finding.problem.key == "gateway.control_socket"
+    assert finding.problem.expected == "a folder whose names nobody else can take"
+    what = f"can write {folder}/run (owner {os.geteuid()}, mode {mode:04o})"
+    assert what in finding.problem.found
+
+
 def test_places_that_are_not_there_are_made(folder: Path) -> None:
     (folder / "state").rmdir()
     assert read(folder).findings == ()
