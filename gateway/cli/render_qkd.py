@@ -196,6 +196,7 @@ def _kme(kme: KMEReport) -> Values:
         ("kme has", stored),
         ("kme's keys", keys),
         ("our certificate", _expires(kme["certificate_expires"])),
+        ("tls", _key_exchange(kme["tls_group"])),
         *(("kme note", note) for note in kme["notes"]),
     ]
 
@@ -205,6 +206,14 @@ def _kme_trouble(trouble: KMETrouble) -> Values:
         ("kme error", f"{trouble['message']} ({trouble['fault']})"),
         ("kme hint", trouble["hint"]),
     ]
+
+
+def _key_exchange(group: str) -> str:
+    if not group:
+        return "key exchange not known"
+    if "MLKEM" in group:
+        return f"key exchange {group}"
+    return f"key exchange {group}: a quantum computer opens a recording of it later"
 
 
 def _expires(text: str | None) -> str:

@@ -35,6 +35,7 @@ _SAE_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _KEYS: Final = (
     *("kme", "sae_id", "peer_sae_id", "ca", "certificate", "private_key"),
     *("psk_identity", "psk_file", "timeout", "batch", "requests_per_minute"),
+    "kme_id",
 )
 _BUDGET: Final = ("batch", "requests_per_minute")
 """Relayed keys have a budget too, which `gateway.config.relay_tables` reads."""
@@ -60,6 +61,7 @@ def read_kme(section: Section, source: LinkSource | None) -> KMEConfig | None:
         requests_per_minute=section.optional(
             "requests_per_minute", number(1, MAX_REQUESTS, "calls a minute"), 120.0
         ),
+        kme_ids=section.optional("kme_id", _parse_kme_ids, ()),
     )
     if source is None:
         return None
@@ -83,6 +85,8 @@ def _check(section: Section, source: LinkSource, kme: KMEConfig) -> None:
         for key in _SKIP_ONLY:
             if key in section:
                 section.refuse(key, 'no such key unless source is "skip"', "one")
+    if by_psk and "kme_id" in section:
+        section.refuse("kme_id", "no such key with psk_identity", "one")
     needed += ["psk_file"] if by_psk else ["ca", "certificate", "private_key"]
     for key in needed:
         if key not in section:
@@ -98,6 +102,12 @@ def _parse_urls(value: object) -> tuple[str, ...]:
     return values
 
 
+def _parse_kme_ids(value: object) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return many(_parse_sae_id)(value)
+    return (_parse_sae_id(value),)
+
+
 def _parse_url(value: object) -> str:
     expected = 'a URL like "https://kme.example:443"'
     if isinstance(value, str) and "@" in value:
@@ -109,6 +119,13 @@ def _parse_url(value: object) -> str:
         port = parts.port
     except ValueError:
         raise BadValueError(expected, show(value)) from None
+    if "%" in (parts.hostname or ""):
+        # Neither TLS nor certificates know the zone of a link-local address.
+        raise BadValueError(
+            "a name or an address that is not link-local: an address with a zone "
+            "cannot stand in a certificate",
+            show(value),
+        )
     plain = not (parts.query or parts.fragment)
     if parts.scheme != "https" or not parts.hostname or not plain or port == 0:
         raise BadValueError(expected, show(value))

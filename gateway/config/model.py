@@ -131,6 +131,7 @@ class KMEConfig:
         timeout: Seconds a whole call may take.
         batch: Keys asked for in one call, at most; the KME may allow fewer.
         requests_per_minute: Budget of calls for fetching ahead.
+        kme_ids: KME IDs, one of which the KME's certificate must say; empty for any.
     """
 
     urls: tuple[str, ...]
@@ -144,6 +145,7 @@ class KMEConfig:
     timeout: float = 10.0
     batch: int = 64
     requests_per_minute: float = 120.0
+    kme_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ class KMEReport(TypedDict):
     max_key_per_request: int
     notes: list[str]
     certificate_expires: str | None
+    tls_group: str
 
 
 class KMETrouble(TypedDict):

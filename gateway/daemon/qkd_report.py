@@ -79,6 +79,7 @@ def report_kme(status: KMEStatus) -> KMEReport:
         max_key_per_request=status.max_key_per_request,
         notes=list(status.notes),
         certificate_expires=expires.astimezone(UTC).isoformat() if expires else None,
+        tls_group=status.tls_group,
     )
 
 

@@ -20,8 +20,10 @@ from gateway.kme.misbehaviour.answering import DEFAULT_DELAY
 from gateway.kme.misbehaviour.modes import MODES
 from gateway.kme.models import make_model
 from gateway.kme.render import clean, show_status
+from gateway.kme.seed import load_seed
 from gateway.kme.server import KMEServer
 from gateway.kme.settings import End, KMESettings
+from gateway.kme.tls import server_context
 from gateway.process.notify import Notifier
 
 PROGRAM = "qgw-kme"
@@ -64,8 +66,10 @@ def run(path: Path) -> None:
 @root.command()
 @_config_option
 def check(path: Path) -> None:
-    """Check the configuration; report all problems at once."""
+    """Check the configuration, and that whoever runs this can read its files."""
     settings = load_settings(path)
+    server_context(settings.certificate, settings.private_key, settings.ca)
+    load_seed(settings.link.seed_file)
     if settings.link.end is End.ALICE:
         # What only shows when the model is made: an orbit's elements, their age.
         make_model(settings.link)

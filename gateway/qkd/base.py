@@ -87,6 +87,7 @@ class KMEStatus:
         max_key_per_request: Keys it gives in one call.
         notes: Deviations from the standard and other things worth an operator's eye.
         certificate_expires: When our client certificate ends, or None without one.
+        tls_group: The group of the TLS key exchange last agreed on; empty if unknown.
     """
 
     source: str
@@ -98,6 +99,7 @@ class KMEStatus:
     max_key_per_request: int
     notes: tuple[str, ...] = field(default=())
     certificate_expires: datetime | None = None
+    tls_group: str = ""
 
 
 class KeyClient(Protocol):

@@ -134,6 +134,7 @@ class FailoverClient:
             max_key_per_request=status.max_key_per_request,
             notes=(*status.notes, *notes),
             certificate_expires=status.certificate_expires,
+            tls_group=status.tls_group,
         )
 
     async def close(self) -> None:

@@ -49,6 +49,7 @@ REPORT: dict[str, object] = {
     "max_key_per_request": 128,
     "notes": [],
     "certificate_expires": "2027-03-01T12:00:00+00:00",
+    "tls_group": "X25519MLKEM768",
 }
 
 

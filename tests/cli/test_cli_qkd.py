@@ -74,6 +74,7 @@ def test_status_shows_the_store_beside_the_kme(start_daemon: StartDaemon) -> Non
         "  kme has: 9800 of 10000 it can store\n"
         "  kme's keys: 256 bits, 128 a call at most\n"
         "  our certificate: ends 2027-03-01 12:00 UTC\n"
+        "  tls: key exchange X25519MLKEM768\n"
     )
     assert daemon.calls == [("qkd.status", {"link": "fibre"})]
     shown = daemon.qgw("qkd", "status", "--json")
@@ -125,7 +126,10 @@ def test_status_of_the_answering_end(start_daemon: StartDaemon) -> None:
     assert "  drawn at: the peer's end; fetched here\n" in out
     assert "  at the peer: not heard of yet\n  fetched: 1200 keys\n" in out
     assert f"  kme: {KME}\n  kme has: not told\n" in out
-    assert out.endswith("at most\n  kme note: does not tell key_size (6.1)\n")
+    assert out.endswith(
+        "at most\n  tls: key exchange X25519MLKEM768\n"
+        "  kme note: does not tell key_size (6.1)\n"
+    )
     assert "compared" not in out
 
 

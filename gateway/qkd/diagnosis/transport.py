@@ -26,6 +26,7 @@ from gateway.qkd.diagnosis.findings import (
 )
 from gateway.qkd.http.limits import CONNECT_TIMEOUT
 from gateway.qkd.http.tls import load_tls
+from gateway.qkd.http.tls_session import is_quantum_safe
 from gateway.qkd.http.translate import certificate_trouble, handshake_trouble
 from gateway.qkd.http.trouble import Trouble
 
@@ -92,10 +93,25 @@ async def look_at_tls(place: Place, config: KMEConfig) -> AsyncIterator[Finding]
         yield failed(place.source, step, shake.message + detail, shake.hint)
         return
     yield ok(place.source, Step.TLS, f"{shake.version}, {shake.cipher}")
+    yield _key_exchange(place.source, shake.group)
     if shake.certificate is None:
         yield ok(place.source, Step.CERTIFICATE, "none: both know the PSK")
     else:
         yield _validity(place.source, shake.certificate)
+
+
+def _key_exchange(source: str, group: str) -> Finding:
+    """Say whether a recording of the session can be opened later (docs/qkd.md)."""
+    if is_quantum_safe(group):
+        return ok(source, Step.TLS, f"key exchange {group}")
+    if not group:
+        return ok(source, Step.TLS, "key exchange: it cannot be told which")
+    return ok(
+        source,
+        Step.TLS,
+        f"key exchange {group}, which is classical: keys recorded on this way now can "
+        "be read with a quantum computer later (docs/qkd.md)",
+    )
 
 
 class _Handshake(NamedTuple):
@@ -104,12 +120,14 @@ class _Handshake(NamedTuple):
     version: str
     cipher: str
     certificate: x509.Certificate | None
+    group: str
 
 
 async def _try_handshake(place: Place, config: KMEConfig) -> _Handshake | Trouble:
     try:
-        context = (await asyncio.to_thread(load_tls, config)).context
-        return await _shake_hands(place, context)
+        material = await asyncio.to_thread(load_tls, config)
+        shake = await _shake_hands(place, material.context)
+        return shake._replace(group=material.sessions.group)
     except ssl.SSLCertVerificationError as error:
         return certificate_trouble(error.verify_code)
     except Trouble as trouble:
@@ -130,7 +148,7 @@ async def _shake_hands(place: Place, context: ssl.SSLContext) -> _Handshake:
     certificate = None
     with contextlib.suppress(ValueError):
         certificate = x509.load_der_x509_certificate(der) if der else None
-    return _Handshake(version, cipher[0] if cipher else "", certificate)
+    return _Handshake(version, cipher[0] if cipher else "", certificate, "")
 
 
 async def _seen(place: Place, config: KMEConfig) -> str:
@@ -142,6 +160,7 @@ async def _seen(place: Place, config: KMEConfig) -> str:
         context = (await asyncio.to_thread(load_tls, config)).context
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+        context.sslobject_class = ssl.SSLObject
         certificate = (await _shake_hands(place, context)).certificate
     except (OSError, Trouble):
         certificate = None

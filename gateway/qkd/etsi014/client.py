@@ -159,9 +159,16 @@ class ETSI014Client:
             stored_key_count=standing.stored_key_count,
             max_key_count=standing.max_key_count,
             max_key_per_request=standing.max_key_per_request or self._config.batch,
-            notes=(*standing.notes, *self._notes),
+            notes=(*standing.notes, *self._other_kme(standing), *self._notes),
             certificate_expires=self._session.credentials.expires,
+            tls_group=self._session.credentials.tls_group,
         )
+
+    def _other_kme(self, standing: Standing) -> tuple[str, ...]:
+        told, ours = standing.source_kme_id, self._config.kme_ids
+        if not ours or told in ours:
+            return ()
+        return (f"calls itself {told or 'nothing'}, kme_id says {', '.join(ours)}",)
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -1,5 +1,7 @@
 """The certificate files of a link, read and checked before OpenSSL has them."""
 
+import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,15 @@ from gateway.qkd.http.trouble import Trouble
 
 MAX_PEM_SIZE = 256 * 1024
 """Bytes of a PEM file: some 100 CAs."""
+
+
+_ML_DSA = "2.16.840.1.101.3.4.3."
+"""Its object identifiers end in 17, 18 or 19 (RFC 9881, 2)."""
+
+_ML_DSA_WHOLE = re.compile(
+    rb"\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03[\x11-\x13]\x04\x82..\x30", re.DOTALL
+)
+"""A private key of ML-DSA whose octets are a sequence: seed and key (RFC 9881, 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,10 @@ def load_client_certificate(certificate: Path, private_key: Path) -> ClientCerti
     chain_pem = _read(read_trusted_file, certificate)
     first = _certificates(chain_pem, certificate)[0]
     key_pem = _Hidden(_read(read_private_file, private_key))
+    if is_ml_dsa(first) and _ML_DSA_WHOLE.search(_der_of(key_pem)):
+        # OpenSSL's own form, seed and key together, which it alone reads: it compares
+        # the two when it loads them.
+        return ClientCertificate(chain_pem, key_pem, first)
     key_public = _public_bytes_of(key_pem, private_key)
     ours = first.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
@@ -89,6 +104,19 @@ def load_client_certificate(certificate: Path, private_key: Path) -> ClientCerti
             "the key was renewed without the certificate, or the other way round",
         )
     return ClientCertificate(chain_pem, key_pem, first)
+
+
+def is_ml_dsa(certificate: x509.Certificate) -> bool:
+    """Whether a certificate's key is one of ML-DSA (FIPS 204; RFC 9881)."""
+    return certificate.public_key_algorithm_oid.dotted_string.startswith(_ML_DSA)
+
+
+def _der_of(pem: _Hidden) -> bytes:
+    lines = [line for line in pem.value.splitlines() if b"-" not in line]
+    try:
+        return base64.b64decode(b"".join(lines))
+    except ValueError:
+        return b""
 
 
 def _read(reader: Callable[[Path, int], bytes], path: Path) -> bytes:
@@ -126,5 +154,6 @@ def _public_bytes_of(pem: _Hidden, path: Path) -> bytes:
         hint += "systemd credential"
     except (ValueError, UnsupportedAlgorithm):
         problem = f"{path} holds no private key in PEM form"
-        hint = "convert it with: openssl pkey -in FILE -out FILE.pem"
+        hint = "convert it with: openssl pkey -in FILE -out FILE.pem; a key of ML-DSA "
+        hint += "with: -provparam ml-dsa.output_formats=seed-only"
     raise credentials_trouble(problem, hint)

@@ -60,6 +60,11 @@ class Credentials:
         """When our certificate ends; None with a PSK, or before the first call."""
         return self._material.expires if self._material else None
 
+    @property
+    def tls_group(self) -> str:
+        """The group of the key exchange last agreed on; empty if that is unknown."""
+        return self._material.sessions.group if self._material else ""
+
     async def current(self) -> TLSMaterial:
         """Return the material, read anew if a file has changed.
 

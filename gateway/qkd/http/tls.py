@@ -19,10 +19,12 @@ from gateway.config.model import KMEConfig
 from gateway.qkd.http.certificates import (
     ClientCertificate,
     credentials_trouble,
+    is_ml_dsa,
     load_ca,
     load_client_certificate,
 )
 from gateway.qkd.http.tls_psk import load_psk, psk_context
+from gateway.qkd.http.tls_session import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +39,11 @@ class TLSMaterial:
         expires: When our certificate ends, or None with a PSK.
         certificate: Ours, or None with a PSK.
         authorities: The CAs, none with a PSK.
+        sessions: What handshakes made with `context` showed.
     """
 
     context: ssl.SSLContext
+    sessions: Sessions
     expires: datetime | None = None
     certificate: x509.Certificate | None = None
     authorities: tuple[x509.Certificate, ...] = ()
@@ -54,7 +58,8 @@ def load_tls(config: KMEConfig) -> TLSMaterial:
     """
     if config.psk_file is not None:
         psk = load_psk(config.psk_file)
-        return TLSMaterial(psk_context(config.psk_identity or config.sae_id, psk))
+        context = psk_context(config.psk_identity or config.sae_id, psk)
+        return TLSMaterial(context, Sessions(context, ()))
     if config.ca is None or config.certificate is None or config.private_key is None:
         raise credentials_trouble(
             "the link names no ca, certificate and private_key",
@@ -63,7 +68,8 @@ def load_tls(config: KMEConfig) -> TLSMaterial:
     authorities = load_ca(config.ca)
     ours = load_client_certificate(config.certificate, config.private_key)
     context = _certificate_context(authorities, ours, config.certificate)
-    return TLSMaterial(context, ours.expires, ours.certificate, authorities)
+    sessions = Sessions(context, config.kme_ids)
+    return TLSMaterial(context, sessions, ours.expires, ours.certificate, authorities)
 
 
 def tls_files(config: KMEConfig) -> tuple[Path, ...]:
@@ -93,7 +99,10 @@ def _certificate_context(
     except ssl.SSLError as error:
         problem = error.reason or "unknown reason"
     if problem:
-        raise credentials_trouble(f"OpenSSL refuses {path}: {problem}")
+        hint = ""
+        if is_ml_dsa(ours.certificate):
+            hint = f"ML-DSA needs OpenSSL 3.5; this Python has {ssl.OPENSSL_VERSION}"
+        raise credentials_trouble(f"OpenSSL refuses {path}: {problem}", hint)
     return context
 
 

@@ -8,6 +8,10 @@ _UNKNOWN_CA = (
 )
 
 CERTIFICATE_PROBLEMS: Final = {
+    -1: (
+        "the KME's certificate names another KME than kme_id",
+        "kme_id must be its common name, or a DNS name or URI among its others",
+    ),
     9: (
         "the KME's certificate is not valid yet",
         "check the clocks of both machines, then the certificate's dates",

@@ -127,6 +127,7 @@ class SKIPClient:
             max_key_per_request=1,
             notes=(*self._oddities(told), *self._notes),
             certificate_expires=self._session.credentials.expires,
+            tls_group=self._session.credentials.tls_group,
         )
 
     async def get_entropy(self, size: int = KEY_SIZE) -> Secret:

@@ -304,3 +304,19 @@ def test_a_secret_in_the_place_of_its_file_is_not_repeated(
     problem = only_problem(tmp_path, keys | {key: f'"{secret}"'})
     assert (problem.key, problem.found) == (f"links.a.{key}", "(hidden)")
     assert secret not in str(problem)
+
+
+def test_a_link_local_address_is_refused_with_the_reason(tmp_path: Path) -> None:
+    url = '"https://[fe80::1%25eth0]:8443"'
+    problem = only_problem(tmp_path, ETSI | {"kme": url})
+    assert problem.key == "links.a.kme"
+    assert "an address with a zone cannot stand in a certificate" in problem.expected
+
+
+@pytest.mark.parametrize(
+    ("value", "ids"), [('"kme-a"', ("kme-a",)), ('["a", "b"]', ("a", "b"))]
+)
+def test_kme_ids(tmp_path: Path, value: str, ids: tuple[str, ...]) -> None:
+    kme = link_of(tmp_path, ETSI | {"kme_id": value}).kme
+    assert kme is not None
+    assert kme.kme_ids == ids
