@@ -34,7 +34,7 @@ MAX_STEPS = 80
 MAX_LIFE = 0.3
 """Seconds until a kill from outside."""
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds to die, or to heal."""
 
 

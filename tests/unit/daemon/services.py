@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 LINK = "fibre"
 TUNNEL = "paris"
-PATIENCE = 8.0
-"""Seconds to wait for what takes milliseconds on an idle machine."""
+PATIENCE = 60.0
+"""Seconds to wait for what takes milliseconds on an idle machine: against hanging."""
 
 
 class MemoryPlanes:

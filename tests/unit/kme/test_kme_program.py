@@ -29,7 +29,7 @@ from tests.unit.kme.sae import SAE
 from tests.unit.space.elements import VANGUARD
 
 ROOT = Path(__file__).parents[3]
-STARTUP = 15.0
+STARTUP = 60.0
 """Seconds; the machine may be busy."""
 
 

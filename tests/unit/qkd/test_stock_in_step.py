@@ -24,7 +24,7 @@ SPEED = 40.0
 
 TARGET, BATCH = 200, 64
 MTU = 1_200
-PATIENCE = 40.0
+PATIENCE = 100.0
 """Seconds to wait, at most, for what takes one or two on an idle machine."""
 
 
