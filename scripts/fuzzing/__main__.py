@@ -13,13 +13,13 @@ DEFAULT_SECONDS = 60
 def table(runs: list[Run]) -> None:
     """Print how many inputs each target took, and what was found."""
     print(
-        f"{'target':<12}{'seconds':>8}{'inputs':>11}{'a second':>10}{'branches':>10}"
+        f"{'target':<14}{'seconds':>8}{'inputs':>11}{'a second':>10}{'branches':>10}"
         f"{'corpus':>8}"
     )
     for run in runs:
         rate = run.inputs / run.seconds if run.seconds else 0.0
         print(
-            f"{run.name:<12}{run.seconds:>8.0f}{run.inputs:>11}{rate:>10.0f}"
+            f"{run.name:<14}{run.seconds:>8.0f}{run.inputs:>11}{rate:>10.0f}"
             f"{run.branches:>10}{run.corpus:>8}"
         )
     for run in runs:
@@ -45,7 +45,7 @@ def main() -> int:
         parser.error(f"no target {', '.join(unknown)}; there are {', '.join(names())}")
     if arguments.list:
         for name in wanted:
-            print(f"{name:<12}{load(name).about}")
+            print(f"{name:<14}{load(name).about}")
         return 0
     if arguments.input is not None:
         for name in wanted:

@@ -79,9 +79,6 @@ def read_plan(path: Path) -> FencePlan:
 def _plan_of(value: Any) -> FencePlan:  # noqa: ANN401  # JSON
     if value["version"] != _VERSION:
         raise ValueError
-    ports = tuple(int(port) for port in value["ports"])
-    if not all(0 < port <= _MAX_PORT for port in ports):
-        raise ValueError
     return FencePlan(
         tunnels=tuple(
             FencedTunnel(
@@ -89,10 +86,10 @@ def _plan_of(value: Any) -> FencePlan:  # noqa: ANN401  # JSON
                 _prefixes(tunnel["remote"]),
                 _prefixes(tunnel["local"]),
             )
-            for tunnel in value["tunnels"]
+            for tunnel in _list(value["tunnels"])
         ),
         exempt=_prefixes(value["exempt"]),
-        ports=ports,
+        ports=tuple(map(_port, _list(value["ports"]))),
     )
 
 
@@ -102,5 +99,18 @@ def _name(value: object) -> str:
     return value
 
 
-def _prefixes(values: list[object]) -> tuple[str, ...]:
-    return tuple(str(ip_network(str(value))) for value in values)
+def _port(value: object) -> int:
+    # No int(): it takes 1.5 and "1", and an infinity is an OverflowError.
+    if type(value) is not int or not 0 < value <= _MAX_PORT:
+        raise ValueError
+    return value
+
+
+def _prefixes(values: object) -> tuple[str, ...]:
+    return tuple(str(ip_network(str(value))) for value in _list(values))
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value

@@ -65,3 +65,28 @@ def test_a_cut_file_is_refused(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(GatewayError, match="damaged"):
         read_plan(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ports", "[1e999]"),
+        ("ports", "[51810.5]"),
+        ("ports", '["51810"]'),
+        ("ports", "[true]"),
+        ("ports", "{}"),
+        ("exempt", '""'),
+        ("exempt", "{}"),
+        ("tunnels", "{}"),
+    ],
+)
+def test_values_of_another_type_are_damage(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    """Found by fuzzing: an infinite port ended the fence's start with a traceback."""
+    path = tmp_path / "fence.json"
+    members = {"version": "1", "tunnels": "[]", "exempt": "[]", "ports": "[]"}
+    text = ", ".join(f'"{k}": {v}' for k, v in {**members, key: value}.items())
+    path.write_text(f"{{{text}}}")
+    with pytest.raises(GatewayError, match="damaged"):
+        read_plan(path)
