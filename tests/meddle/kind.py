@@ -86,7 +86,7 @@ class Kind:
         name: What it is called on the command line and in findings.
         play: What it does.
         planes: Planes that it concerns; empty for all.
-        needs: What the kernel must have: ``nft``, ``vrf``.
+        needs: What the kernel must have: ``nft``, ``vrf``, ``clock`` if it may be set.
         last_word: Whether its last `yield` says what holds at its end.
         seconds: What it takes, about, where that is long.
     """
