@@ -41,19 +41,10 @@ WITHOUT_NFTABLES = (
 """The others of that file run in the lane of namespaces: the kernel's answer is the
 same, and User-mode Linux is slow to start programs."""
 
-MEDDLED_WITHOUT_NFTABLES = (
-    "peer-file-missing-at-start",
-    "a-tunnel-device-deleted",
-    "mtu-of-tunnel-devices-changed",
-    "foreign-policy-lets-out",
-)
-"""Kinds of interference that leaked in a kernel without nftables, before policies and
-guards stood in for the fence there."""
-
 LONG_STEPS = 300
 """Steps of the long form: every kind twice and more, in a quarter of an hour."""
 
-MEDDLED_SLOWLY = ("QGW_MEDDLE_STEPS=3", "QGW_MEDDLE_PACE=0.1")
+MEDDLED_SLOWLY = ("QGW_MEDDLE_STEPS=3", "QGW_MEDDLE_PACE=0.3")
 """Steps, and seconds between packets, where a daemon takes ten seconds to start."""
 
 VM_COST = "some two minutes more without KVM"
@@ -73,12 +64,8 @@ def esp() -> list[tuple[str, ...]]:
     # Where this kernel has ESP, the lane of namespaces runs that with it.
     begin = (*IN_UML, *passed_on())
     chosen = (*PYTEST, "-m", "not esp_interface")
-    kinds = ",".join(MEDDLED_WITHOUT_NFTABLES)
-    steps = f"QGW_MEDDLE_STEPS={len(MEDDLED_WITHOUT_NFTABLES)}"
-    settings = ("env", f"QGW_MEDDLE_KINDS={kinds}", steps, "QGW_MEDDLE_PLANE=esp")
-    meddled = (*begin, *settings, *chosen, f"{MEDDLING}/test_meddle.py")
     halves = esp_halves(IN_UML, "not esp_interface")
-    return [*halves, (*begin, *chosen, FILTERED, WITHOUT_NFTABLES), meddled]
+    return [*halves, (*begin, *chosen, FILTERED, WITHOUT_NFTABLES)]
 
 
 def esp_interface() -> list[tuple[str, ...]]:
