@@ -38,19 +38,20 @@ NOTICED = INTERVAL + PROOF_TIMEOUT + SLOW + POLL
 """Seconds: an epoch until the next one is due, that one until it must be proven, a poll
 of the daemon's, and one of ours."""
 
-SILENT = LIFETIME + SLOW + POLL
+CLOCK = 0.15 * SLOW
+"""Seconds that this process may be late to read what has arrived."""
+
+SILENT = LIFETIME + CLOCK + POLL
 """Seconds for which an end may say ``up`` while nothing comes, at the very most: until
-the last epoch that was in force ends. Silence alone is noticed later than that only
-where lifetimes are longer than `PROBED_SILENCE` (docs/adr/0221)."""
+the last epoch that was in force ends, which a timer of the daemon's sees to, and a poll
+of ours. Silence alone is noticed later than that only where lifetimes are longer than
+`PROBED_SILENCE` (docs/adr/0221, 0256)."""
 
 SAYS_SO = 3.0 * SLOW
 """Seconds until both ends say what already is: `in force` needs an answer of each."""
 
 LOOK = 0.05
 """Seconds between two looks."""
-
-CLOCK = 0.15 * SLOW
-"""Seconds that this process may be late to read what has arrived."""
 
 
 def stalled(flows: Sequence[Flow], since: float, heals: float = HEALS) -> list[str]:

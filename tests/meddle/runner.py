@@ -66,7 +66,7 @@ def draw_steps(kinds: Sequence[Kind], count: int, seed: int) -> list[Step]:
     """Return steps in an order of the seed's: every kind before any comes again."""
     chance = random.Random(seed)  # noqa: S311  # see the import
     steps: list[Step] = []
-    while len(steps) < count:
+    while kinds and len(steps) < count:
         round_ = list(kinds)
         chance.shuffle(round_)
         for kind in round_:

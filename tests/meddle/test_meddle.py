@@ -29,7 +29,7 @@ PACE = float(os.environ.get("QGW_MEDDLE_PACE", "0.01"))
 """Seconds between two packets of each flow."""
 
 SHORT = 8.0
-"""Seconds: kinds that take longer are not in the short form."""
+"""Seconds: kinds that take longer are not in the short form, unless named."""
 
 MANY = 100
 """Steps from which on every kind is played, however long it takes."""
@@ -58,7 +58,8 @@ def test_nothing_in_clear_whatever_is_done(
     kinds = playable(plane)
     if KINDS:
         kinds = {name: kinds[name] for name in KINDS.split(",")}
-    chosen = [kind for kind in kinds.values() if STEPS >= MANY or kind.seconds <= SHORT]
+    is_any = KINDS or STEPS >= MANY
+    chosen = [kind for kind in kinds.values() if is_any or kind.seconds <= SHORT]
     steps = draw_steps(chosen, STEPS, SEED)
     with capsys.disabled(), laboratory(plane, ipv6=IPV6, pace=Pace(PACE)) as lab:
         say(f"\nseed {SEED}, plane {plane}, {STEPS} steps of {len(chosen)} kinds")
