@@ -1,5 +1,6 @@
 """The client against our own KME, honest and in every way that it can misbehave."""
 
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,3 +246,15 @@ async def test_empty_pool(tmp_path: Path, waits: Waits) -> None:
         assert status.stored_key_count == 0
         assert status.notes == ()
         await laboratory.close()
+
+
+async def test_the_best_group_that_both_ends_have_is_agreed(
+    tmp_path: Path, waits: Waits
+) -> None:
+    """X25519MLKEM768 where OpenSSL has it, without being told to."""
+    async with KMEPair(tmp_path / "pair") as pair:
+        laboratory = Laboratory(pair, waits, 10.0)
+        group = (await laboratory.a.get_status()).tls_group
+        await laboratory.close()
+    is_newest = ssl.OPENSSL_VERSION_INFO >= (3, 5)
+    assert group == ("X25519MLKEM768" if is_newest else "x25519")
