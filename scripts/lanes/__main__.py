@@ -98,7 +98,8 @@ def main() -> int:
     LOGS.mkdir(parents=True)
     started = time.monotonic()
     results = run_all(lanes, strict=strict)
-    covered = is_covered()
+    # What the unit lane leaves out is most of it: without it, nothing can be said.
+    covered = "unit" not in {lane.name for lane in lanes} or is_covered()
     table(results, time.monotonic() - started)
     # Under CI a lane without its tests fails the run: it must never go unnoticed.
     bad = {"failed", "not run"} | ({"missing"} if strict or arguments.lane else set())
