@@ -84,6 +84,17 @@ def bad_base64(_document: Document, keys: Entries) -> None:
         entry["key"] = "*" + str(entry["key"])[1:]
 
 
+def unpadded(_document: Document, keys: Entries) -> None:
+    """Keys in base64 without its padding."""
+    for entry in keys:
+        entry["key"] = str(entry["key"]).rstrip("=")
+
+
+def zero_kme_id(document: Document, _keys: Entries) -> None:
+    """A status whose target_KME_ID is the number 0."""
+    document["target_KME_ID"] = 0
+
+
 def duplicate_ids(_document: Document, keys: Entries) -> None:
     """One key_ID for all keys, or one key twice."""
     keys.append(dict(keys[0]))

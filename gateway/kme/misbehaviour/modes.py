@@ -56,6 +56,12 @@ def _refusals() -> tuple[tuple[str, frozenset[str], str, Act], ...]:
             "307 to another KME",
             wire.answer(307, None, _ELSEWHERE),
         ),
+        (
+            "no-status",
+            _STATUS,
+            "404 to the status call",
+            wire.answer(404, {"detail": "Not Found"}),
+        ),
         ("html", ALL_CALLS, "502 with a proxy's HTML page", wire.html_page),
     )
 
@@ -89,6 +95,8 @@ def _documents() -> tuple[tuple[str, frozenset[str], str, Act], ...]:
         ("long-keys", KEY_CALLS, spoil.long_keys),
         ("empty-keys", KEY_CALLS, spoil.empty_keys),
         ("bad-base64", KEY_CALLS, spoil.bad_base64),
+        ("unpadded", KEY_CALLS, spoil.unpadded),
+        ("zero-kme-id", _STATUS, spoil.zero_kme_id),
         ("duplicate-ids", KEY_CALLS, spoil.duplicate_ids),
         ("no-key-id", KEY_CALLS, spoil.no_key_id),
         ("bad-key-id", KEY_CALLS, spoil.bad_key_id),

@@ -247,6 +247,7 @@ SPOILED: dict[str, Check] = {
     "long-keys": has_sizes(64),
     "empty-keys": has_sizes(0),
     "bad-base64": is_not_base64,
+    "unpadded": is_not_base64,
     "duplicate-ids": repeats_ids,
     "no-key-id": lacks_ids,
     "bad-key-id": has_no_uuids,
@@ -286,6 +287,10 @@ async def test_statuses(ends: Ends) -> None:
     assert status["stored_key_count"] == 1200
     ends.start("no-counts")
     assert "key_size" not in (await ends.alice.get("gw-b", "status")).document
+    ends.start("zero-kme-id")
+    assert (await ends.alice.get("gw-b", "status")).document["target_KME_ID"] == 0
+    ends.start("no-status")
+    assert (await ends.alice.get("gw-b", "status")).status == 404
     ends.start("wrong-types")
     status = (await ends.alice.get("gw-b", "status")).document
     assert status["stored_key_count"] == "100"
@@ -321,7 +326,7 @@ def test_the_table_is_tested_whole() -> None:
     refusals = {"empty", "empty-400", "parameter-422", "expired-403"}
     consumed = {f"consumed-{status}" for status in (404, 409, 410)}
     wires = {"slow", "slow-drip", "close", "drop", "oversized", "garbage", "truncated"}
-    others = {"deep", "count-drift", "no-counts", "replay"}
+    others = {"deep", "count-drift", "no-counts", "replay", "zero-kme-id", "no-status"}
     tested = refusals | consumed | wires | others | SPOILED.keys() | STATUSES.keys()
     assert tested == MODES.keys()
     assert all(mode.explanation for mode in MODES.values())

@@ -86,6 +86,9 @@ EXPECTED: dict[str, Outcome | dict[str, Outcome]] = {
     "long-keys": Brings(0, 0, ("long",) * COUNT),
     "empty-keys": Brings(0, 0, ("short",) * COUNT),
     "bad-base64": Brings(0, 0, ("malformed",) * COUNT),
+    "unpadded": Brings(0, 0, ("malformed",) * COUNT),
+    "zero-kme-id": ALL,
+    "no-status": FAULT.REJECTED,
     "duplicate-ids": {
         "dec_keys": Brings(0, COUNT - 1, ("duplicate",) * (COUNT + 1)),
         "enc_keys": Brings(0, 0, ("duplicate",) * (COUNT + 1)),
