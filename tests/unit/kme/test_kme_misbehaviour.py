@@ -192,7 +192,7 @@ def has_sizes(*sizes: int) -> Check:
 
 
 def is_not_base64(spoiled: Answer, _honest: Answer) -> None:
-    with pytest.raises(ValueError, match="Only base64 data|Incorrect padding"):
+    with pytest.raises(ValueError, match=r"Only base64 data|Incorrect padding"):
         _ = spoiled.keys
 
 
