@@ -21,7 +21,9 @@ from gateway.keystore.clock import load_boot_id
 _NO_LOGIN: Final = 2**32 - 1
 """What ``loginuid`` says of a process that no login started (proc(5))."""
 
-_MAX_FILE: Final = 1024
+_MAX_FILE: Final = 256
+"""Bytes read of a request, which has some 100: too few to nest deeper than a parser
+goes."""
 
 
 def require_second_login(config: Path, state_dir: Path, act: str) -> None:
