@@ -2,8 +2,10 @@
 
 from typing import Final
 
-_HALF: Final = 0.5
-"""Tokens: more than sums of binary fractions can be wrong by, less than one."""
+_ROUNDING: Final = 1e-3
+"""Tokens: more than sums of binary fractions can be wrong by. A host's clock is exact
+to 2 ns for the first four months, which is two millionths of a token at 1,000 a
+second."""
 
 _FULL: Final = float("-inf")
 
@@ -30,7 +32,7 @@ class Bucket:
 
     def has(self, *, now: float) -> bool:
         """Whether `take` would return True."""
-        return (self._full_at - now) * self._rate <= self._burst - _HALF
+        return (self._full_at - now) * self._rate <= self._burst - 1 + _ROUNDING
 
     def take(self, *, now: float) -> bool:
         """Take a token; False, and nothing taken, if there is none."""
