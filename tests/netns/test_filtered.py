@@ -83,7 +83,7 @@ def test_filtered_from_the_start(slow: Lab) -> None:
         warnings = [
             line for line in end.log.read_text().splitlines() if "not in force" in line
         ]
-        assert len(warnings) == 2
+        assert 1 <= len(warnings) <= 2  # within 10 s of the first it is only counted
     assert not slow.ping(count=1)
     open_up(hosts_of(slow))
     opened = time.monotonic()
