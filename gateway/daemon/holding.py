@@ -9,6 +9,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from gateway.daemon.planes import Planes
@@ -38,6 +39,10 @@ such as a sysctl, nothing says when they are gone."""
 
 LONGEST_RETRY: Final = 5.0
 """... doubled up to this, for as long as the same things are missing."""
+
+STEADY: Final = 1.0
+"""Seconds for which what somebody keeps taking away must stay before it counts as back:
+else a tunnel would be called up, and make an epoch, each time that we try again."""
 
 MOST_SAID: Final = 20
 """Tunnels of which one comparison speaks, and things that it names of each."""
@@ -80,6 +85,7 @@ class Holding:
         self._ports: tuple[int, ...] = ()
         self._tasks: list[asyncio.Task[None]] = []
         self._keyless_before: frozenset[str] = frozenset()
+        self._unsteady: dict[Loss, asyncio.TimerHandle] = {}
 
     def start(self, *, is_complete: bool) -> None:
         """Listen, and compare from now on.
@@ -101,6 +107,9 @@ class Holding:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        for timer in self._unsteady.values():
+            timer.cancel()
+        self._unsteady.clear()
         self._unlisten()
 
     def obstacle_of(self, tunnel: str) -> str:
@@ -110,7 +119,12 @@ class Holding:
             for loss, why in self.missing.items()
             if loss.tunnel in {tunnel, ""} and loss.is_vital
         )
-        return next(vital, "")
+        unsteady = (
+            f"{loss.what} was missing a moment ago: somebody keeps taking it away"
+            for loss in self._unsteady
+            if loss.tunnel in {tunnel, ""}
+        )
+        return next(chain(vital, unsteady), "")
 
     def missing_of(self, tunnel: str) -> tuple[str, ...]:
         """Return what is missing of a tunnel, or of what all tunnels need, in words."""
@@ -216,12 +230,27 @@ class Holding:
                 what,
                 extra={"tunnel": tunnel or None, "event": "missing"},
             )
+        self._doubt(found)
         changed, self.missing = found.missing != self.missing, found.missing
         if changed:
             self._retry = FIRST_RETRY
             self._on_change()
         if found.retry_at is not None:
             self._retry_at = found.retry_at
+
+    def _doubt(self, found: Restoration) -> None:
+        """Doubt what was missing, is back, and is fought over, until it has stayed."""
+        loop = asyncio.get_running_loop()
+        for loss in found.fought:
+            if loss.is_vital and loss in self.missing and loss not in found.missing:
+                timer = self._unsteady.pop(loss, None)
+                if timer is not None:
+                    timer.cancel()
+                self._unsteady[loss] = loop.call_later(STEADY, self._believe, loss)
+
+    def _believe(self, loss: Loss) -> None:
+        del self._unsteady[loss]
+        self._on_change()
 
     def _report_restored(self, found: Restoration) -> None:
         self.restored.update(found.restored.keys())
