@@ -8,7 +8,7 @@ import pytest
 from lab.netns import Namespace
 
 from gateway.dataplane.choose import available_planes
-from tests.netns.labs import LIFETIME, Lab, hosts, make_lab
+from tests.netns.labs import LIFETIME, Lab, edit, hosts, make_lab
 
 HANGS = 240
 """Seconds after which a test hangs: each waits for what it wants, with `PATIENCE`."""
@@ -52,6 +52,17 @@ def lab(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
 def brief(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
     """Two gateways, not started, whose tunnel ends `LIFETIME` after its last epoch."""
     with make_lab(pair, lifetime=LIFETIME) as made:
+        yield made
+
+
+@pytest.fixture
+def by_hand(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
+    """Two gateways, not started, whose keys come by file; rotated by hand."""
+    with make_lab(pair, interval=60.0, lifetime=180.0) as made:
+        for end in made.ends:
+            edit(end, "^source = .*", 'source = "file"')
+            for key in ("rate", "seed_file", "capacity"):
+                edit(end, f"^{key} = .*", "")
         yield made
 
 

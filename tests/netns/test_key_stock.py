@@ -9,14 +9,12 @@ from uuid import UUID
 
 import pytest
 from lab.gateway import LINK, Gateway
-from lab.netns import Namespace, run
+from lab.netns import run
 
 from tests.netns.labs import (
     TUNNEL,
     Lab,
-    edit,
     failure,
-    make_lab,
     qgw,
     run_daemon,
     state,
@@ -24,17 +22,6 @@ from tests.netns.labs import (
     until,
 )
 from tests.underload.findings import never
-
-
-@pytest.fixture
-def by_hand(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
-    """Two gateways whose keys come by file; rotated by hand."""
-    with make_lab(pair, interval=60.0, lifetime=180.0) as lab:
-        for end in lab.ends:
-            edit(end, "^source = .*", 'source = "file"')
-            for key in ("rate", "seed_file", "capacity"):
-                edit(end, f"^{key} = .*", "")
-        yield lab
 
 
 def key(number: int) -> dict[str, str]:

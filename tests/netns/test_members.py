@@ -18,7 +18,7 @@ import pytest
 from lab.gateway import LINK, Gateway
 from lab.netns import Namespace
 
-from tests.netns.labs import TUNNEL, Lab, edit, make_lab, qgw, state, until
+from tests.netns.labs import TUNNEL, Lab, make_lab, qgw, state, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -29,17 +29,6 @@ EXHAUSTED = 22.0
 
 MOST_SAID = 3072
 """Bytes of log in that time; tracebacks alone were 4.5 MB."""
-
-
-@pytest.fixture
-def by_hand(pair: tuple[Namespace, Namespace]) -> Iterator[Lab]:
-    """Two gateways whose keys come by file; rotated by hand."""
-    with make_lab(pair, interval=60.0, lifetime=180.0) as lab:
-        for end in lab.ends:
-            edit(end, "^source = .*", 'source = "file"')
-            for key in ("rate", "seed_file", "capacity"):
-                edit(end, f"^{key} = .*", "")
-        yield lab
 
 
 def import_random(end: Gateway, keys: dict[UUID, bytes]) -> None:

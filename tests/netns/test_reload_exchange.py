@@ -2,9 +2,7 @@
 
 import json
 import re
-import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -12,12 +10,12 @@ from typing import Any
 
 import pytest
 from lab.gateway import INNER, Gateway
-from lab.inside import open_socket
 from lab.netns import Namespace, run
 
 from gateway.config.identity_files import write_public_identity
 from gateway.crypto.identity import encode_public, generate_identity
 from tests.netns.labs import TUNNEL, Lab, make_lab, plane, qgw, state, until
+from tests.netns.wiretap import ETHERNET, LinkTap
 from tests.underload.findings import never
 
 CARRIED = ("10.72.0.0/24", "10.78.0.0/24", "10.79.0.0/24")
@@ -26,42 +24,22 @@ CARRIED = ("10.72.0.0/24", "10.78.0.0/24", "10.79.0.0/24")
 BACK = 2.0
 """Seconds within which traffic flows again once its prefix is back."""
 
-_ETH_P_ALL = 3
-_ETHERNET = 14
 
-
-class ClearFrames:
-    """Counts packets for the prefixes that leave a host as they are, until closed."""
+class ClearFrames(LinkTap):
+    """Counts packets for the prefixes that leave a host as they are."""
 
     def __init__(self, host: Namespace) -> None:
         self.seen: list[str] = []
-        self._socket = open_socket(
-            host.wire, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)
-        )
-        self._socket.bind((host.leg, _ETH_P_ALL))
-        self._socket.settimeout(0.1)
-        self._open = True
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
+        self._networks = [ip_network(prefix) for prefix in CARRIED]
+        super().__init__(host)
 
-    def close(self) -> None:
-        """Stop."""
-        self._open = False
-        self._thread.join()
-        self._socket.close()
-
-    def _run(self) -> None:
-        networks = [ip_network(prefix) for prefix in CARRIED]
-        while self._open:
-            try:
-                frame = self._socket.recv(65_535)
-            except TimeoutError:
-                continue
-            if frame[12:14] != b"\x08\x00":
-                continue
-            target = ip_address(frame[_ETHERNET + 16 : _ETHERNET + 20])
-            if any(target in network for network in networks):
-                self.seen.append(str(target))
+    def take(self, frame: bytes) -> None:
+        """Keep the target of a packet in clear."""
+        if frame[12:14] != b"\x08\x00":
+            return
+        target = ip_address(frame[ETHERNET + 16 : ETHERNET + 20])
+        if any(target in network for network in self._networks):
+            self.seen.append(str(target))
 
 
 @pytest.fixture

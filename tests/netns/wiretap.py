@@ -1,4 +1,4 @@
-"""Sees every datagram of the control plane that passes a host's link."""
+"""Sees what passes a host's link: every frame, or the control plane's datagrams."""
 
 import socket
 import struct
@@ -11,7 +11,8 @@ from lab.netns import Namespace
 
 _ETH_P_ALL = 3
 _UDP = 17
-_ETHERNET = 14
+ETHERNET = 14
+"""Bytes of the header before the packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,10 @@ class Datagram:
     payload: bytes
 
 
-class Wiretap:
-    """Collects datagrams to or from the control port until closed."""
+class LinkTap:
+    """Hands each frame that passes a host's link to `take`, until closed."""
 
     def __init__(self, host: Namespace) -> None:
-        self.seen: list[Datagram] = []
         self._socket = open_socket(
             host.wire, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL)
         )
@@ -37,8 +37,12 @@ class Wiretap:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
+    def take(self, frame: bytes) -> None:
+        """Look at a frame, from the Ethernet header on; called in a thread."""
+        raise NotImplementedError
+
     def close(self) -> None:
-        """Stop collecting."""
+        """Stop looking."""
         self._open = False
         self._thread.join()
         self._socket.close()
@@ -49,16 +53,28 @@ class Wiretap:
                 frame = self._socket.recv(65_535)
             except TimeoutError:
                 continue
-            datagram = dissect(frame)
-            if datagram and PORT in (datagram.source[1], datagram.target[1]):
-                self.seen.append(datagram)
+            self.take(frame)
+
+
+class Wiretap(LinkTap):
+    """Collects datagrams to or from the control port."""
+
+    def __init__(self, host: Namespace) -> None:
+        self.seen: list[Datagram] = []
+        super().__init__(host)
+
+    def take(self, frame: bytes) -> None:
+        """Keep a datagram of the control plane."""
+        datagram = dissect(frame)
+        if datagram and PORT in (datagram.source[1], datagram.target[1]):
+            self.seen.append(datagram)
 
 
 def dissect(frame: bytes) -> Datagram | None:
     """Return the UDP datagram in a frame, if it is one over IPv4, unfragmented."""
-    if len(frame) < _ETHERNET + 28 or frame[12:14] != b"\x08\x00":
+    if len(frame) < ETHERNET + 28 or frame[12:14] != b"\x08\x00":
         return None
-    packet = frame[_ETHERNET:]
+    packet = frame[ETHERNET:]
     start = (packet[0] & 15) * 4
     if packet[9] != _UDP or len(packet) < start + 8:
         return None
