@@ -188,6 +188,8 @@ async def test_a_kme_that_refuses_is_shown_in_its_place(
 
 async def test_the_last_error_and_the_next_try_are_shown(running: Site) -> None:
     first = running.ends[0]
+    # Else the daemon's own drawing fails as well, and the next try is later.
+    await until(lambda: in_step(running), "stock in step")
     running.kmes[0].fault = SourceFault.UNREACHABLE
     await first.call("qkd.fetch", link=LINK)
     supply = (await status(first))["supply"]
