@@ -330,11 +330,19 @@ class Machine:
             self._responder.fail(holder, "aborted", detail)
 
     def send_control(self, name: str, message: ControlMessage) -> bool:
-        """Send a control message under the newest epoch; False if there is none."""
+        """Send a control message under the newest epoch.
+
+        False if there is none, or if its key has sealed all that it may: the next
+        epoch has another.
+        """
         tunnel = self._core.tunnels[name]
         if tunnel.current is None or tunnel.address is None:
             return False
-        self._core.send(tunnel.current.seal(message), tunnel.address)
+        try:
+            datagram = tunnel.current.seal(message)
+        except ProtocolError:
+            return False
+        self._core.send(datagram, tunnel.address)
         return True
 
     # -- Inside

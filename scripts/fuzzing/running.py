@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,9 @@ MEMORY = Path("/dev/shm")  # noqa: S108  # a name that nobody can guess, within
 
 START_SECONDS = 120
 """For the imports, which are instrumented, and for the end."""
+
+FIXED_SEED = 1
+"""Where a run must not depend on luck: a busy machine goes less far on the same way."""
 
 _BRANCHES = re.compile(rb"\bcov: (\d+) .*\bcorp: (\d+)")
 _INPUTS = re.compile(rb"stat::number_of_executed_units:\s*(\d+)")
@@ -58,10 +62,15 @@ class Run:
     log: Path
 
 
-def fuzz(name: str, seconds: int) -> Run:
-    """Fuzz one target for a while, from its seeds, its corpus and what grew before."""
+def fuzz(name: str, seconds: int, *, fixed: bool = False) -> Run:
+    """Fuzz one target for a while, from its seeds, its corpus and what grew before.
+
+    A ``fixed`` run makes the same choices each time, from what nothing grew.
+    """
     target = load(name)
     grown, seeds, found = (WORK / name / part for part in ("grown", "seeds", "found"))
+    if fixed:
+        shutil.rmtree(grown, ignore_errors=True)
     for folder in (grown, seeds, found):
         folder.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(target.seeds()):
@@ -80,6 +89,7 @@ def fuzz(name: str, seconds: int) -> Run:
         *((f"-dict={words}",) if target.words else ()),
         f"-artifact_prefix={found}/",
         "-print_final_stats=1",
+        *((f"-seed={FIXED_SEED}",) if fixed else ()),
     )
     memory = MEMORY if MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="qgw-fuzz-", dir=memory) as scratch:
@@ -113,7 +123,9 @@ def _run(
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
-                env=dict(os.environ, PYTHONPATH=path, TMPDIR=scratch),
+                env=dict(
+                    os.environ, PYTHONPATH=path, TMPDIR=scratch, PYTHONHASHSEED="0"
+                ),
                 timeout=seconds + START_SECONDS,
                 check=False,
             ).returncode

@@ -12,6 +12,9 @@ from tests.underload.findings import tell
 SECONDS = int(os.environ.get("QGW_FUZZ_SECONDS", "4"))
 """For each target: some 60 s for all, with the imports. `scripts/fuzz` takes longer."""
 
+STRICT = os.environ.get("QGW_LANE_STRICT") == "1"
+"""A lane takes the same inputs each time; looking for new ones is `scripts/fuzz`'s."""
+
 needs_atheris = pytest.mark.skipif(
     find_spec("atheris") is None, reason="there is no atheris for this processor"
 )
@@ -33,7 +36,7 @@ def test_seeds_and_findings(name: str) -> None:
 @pytest.mark.timeout(SECONDS + 120)
 @pytest.mark.parametrize("name", names())
 def test_new_inputs(name: str) -> None:
-    run = fuzz(name, SECONDS)
+    run = fuzz(name, SECONDS, fixed=STRICT)
     if run.failed:  # other inputs might not find it again
         tell(f"{name}: {run.log}")
     assert not run.failed, run.log.read_text(errors="replace")[-4000:]

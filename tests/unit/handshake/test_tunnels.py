@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import ProtocolError
-from gateway.handshake.events import HandshakeFailed, InitiationReceived
-from gateway.handshake.limits import MAX_CONTROL_DATAGRAMS
+from gateway.handshake.events import HandshakeFailed, InitiationReceived, PeerSilent
+from gateway.handshake.limits import MAX_CONTROL_DATAGRAMS, SILENCE
 from gateway.handshake.timers import TimerQueue
 from gateway.wire.control import Ping
 from tests.unit.handshake.pair import (
@@ -111,10 +111,28 @@ def test_key_that_has_sealed_all_it_may_seals_no_more() -> None:
     assert session is not None
     session._next = MAX_CONTROL_DATAGRAMS
     with pytest.raises(ProtocolError, match="exhausted"):
-        pair.a.machine.send_control(TUNNEL, Ping(1))
+        session.seal(Ping(1))
+    assert not pair.a.machine.send_control(TUNNEL, Ping(1))
+    assert pair.sent(pair.a) == []
     pair.b.machine.send_control(TUNNEL, Ping(1))
     pair.deliver(pair.a, pair.sent(pair.b))
     assert pair.a.machine.dropped() == {"exhausted": 1}
+
+
+@pytest.mark.parametrize("which", ["a", "b"])
+def test_quiet_peer_is_reported_by_a_key_that_seals_no_more(which: str) -> None:
+    pair = Pair()
+    pair.handshake()
+    end = pair.a if which == "a" else pair.b
+    session = end.machine._core.tunnels[TUNNEL].current
+    assert session is not None
+    session._next = MAX_CONTROL_DATAGRAMS
+    for _ in range(12):
+        pair.advance(SILENCE)
+    assert end.events(PeerSilent)
+    pair.epoch += 1
+    pair.handshake()
+    assert end.machine.send_control(TUNNEL, Ping(1))
 
 
 def test_timer_moved_ten_thousand_times_keeps_a_small_heap() -> None:
