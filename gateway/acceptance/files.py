@@ -24,8 +24,8 @@ from gateway.crypto.identity import PrivateIdentity, PublicIdentity
 from gateway.crypto.suite import choose_provider, passed_over
 from gateway.errors import GatewayError, IdentityError
 from gateway.keystore.master_key import load_master_key
-from gateway.qkd.seed import load_seed
 from gateway.secret import Secret
+from gateway.sources.simulated.seed import load_seed
 
 T = TypeVar("T")
 

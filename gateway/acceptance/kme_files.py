@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from gateway.config.model import KMEConfig
-from gateway.qkd.http.certificates import load_ca, load_client_certificate
-from gateway.qkd.http.tls import load_tls
-from gateway.qkd.http.tls_psk import load_psk
-from gateway.qkd.http.trouble import Trouble
+from gateway.sources.http.certificates import load_ca, load_client_certificate
+from gateway.sources.http.tls import load_tls
+from gateway.sources.http.tls_psk import load_psk
+from gateway.sources.http.trouble import Trouble
 
 T = TypeVar("T")
 

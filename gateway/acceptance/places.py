@@ -12,7 +12,7 @@ from typing import Final
 
 from gateway.acceptance.contents import Key
 from gateway.acceptance.findings import Notes
-from gateway.process.local_names import NameTakenError, check_folder
+from gateway.host.local_names import NameTakenError, check_folder
 
 _LOOSE: Final = stat.S_IRWXG | stat.S_IRWXO
 

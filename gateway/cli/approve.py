@@ -12,7 +12,7 @@ from gateway.cli.session import (
 )
 from gateway.cli.text import clean, table
 from gateway.control.schema import Approval, ApproveResult, Method
-from gateway.control.wording import duration
+from gateway.units import duration
 
 
 @click.command()

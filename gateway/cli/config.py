@@ -8,8 +8,8 @@ import click
 from gateway.cli.exit_codes import FAILED
 from gateway.cli.session import Session, json_option, pass_session, print_json
 from gateway.cli.text import clean
-from gateway.control.wording import plural
 from gateway.errors import ConfigError
+from gateway.units import plural
 
 
 @click.group()

@@ -16,8 +16,8 @@ from gateway.cli.text import listing, table
 from gateway.config.files import peek
 from gateway.config.tables import DEFAULT_STATE_DIR
 from gateway.control.schema import ErrorCode, Method
-from gateway.control.wording import duration
 from gateway.errors import ControlError, GatewayError, PlanePermissionError
+from gateway.units import duration
 
 if TYPE_CHECKING:
     from gateway.dataplane.fence.base import Fence, FenceState

@@ -32,12 +32,12 @@ from gateway.control.schema import (
     PurgeResult,
     RefusedKey,
 )
-from gateway.control.wording import plural
 from gateway.errors import GatewayError, KeyFileError
 from gateway.keystore.base import NewKey
 from gateway.keystore.container import MAX_CONTAINER_BYTES, parse_container
 from gateway.keystore.master_key import create_master_key
-from gateway.qkd.seed import create_seed
+from gateway.sources.simulated.seed import create_seed
+from gateway.units import plural
 
 MAX_SHOWN = 20
 """Refused keys listed on a terminal; --json lists all."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.cli.text import clean
 from gateway.control.schema import Alert, LinkStatus, StatusResult, TunnelStatus
-from gateway.control.wording import duration, plural
+from gateway.units import duration, plural
 
 SHOWN: Final = 3
 """Alerts named in the line; the rest are counted: it goes out by SMS."""

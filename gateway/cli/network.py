@@ -11,7 +11,7 @@ from gateway.control.network_schema import (
     NetworkRoute,
 )
 from gateway.control.schema import Method
-from gateway.control.wording import duration
+from gateway.units import duration
 
 
 @click.command()

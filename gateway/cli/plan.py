@@ -13,8 +13,8 @@ from gateway.control.schema import ErrorCode, Method, StatusResult
 from gateway.errors import ConfigError, ControlError, GatewayError
 
 if TYPE_CHECKING:
-    from gateway.plan.model import Plan
-    from gateway.plan.result import Forecast
+    from gateway.planner.model import Plan
+    from gateway.planner.result import Forecast
 
 _FORMATS: Final = {".png": "png", ".svg": "svg"}
 
@@ -90,9 +90,9 @@ def plan(
     """
     # Imported here: numpy for nothing would double the start of every other command.
     try:
-        from gateway.plan.forecast import make_forecast  # noqa: PLC0415
-        from gateway.plan.load import load_plan  # noqa: PLC0415
-        from gateway.plan.report import to_json  # noqa: PLC0415
+        from gateway.planner.forecast import make_forecast  # noqa: PLC0415
+        from gateway.planner.load import load_plan  # noqa: PLC0415
+        from gateway.planner.report import to_json  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise GatewayError(f"planning needs {error.name}", _MISSING) from None
     from gateway.cli.render_plan import forecast_text  # noqa: PLC0415
@@ -145,7 +145,7 @@ def _with_live_stocks(session: Session, wanted: "Plan") -> "Plan":
 
 def _draw(forecast: "Forecast", path: Path) -> None:
     try:
-        from gateway.plan.picture import draw_picture  # noqa: PLC0415
+        from gateway.planner.picture import draw_picture  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise GatewayError(f"a picture needs {error.name}", _MISSING) from None
     form = _FORMATS[path.suffix.lower()]

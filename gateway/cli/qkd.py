@@ -30,8 +30,8 @@ from gateway.control.qkd_schema import (
     QKDTestResult,
 )
 from gateway.control.schema import ErrorCode, Method
-from gateway.control.wording import plural
 from gateway.errors import ControlError, GatewayError
+from gateway.units import plural
 
 _link = click.argument("link", shell_complete=complete_link)
 

@@ -9,7 +9,7 @@ from gateway.config.model import LinkConfig
 from gateway.control.qkd_schema import QKDFinding
 from gateway.control.schema import ErrorCode
 from gateway.errors import ControlError, GatewayError
-from gateway.qkd.diagnose import diagnose
+from gateway.sources.diagnosis.trial import diagnose
 
 
 def find_link(path: Path, name: str) -> LinkConfig:

@@ -13,7 +13,7 @@ from gateway.control.schema import (
     StatusResult,
     TunnelStatus,
 )
-from gateway.control.wording import duration, plural
+from gateway.units import duration, plural
 
 _SEVERITIES = {"note": 0, "warning": 1, "critical": 2}
 

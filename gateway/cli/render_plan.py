@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from gateway.cli.text import clean, listing, table
-from gateway.control.wording import duration, plural
-from gateway.plan.model import RateLink
-from gateway.plan.result import QUANTILES, Forecast, LinkForecast, TunnelForecast
-from gateway.plan.supply import PlannedPass
+from gateway.planner.model import RateLink
+from gateway.planner.result import QUANTILES, Forecast, LinkForecast, TunnelForecast
+from gateway.planner.supply import PlannedPass
+from gateway.units import duration, plural
 
 MAX_PASSES: Final = 20
 """Passes listed on a terminal; --json lists all."""

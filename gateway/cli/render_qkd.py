@@ -15,7 +15,7 @@ from gateway.control.qkd_schema import (
     QKDStatus,
     Supply,
 )
-from gateway.control.wording import duration, plural
+from gateway.units import duration, plural
 
 Values = list[tuple[str, str]]
 

@@ -8,7 +8,7 @@ from gateway.control.schema import (
     TunnelFenceStatus,
     TunnelStatus,
 )
-from gateway.control.wording import duration, plural
+from gateway.units import duration, plural
 
 SUITE_NAMES = {
     1: "1 (X25519, ML-KEM-768, AES-256-GCM, SHA-384)",

@@ -14,9 +14,9 @@ from typing import Final
 
 from gateway.config.files import peek
 from gateway.config.tables import DEFAULT_CONFIRMING
-from gateway.control.wording import duration
 from gateway.errors import GatewayError
 from gateway.keystore.clock import load_boot_id
+from gateway.units import duration
 
 _NO_LOGIN: Final = 2**32 - 1
 """What ``loginuid`` says of a process that no login started (proc(5))."""

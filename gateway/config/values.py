@@ -51,7 +51,7 @@ _HOST: Final = re.compile(
 """DNS names (RFC 1123), the last label starting with a letter: 10.0.0.256 is none."""
 
 FIRST_YEAR, LAST_YEAR = 1957, 2059
-"""Years that `gateway.space` predicts passes in."""
+"""Years that `gateway.planner.space` predicts passes in."""
 
 _TIME: Final = "a date or a date and time, such as 2026-03-01T00:00:00Z"
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.control.schema import Approval, ErrorCode
-from gateway.control.wording import duration
 from gateway.errors import ControlError
+from gateway.units import duration
 
 MAX_PENDING: Final = 16
 """Acts held at once; of more the oldest is forgotten."""

@@ -12,7 +12,7 @@ from gateway.control.protocol import decode_answer, encode_request
 from gateway.control.schema import ErrorCode
 from gateway.control.socket_file import view_path
 from gateway.errors import ControlError
-from gateway.process.local_names import NameTakenError, check_listener, trusted_users
+from gateway.host.local_names import NameTakenError, check_listener, trusted_users
 
 DEFAULT_TIMEOUT = limits.HANDLER_TIMEOUT + 5.0
 """Seconds; the daemon gives up first, and says why."""

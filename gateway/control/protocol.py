@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import NoReturn
 from uuid import UUID
 
-from gateway.control.lifting import lift_keys, put_back
+from gateway.control.lifted_keys import lift_keys, put_back
 from gateway.control.limits import MAX_DEPTH
 from gateway.control.schema import ErrorBody, ErrorCode
 from gateway.errors import (

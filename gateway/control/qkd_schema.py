@@ -33,7 +33,7 @@ class QKDLink(TypedDict):
 
 
 class Supply(TypedDict):
-    """What was done to fill a link's stock (`gateway.qkd.keeper.SupplyStatus`)."""
+    """What was done to fill a link's stock (`gateway.supply.link.SupplyStatus`)."""
 
     calls: int
     drawn: int
@@ -48,7 +48,7 @@ class Supply(TypedDict):
 
 
 class KMEReport(TypedDict):
-    """What a KME says of a link (`gateway.qkd.base.KMEStatus`).
+    """What a KME says of a link (`gateway.sources.base.KMEStatus`).
 
     `certificate_expires` is when our own certificate ends, ISO 8601 in UTC.
     """
@@ -116,10 +116,10 @@ class FetchResult(TypedDict):
 
 
 class QKDFinding(TypedDict):
-    """One thing that a test found (`gateway.qkd.diagnosis.findings.Finding`).
+    """One thing that a test found (`gateway.sources.diagnosis.findings.Finding`).
 
     `source` is the KME's URL, empty for what concerns all of a link's; `step` is one of
-    `gateway.qkd.diagnosis.findings.Step`, explained in docs/qkd.md.
+    `gateway.sources.diagnosis.findings.Step`, explained in docs/qkd.md.
     """
 
     source: str

@@ -13,11 +13,11 @@ from gateway import __version__
 from gateway.acceptance.accept import Candidate, judge_files
 from gateway.config.load import DEFAULT_PATH, load_config
 from gateway.config.model import LogFormat
-from gateway.daemon.garbage import Garbage
-from gateway.daemon.logging import configure_logging
-from gateway.daemon.memory import protect_memory
 from gateway.daemon.service import Service
 from gateway.errors import ConfigError, DataPlaneError, GatewayError
+from gateway.host.garbage import Garbage
+from gateway.host.logging import configure_logging
+from gateway.host.memory import protect_memory
 
 logger = logging.getLogger(__name__)
 

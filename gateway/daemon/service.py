@@ -32,37 +32,29 @@ from gateway.control.schema import Method, ReloadResult
 from gateway.control.server import ControlServer
 from gateway.crypto.identity import format_fingerprint
 from gateway.crypto.suite import choose_provider, passed_over
+from gateway.daemon.api.handlers import Handlers
 from gateway.daemon.changes import describe_changes
-from gateway.daemon.claims import PeerClaims
-from gateway.daemon.context import Context
-from gateway.daemon.eventlog import log_event
-from gateway.daemon.exchange import Exchange
-from gateway.daemon.fence_guard import FenceGuard
-from gateway.daemon.fencing import Fencing
-from gateway.daemon.handlers import Handlers
-from gateway.daemon.holding import Holding
-from gateway.daemon.links import Links, LinkUser
-from gateway.daemon.logging import configure_logging, log_ends
-from gateway.daemon.oversight import Oversight
-from gateway.daemon.path import Path as NetworkPath
-from gateway.daemon.peers import make_parameters
-from gateway.daemon.planes import Planes
-from gateway.daemon.relay_stocks import all_links
-from gateway.daemon.relaying import Relaying
-from gateway.daemon.resolver import Resolver
-from gateway.daemon.state import StateDirectory
-from gateway.daemon.summary import summarize
-from gateway.daemon.tunnel import TunnelDriver
-from gateway.daemon.workers import Worker
+from gateway.daemon.endpoint import Exchange
 from gateway.dataplane.base import DataPlane, TunnelSpec
 from gateway.dataplane.fence.base import Fence
+from gateway.dataplane.fence.enforcement import Fencing
+from gateway.dataplane.fence.guard import FenceGuard
 from gateway.dataplane.fence.open import open_fence
 from gateway.errors import DataPlaneError, GatewayError
 from gateway.handshake.events import Event
 from gateway.handshake.tunnel import TunnelParameters
+from gateway.host.logging import configure_logging, log_ends
+from gateway.host.notify import Notifier, receive_fds
+from gateway.host.path import Path as NetworkPath
+from gateway.host.resolver import Resolver
+from gateway.host.workers import Worker
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.process.notify import Notifier, receive_fds
+from gateway.observe.log import log_event
+from gateway.observe.oversight import Oversight
+from gateway.observe.summary import summarize
+from gateway.relay.service import Relaying
+from gateway.relay.stocks import all_links
 from gateway.rotation.actions import ReadPlane
 from gateway.rotation.events import (
     TunnelBlocked,
@@ -71,12 +63,20 @@ from gateway.rotation.events import (
     TunnelUp,
 )
 from gateway.rotation.phases import TunnelPhase
+from gateway.supply.links import Links, LinkUser
+from gateway.tunnels.context import Context
+from gateway.tunnels.driver import TunnelDriver
+from gateway.tunnels.parameters import make_parameters
+from gateway.tunnels.peer_claims import PeerClaims
+from gateway.tunnels.planes import Planes
+from gateway.tunnels.records import StateDirectory
+from gateway.tunnels.upkeep import Holding
 from gateway.wire.control import RotateReason, StockMessage
 from gateway.wire.network import NetworkMessage
 from gateway.wire.payloads import Policy
 
 if TYPE_CHECKING:
-    from gateway.daemon.garbage import Garbage
+    from gateway.host.garbage import Garbage
 
 logger = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from typing import Final
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from gateway.dataplane import marks
 from gateway.dataplane.esp.database import Database
 from gateway.dataplane.esp.rules import Purpose, Rule
 from gateway.dataplane.fence.open import open_fence
 from gateway.dataplane.refusals import kernel_call
 from gateway.errors import PlaneUnsupportedError
+from gateway.host import marks
 
 ALIAS_PREFIX: Final = "qgw:"
 """Start of the alias of every interface that we made."""

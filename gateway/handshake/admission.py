@@ -11,9 +11,9 @@ from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
 from gateway.errors import ProtocolError
 from gateway.handshake import limits
 from gateway.handshake.bucket import Bucket
+from gateway.handshake.cookies import NO_MAC, CookieJar, LoadMeter
 from gateway.handshake.core import Core, LocalIdentity
 from gateway.handshake.events import Address
-from gateway.handshake.guard import NO_MAC, CookieJar, LoadMeter
 from gateway.handshake.tunnel import TunnelState
 from gateway.wire.header import (
     COOKIE_REPLY_SIZE,

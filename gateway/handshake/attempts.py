@@ -10,14 +10,14 @@ from uuid import UUID
 from gateway.handshake import limits
 from gateway.handshake.events import Address, HandshakeID
 from gateway.handshake.holder import Holder
-from gateway.handshake.responder import InitiationRead
+from gateway.handshake.noise.responder import InitiationRead
 from gateway.handshake.tunnel import TunnelState
 
 if TYPE_CHECKING:
-    from gateway.handshake.initiator import InitiationSent, ResponseRead
-    from gateway.handshake.keys import EpochKeys
+    from gateway.handshake.noise.initiator import InitiationSent, ResponseRead
+    from gateway.handshake.noise.keys import EpochKeys
+    from gateway.handshake.noise.symmetric import Chain, QKDKey
     from gateway.handshake.session import Session
-    from gateway.handshake.symmetric import Chain, QKDKey
 
 
 class InitiatorState(Enum):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.crypto.identity import PrivateIdentity
 from gateway.handshake import limits
+from gateway.handshake.cookies import Seal
 from gateway.handshake.events import (
     Address,
     DatagramDropped,
@@ -13,7 +14,6 @@ from gateway.handshake.events import (
     HandshakeID,
     PeerMoved,
 )
-from gateway.handshake.guard import Seal
 from gateway.handshake.pace import ping_interval
 from gateway.handshake.session import Session
 from gateway.handshake.timers import TimerQueue

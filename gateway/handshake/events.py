@@ -7,7 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.handshake.keys import EpochKeys
+from gateway.handshake.noise.keys import EpochKeys
 from gateway.wire.control import ControlMessage
 from gateway.wire.payloads import InitiationPayload, Status, Terms
 

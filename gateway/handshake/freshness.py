@@ -8,7 +8,7 @@ committed itself, and two ends that share a chain share its history.
 
 from dataclasses import replace
 
-from gateway.handshake.symmetric import Chain
+from gateway.handshake.noise.symmetric import Chain
 from gateway.wire.payloads import Policy, Terms
 
 

@@ -17,6 +17,7 @@ from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
 from gateway.handshake.attempts import InitiatorHandshake, InitiatorState
+from gateway.handshake.cookies import NO_MAC, make_mac2
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
     Address,
@@ -28,8 +29,7 @@ from gateway.handshake.events import (
     QKDKeyRequested,
 )
 from gateway.handshake.freshness import qkd_age
-from gateway.handshake.guard import NO_MAC, make_mac2
-from gateway.handshake.initiator import (
+from gateway.handshake.noise.initiator import (
     ResponseRead,
     consume_committed,
     consume_response,
@@ -37,10 +37,10 @@ from gateway.handshake.initiator import (
     create_initiation,
     finish_response,
 )
-from gateway.handshake.insisting import objection
+from gateway.handshake.noise.symmetric import Chain, QKDKey, SymmetricInputs
 from gateway.handshake.pace import commit_timeout, doubt_timeout, max_rto
+from gateway.handshake.policy import objection
 from gateway.handshake.session import Session
-from gateway.handshake.symmetric import Chain, QKDKey, SymmetricInputs
 from gateway.handshake.tunnel import TunnelState
 from gateway.secret import Secret
 from gateway.wire.fragments import split_message

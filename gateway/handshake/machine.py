@@ -25,10 +25,10 @@ from gateway.handshake.events import (
 from gateway.handshake.freshness import is_due
 from gateway.handshake.holder import Holder
 from gateway.handshake.initiating import InitiatorSide
+from gateway.handshake.noise.symmetric import QKDKey
 from gateway.handshake.pace import double_grace, ping_interval, ping_retry
 from gateway.handshake.responding import ResponderSide
 from gateway.handshake.session import Session
-from gateway.handshake.symmetric import QKDKey
 from gateway.handshake.tunnel import TunnelParameters, TunnelState
 from gateway.secret import Secret
 from gateway.wire.control import ControlMessage, Ping, Pong

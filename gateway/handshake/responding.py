@@ -32,16 +32,16 @@ from gateway.handshake.events import (
     UnknownPeer,
 )
 from gateway.handshake.freshness import aged, is_required, is_wanted, qkd_age
-from gateway.handshake.insisting import verdict
-from gateway.handshake.responder import (
+from gateway.handshake.noise.responder import (
     consume_commit,
     consume_identity,
     consume_initiation,
     create_committed,
     create_response,
 )
+from gateway.handshake.noise.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInputs
+from gateway.handshake.policy import verdict
 from gateway.handshake.session import Session
-from gateway.handshake.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInputs
 from gateway.handshake.tunnel import TunnelState
 from gateway.wire.fragments import split_message
 from gateway.wire.header import (

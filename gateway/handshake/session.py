@@ -6,8 +6,8 @@ from gateway.crypto.aead import open_sealed, seal
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake.holder import Holder
-from gateway.handshake.keys import EpochKeys
 from gateway.handshake.limits import MAX_CONTROL_DATAGRAMS
+from gateway.handshake.noise.keys import EpochKeys
 from gateway.handshake.replay import ReplayWindow
 from gateway.wire.control import ControlMessage, decode_control, encode_control
 from gateway.wire.header import (

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from gateway.crypto.identity import PrivateIdentity, PublicIdentity
 from gateway.handshake import limits
 from gateway.handshake.bucket import Bucket
-from gateway.handshake.guard import Seal
+from gateway.handshake.cookies import Seal
 from gateway.secret import Secret
 from gateway.wire.payloads import PlaneKind, Policy, Terms
 
 if TYPE_CHECKING:
     from gateway.handshake.attempts import InitiatorHandshake, ResponderHandshake
     from gateway.handshake.events import Address
+    from gateway.handshake.noise.symmetric import Chain
     from gateway.handshake.session import Session
-    from gateway.handshake.symmetric import Chain
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from gateway.errors import KMEError
-from gateway.kme.misbehaviour.answering import DEFAULT_DELAY
+from gateway.kme.misbehaviour.answers import DEFAULT_DELAY
 from gateway.kme.peer_messages import BadMessageError, decode_order
 from gateway.kme.replies import Reply
 from gateway.kme.server import KMEServer

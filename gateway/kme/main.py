@@ -13,10 +13,11 @@ import click
 
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError, KMEError
+from gateway.host.notify import Notifier
 from gateway.kme.control import ControlSocket, run_call
 from gateway.kme.laboratory import DEFAULT_PORT, Site, make_laboratory
 from gateway.kme.load import DEFAULT_PATH, load_settings
-from gateway.kme.misbehaviour.answering import DEFAULT_DELAY
+from gateway.kme.misbehaviour.answers import DEFAULT_DELAY
 from gateway.kme.misbehaviour.modes import MODES
 from gateway.kme.models import make_model
 from gateway.kme.render import clean, show_status
@@ -24,7 +25,6 @@ from gateway.kme.seed import load_seed
 from gateway.kme.server import KMEServer
 from gateway.kme.settings import End, KMESettings
 from gateway.kme.tls import server_context
-from gateway.process.notify import Notifier
 
 PROGRAM = "qgw-kme"
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from gateway.kme.core import RETRY_AFTER, GivenKey, KMECore
 from gateway.kme.guard import SUBJECT, read_body
-from gateway.kme.misbehaviour.answering import DEFAULT_DELAY, Answering
+from gateway.kme.misbehaviour.answers import DEFAULT_DELAY, Answering
 from gateway.kme.misbehaviour.switch import Misbehaviour
 from gateway.kme.rate_limit import RateLimit
 from gateway.kme.refusals import RefusedError

@@ -8,13 +8,13 @@ from gateway.errors import OrbitError, OrbitFault, QuantumLinkError
 from gateway.kme.space_figures import PAIRS
 from gateway.kme.space_link import SatelliteLink
 from gateway.kme.space_settings import OvercastSettings, SpaceSettings
-from gateway.space.key import LEAST_BITS, MOST_BITS, KeyModel
-from gateway.space.orbit import SYNTHETIC_ALTITUDE, Orbit, synthetic_orbit
-from gateway.space.passes import MIN_ELEVATION
-from gateway.space.stations import STATIONS, Station
-from gateway.space.times import DAY
-from gateway.space.tle import load_tle
-from gateway.space.weather import Overcast, Weather
+from gateway.planner.space.key import LEAST_BITS, MOST_BITS, KeyModel
+from gateway.planner.space.orbit import SYNTHETIC_ALTITUDE, Orbit, synthetic_orbit
+from gateway.planner.space.passes import MIN_ELEVATION
+from gateway.planner.space.stations import STATIONS, Station
+from gateway.planner.space.times import DAY
+from gateway.planner.space.tle import load_tle
+from gateway.planner.space.weather import Overcast, Weather
 
 DEFAULTS: Final[Mapping[str, float]] = {
     "altitude_km": SYNTHETIC_ALTITUDE,

@@ -8,8 +8,8 @@ PAIRS: Final[Mapping[str, tuple[str, str]]] = {
     "redu-singapore": ("redu", "singapore"),
     "redu-luxembourg": ("redu", "luxembourg"),
 }
-"""Names of `gateway.space.stations.STATIONS` by that of a preset; the first one is the
-default."""
+"""Names of `gateway.planner.space.stations.STATIONS` by that of a preset; the first one
+is the default."""
 
 SHIPPED_STATIONS: Final = ("luxembourg", "redu", "singapore")
 """Those names; an operator may add others, and put others in their place."""

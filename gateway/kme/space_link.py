@@ -12,13 +12,13 @@ from typing import Final
 from gateway.errors import OrbitError, QuantumLinkError
 from gateway.kme.link import Block, LinkState, LinkStatus
 from gateway.kme.space_figures import MAX_OVERCAST_DAYS
-from gateway.space.key import KeyModel
-from gateway.space.orbit import Orbit
-from gateway.space.passes import NIGHT, Pass, passes_over
-from gateway.space.stations import Station
-from gateway.space.times import DAY, format_time
-from gateway.space.trusted import TrustedSatellite
-from gateway.space.weather import Overcast, Weather
+from gateway.planner.space.key import KeyModel
+from gateway.planner.space.orbit import Orbit
+from gateway.planner.space.passes import NIGHT, Pass, passes_over
+from gateway.planner.space.stations import Station
+from gateway.planner.space.times import DAY, format_time
+from gateway.planner.space.trusted import TrustedSatellite
+from gateway.planner.space.weather import Overcast, Weather
 
 MAX_TIME_SCALE: Final = 100_000.0
 """Simulated seconds a second: a day in 0.9 s."""

@@ -12,11 +12,11 @@ from uuid import UUID
 
 from gateway.config.model import LinkConfig, RouteConfig
 from gateway.errors import KeySourceError, RelayError, RelayFault, SourceFault
-from gateway.qkd.base import Delivery, KMEStatus
 from gateway.relay.events import RelayedKeys
 from gateway.relay.hop import PADS_OF_MESSAGE
 from gateway.relay.messages import SHARE_SIZE
 from gateway.relay.view import NetworkView
+from gateway.sources.base import Delivery, KMEStatus
 
 Routes = tuple[tuple[str, ...], ...]
 Request = Callable[[Routes, int], Awaitable[RelayedKeys]]
@@ -41,7 +41,7 @@ FAULTS: Final = {
 
 
 class RelayClient:
-    """A `gateway.qkd.base.KeyClient` over trusted nodes.
+    """A `gateway.sources.base.KeyClient` over trusted nodes.
 
     Args:
         link: A ``relay`` link.

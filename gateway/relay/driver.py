@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from gateway.errors import GatewayError, RelayError, RelayFault
-from gateway.keystore.blocking import RunBlocking
+from gateway.keystore.calls import RunBlocking
 from gateway.relay.events import (
     BundleFailed,
     MessageRefused,

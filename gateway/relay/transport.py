@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from gateway.config.model import Endpoint
-from gateway.relay.accepting import Acceptor
+from gateway.relay.acceptor import Acceptor
 from gateway.relay.addresses import AddressBook, SocketAddress
-from gateway.relay.connecting import Connector
+from gateway.relay.connector import Connector
 from gateway.relay.sockets import address_of, listen_on
 
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from uuid import UUID
 
 from gateway.handshake.bucket import Bucket
-from gateway.handshake.insisting import is_near
 from gateway.handshake.limits import PEER_BURST, PEER_RATE
+from gateway.handshake.policy import is_near
 from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
@@ -32,7 +32,6 @@ from gateway.rotation.actions import (
     SendInForce,
     StartHandshake,
 )
-from gateway.rotation.carrying import Carrying
 from gateway.rotation.epochs import Epoch, EpochPhase
 from gateway.rotation.events import (
     EpochCommittedHere,
@@ -48,6 +47,7 @@ from gateway.rotation.events import (
 )
 from gateway.rotation.obstacles import Obstacles
 from gateway.rotation.pace import Pace
+from gateway.rotation.passage import Carrying
 from gateway.rotation.phases import Change, TunnelPhase, after
 from gateway.rotation.proof import Proof
 from gateway.rotation.requests import Requests

@@ -16,7 +16,7 @@ from gateway.handshake.events import (
     QKDKeyRequested,
 )
 from gateway.handshake.machine import Machine
-from gateway.handshake.symmetric import QKDKey
+from gateway.handshake.noise.symmetric import QKDKey
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
 from gateway.wire.control import InForce

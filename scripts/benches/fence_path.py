@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from lab.inside import open_socket
 from lab.netns import run
 
-from gateway.dataplane.marks import OUTER_MARK
+from gateway.host.marks import OUTER_MARK
 
 INSIDE = ("10.0.0.1", "10.0.0.2")
 """Both in the prefix of the fence's tunnel 0, so that every packet is judged."""

@@ -9,7 +9,7 @@ from benches.answers import OFFER, make_parameters
 from benches.flood_branches import FloodBranches
 from gateway.crypto.identity import PublicIdentity, generate_identity
 from gateway.crypto.kdf import MAC_SIZE
-from gateway.handshake.guard import NO_MAC, Seal, make_mac2
+from gateway.handshake.cookies import NO_MAC, Seal, make_mac2
 from gateway.handshake.machine import Machine
 from gateway.wire.header import HEADER_SIZE, VERSION, Type, decode_header
 from gateway.wire.payloads import Policy

@@ -17,10 +17,10 @@ from benches.hub import UNPACED, tunnel_name
 from gateway.config.model import Endpoint
 from gateway.crypto.identity import PublicIdentity, generate_identity
 from gateway.crypto.kem import ML_KEM_768
-from gateway.daemon.path import Path as PeerPath
-from gateway.daemon.path import remote_of
-from gateway.daemon.sockets import ControlSockets
 from gateway.handshake.machine import Machine
+from gateway.host.path import Path as PeerPath
+from gateway.host.path import remote_of
+from gateway.host.sockets import ControlSockets
 
 ECDH_SIZE = 32
 RECORD_SIZE = ECDH_SIZE + ML_KEM_768.public_size

@@ -20,14 +20,14 @@ from pathlib import Path
 from gateway.acceptance.accept import accept
 from gateway.acceptance.host import Options
 from gateway.config.model import LogFormat, PlaneName
-from gateway.daemon.planes import Planes
 from gateway.daemon.service import Service
-from gateway.daemon.workers import Worker
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
 from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
+from gateway.host.workers import Worker
 from gateway.rotation.phases import TunnelPhase
+from gateway.tunnels.planes import Planes
 
 
 class MemoryPlanes(Planes):

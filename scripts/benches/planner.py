@@ -5,13 +5,13 @@ from pathlib import Path
 
 from benches.figures import Figure, summarise
 from benches.registry import Bench, Options
-from gateway.plan.forecast import make_forecast
-from gateway.plan.model import Plan, RateLink, SpaceLink, Tunnel
-from gateway.plan.report import to_json
-from gateway.space.key import KeyModel
-from gateway.space.orbit import SYNTHETIC_EPOCH, synthetic_orbit
-from gateway.space.passes import NIGHT
-from gateway.space.stations import Station
+from gateway.planner.forecast import make_forecast
+from gateway.planner.model import Plan, RateLink, SpaceLink, Tunnel
+from gateway.planner.report import to_json
+from gateway.planner.space.key import KeyModel
+from gateway.planner.space.orbit import SYNTHETIC_EPOCH, synthetic_orbit
+from gateway.planner.space.passes import NIGHT
+from gateway.planner.space.stations import Station
 
 LINKS, DAYS = 50, 30
 MAX_SECONDS = 2.0

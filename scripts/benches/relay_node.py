@@ -16,13 +16,13 @@ from typing import Any
 from uuid import UUID
 
 from gateway.config.model import Endpoint
-from gateway.daemon.workers import Worker
+from gateway.host.workers import Worker
 from gateway.keystore.base import NewKey
 from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.relay import connecting, sockets
+from gateway.relay import connector, sockets
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import RelayedKeys
-from gateway.relay.framing import FRAME_OVERHEAD
+from gateway.relay.frames import FRAME_OVERHEAD
 from gateway.relay.node import RelayNode
 from gateway.relay.pads import stock_name
 from gateway.relay.transport import RelayTransport
@@ -148,7 +148,7 @@ def as_on_ethernet() -> None:
         sockets.set_limits(sock)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_MSS)
 
-    connecting.set_limits = limited  # type: ignore[attr-defined]  # imported there
+    connector.set_limits = limited  # type: ignore[attr-defined]  # imported there
 
 
 async def run() -> None:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from benches.memory_hub import MemoryHub
-from gateway.daemon.garbage import Garbage
+from gateway.host.garbage import Garbage
 
 TICK = 0.001
 """Seconds between two looks at whether the loop is free."""

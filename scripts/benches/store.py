@@ -15,8 +15,8 @@ from benches.places import SCRIPTS
 from benches.registry import Bench, Options
 from benches.store_floor import CommitFloor
 from benches.store_keys import HOLDER, LINK, MASTER_KEY, make_keys
-from gateway.daemon.links import FILL_INTERVAL, MAINTAIN_TURNS
 from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.supply.links import FILL_INTERVAL, MAINTAIN_TURNS
 
 FEW, MANY = 10, 1_000_000
 MIN_OPS = 2000.0

@@ -13,11 +13,11 @@ from benches.figures import Figure
 from benches.lines import read_line
 from benches.registry import Bench, Options
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
-from gateway.daemon.workers import Worker
+from gateway.host.workers import Worker
 from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.qkd.clients import make_client
-from gateway.qkd.keeper import StockKeeper
 from gateway.secret import Secret
+from gateway.sources.clients import make_client
+from gateway.supply.link import StockKeeper
 from gateway.wire.control import StockMessage, decode_control, encode_control
 from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
 

@@ -23,7 +23,7 @@ from gateway.crypto.identity import (
 )
 from gateway.errors import ControlError
 from gateway.keystore.master_key import create_master_key
-from gateway.qkd.seed import create_seed
+from gateway.sources.simulated.seed import create_seed
 from lab.kme import KME
 from lab.netns import Namespace, end_process
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from gateway.relay.framing import FrameReader
+from gateway.relay.frames import FrameReader
 from gateway.relay.messages import RelayKeys, decode_message
 from lab.network import RELAY_PORT
 

@@ -15,7 +15,7 @@ from gateway.control.params import read_import
 from gateway.errors import ControlError, KeyStoreError
 from gateway.keystore.base import REFUSAL_REASONS
 from gateway.keystore.master_key import load_master_key
-from gateway.qkd.seed import load_seed
+from gateway.sources.simulated.seed import load_seed
 from tests.cli.conftest import StartDaemon, a_link, qgw
 
 

@@ -12,7 +12,7 @@ from gateway.cli.main import root
 from gateway.cli.monitoring import Level
 from gateway.control import limits
 from gateway.control.schema import AlertKind, ErrorCode, Method
-from gateway.daemon.logging import FIELDS
+from gateway.host.logging import FIELDS
 from gateway.rotation.phases import TunnelPhase
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -12,8 +12,8 @@ from gateway.config.load import load_config
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
 from gateway.keystore.base import REFUSAL_REASONS
-from gateway.qkd.base import Delivery
-from gateway.qkd.diagnosis.findings import Step
+from gateway.sources.base import Delivery
+from gateway.sources.diagnosis.findings import Step
 from tests.cli.conftest import qgw
 
 PAGE = (Path(__file__).parents[2] / "docs" / "qkd.md").read_text()

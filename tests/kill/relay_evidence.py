@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway.relay.combine import combine_bundle
-from gateway.relay.framing import FrameReader, decode_hello
+from gateway.relay.frames import FrameReader, decode_hello
 from gateway.relay.hop import open_keys, verify_answer, verify_keys
 from gateway.relay.messages import RelayAnswer, RelayKeys, decode_message
 from gateway.relay.pads import pad_tag

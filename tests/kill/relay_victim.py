@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.config.model import Endpoint
-from gateway.daemon.workers import Worker
 from gateway.errors import KeyStoreError, RelayError
+from gateway.host.workers import Worker
 from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.relay import connecting, node
+from gateway.relay import connector, node
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import RelayedKeys
 from gateway.relay.node import RelayNode
@@ -174,5 +174,5 @@ def live(place: Place, name: str, steps: int) -> None:
     seconds.
     """
     node.HOP_TIMEOUT = 1.0  # type: ignore[misc]  # a constant elsewhere
-    connecting.MIN_DELAY = 0.05  # type: ignore[misc]
+    connector.MIN_DELAY = 0.05  # type: ignore[misc]
     asyncio.run(Victim(place, name, steps).run())

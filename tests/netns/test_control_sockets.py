@@ -11,9 +11,9 @@ from lab.inside import made_inside, open_socket
 from lab.netns import Namespace, run
 
 from gateway.config.model import Endpoint
-from gateway.daemon.path import Path, family_of
-from gateway.daemon.sockets import ControlSockets
-from gateway.dataplane.marks import OUTER_MARK
+from gateway.host.marks import OUTER_MARK
+from gateway.host.path import Path, family_of
+from gateway.host.sockets import ControlSockets
 from tests.netns.labs import until
 
 PORT = 51810

@@ -18,7 +18,7 @@ from lab.netns import Namespace
 
 from gateway.config.identity_files import load_public_identity
 from gateway.crypto.kdf import MAC_SIZE
-from gateway.handshake.guard import NO_MAC, Seal
+from gateway.handshake.cookies import NO_MAC, Seal
 from gateway.wire.header import HEADER_SIZE, Type, decode_header
 from tests.netns.labs import Lab, state, status
 from tests.netns.wiretap import Datagram, Wiretap

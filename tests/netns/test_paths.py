@@ -16,7 +16,7 @@ from gateway.crypto.identity import (
     generate_identity,
 )
 from gateway.keystore.master_key import create_master_key
-from gateway.qkd.seed import create_seed
+from gateway.sources.simulated.seed import create_seed
 from tests.netns.labs import (
     TUNNEL,
     Lab,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lab.netns import Namespace, cut
 
-from gateway.relay.connecting import MAX_DELAY
+from gateway.relay.connector import MAX_DELAY
 from gateway.relay.sockets import DEAD_AFTER, KEEPALIVE_INTERVAL
 from tests.netns.labs import until
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 
 from gateway.crypto.kdf import expand
 from gateway.handshake import limits
-from gateway.handshake.keys import EpochKeys
+from gateway.handshake.noise.keys import EpochKeys
 from gateway.wire.control import InForce
 from gateway.wire.payloads import Policy
 from tests.unit.handshake.pair import TUNNEL, End, Pair, key_id

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway.dataplane.base import EpochInstall
-from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
 from gateway.dataplane.xfrm import constants as c
 from gateway.dataplane.xfrm.messages import HEADER_SIZE, build
 from gateway.dataplane.xfrm.structs import (
@@ -17,6 +16,7 @@ from gateway.dataplane.xfrm.structs import (
     xfrm_usersa_info,
 )
 from gateway.errors import DataPlaneError
+from gateway.host.marks import OUTER_MARK, OUTER_MASK
 
 AEAD = "rfc4106(gcm(aes))"
 KEY_SIZE = 36

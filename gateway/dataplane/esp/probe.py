@@ -11,7 +11,7 @@ import socket
 from ipaddress import ip_interface, ip_network
 
 from gateway.dataplane.base import TunnelSpec
-from gateway.dataplane.marks import PROBE_MARK
+from gateway.host.marks import PROBE_MARK
 
 PROBE_PORT = 9
 """The discard service (RFC 863): whoever captures one sees what it is."""

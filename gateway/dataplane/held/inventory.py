@@ -2,11 +2,11 @@
 
 from collections.abc import Collection
 
-from gateway.dataplane import marks
 from gateway.dataplane.held.snapshot import read_routes
 from gateway.dataplane.held.wanted import GUARD_METRIC, Route, WantedTunnel
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import NetlinkConnection
+from gateway.host import marks
 
 
 class Inventory:

@@ -24,8 +24,8 @@ from gateway.dataplane.held.compare import (
     surroundings,
     thrown,
 )
+from gateway.dataplane.held.interfaces import LinkMaker
 from gateway.dataplane.held.inventory import Inventory
-from gateway.dataplane.held.links import LinkMaker
 from gateway.dataplane.held.patience import Patience
 from gateway.dataplane.held.repair import Repairer, route_change
 from gateway.dataplane.held.restored import Loss, Restoration, loss_of

@@ -14,11 +14,11 @@ from collections.abc import Iterable
 
 from pyroute2.netlink import NETLINK_ROUTE, NETLINK_XFRM
 
-from gateway.dataplane import marks
 from gateway.dataplane.held.filters import Instruction, encode, only_ours, only_removals
 from gateway.dataplane.held.restored import Scope
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.refusals import kernel_call
+from gateway.host import marks
 
 ROUTING_GROUPS = (1, 5, 7, 8, 9, 11, 19)
 """RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE,

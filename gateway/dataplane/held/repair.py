@@ -4,7 +4,6 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 
-from gateway.dataplane import marks
 from gateway.dataplane.held.compare import (
     ChangedLink,
     Difference,
@@ -14,12 +13,13 @@ from gateway.dataplane.held.compare import (
     MissingRule,
     SurplusRoute,
 )
-from gateway.dataplane.held.links import LinkMaker
+from gateway.dataplane.held.interfaces import LinkMaker
 from gateway.dataplane.held.rules import rule_creation
 from gateway.dataplane.held.wanted import Route
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import NetlinkConnection
 from gateway.errors import DataPlaneError
+from gateway.host import marks
 
 ONLY_ITS_PLANE = "what it held went with it; its plane makes it anew"
 

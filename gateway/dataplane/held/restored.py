@@ -15,8 +15,8 @@ from gateway.dataplane.held.compare import (
 )
 from gateway.dataplane.held.snapshot import FoundLink
 from gateway.dataplane.held.wanted import ALIAS_PREFIX, GUARD_METRIC, WantedLink
-from gateway.dataplane.marks import ROUTE_TABLE
 from gateway.dataplane.netlink.rtnetlink import RTN_THROW
+from gateway.host.marks import ROUTE_TABLE
 
 
 class Scope(Flag):

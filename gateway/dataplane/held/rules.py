@@ -2,10 +2,10 @@
 
 import errno
 
-from gateway.dataplane import marks
 from gateway.dataplane.netlink.connection import NetlinkConnection
 from gateway.dataplane.netlink.rtnetlink import FAMILIES, rule_request
 from gateway.dataplane.refusals import kernel_call
+from gateway.host import marks
 
 
 def ensure_rules(connection: NetlinkConnection) -> None:

@@ -9,12 +9,12 @@ route in table main, worse than any other to it.
 import errno
 from collections.abc import Iterable
 
-from gateway.dataplane import marks
 from gateway.dataplane.held.spans import Span, contains, span_of, text_of
 from gateway.dataplane.held.wanted import GUARD_METRIC
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import NetlinkConnection
 from gateway.dataplane.refusals import kernel_call
+from gateway.host import marks
 
 
 class SiteGuards:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from socket import AF_INET, inet_ntop
 
-from gateway.dataplane import marks
 from gateway.dataplane.held.wanted import Route
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import NetlinkConnection, RequestError
+from gateway.host import marks
 
 _HEAD = rt.HEADER.size
 _U32 = struct.Struct("=I")

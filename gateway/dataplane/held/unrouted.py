@@ -12,13 +12,13 @@ import socket
 import struct
 from collections.abc import Collection
 
-from gateway.dataplane import marks
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import (
     READ_SIZE,
     NetlinkConnection,
     RequestError,
 )
+from gateway.host import marks
 
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES})
 """What the kernel answers where there is no route, or one that refuses."""

@@ -9,7 +9,6 @@ from pyroute2.netlink.exceptions import NetlinkError
 from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket
 
 from gateway.dataplane.held.keeper import Keeper
-from gateway.dataplane.marks import OUTER_MARK
 from gateway.dataplane.refusals import explain_refusal, kernel_call
 from gateway.dataplane.wireguard.backend import (
     DeviceGoneError,
@@ -36,6 +35,7 @@ from gateway.dataplane.wireguard.messages import (
     read_peers,
 )
 from gateway.errors import DataPlaneError, PlaneConflictError, PlaneUnsupportedError
+from gateway.host.marks import OUTER_MARK
 
 MISSING_HINT = (
     "load the module (modprobe wireguard; Linux 5.6 or later has it), or "

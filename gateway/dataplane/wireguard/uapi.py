@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.dataplane.wireguard.backend import PeerReading, PeerSettings
 from gateway.errors import DataPlaneError
-from gateway.process.local_names import check_listener, check_socket
+from gateway.host.local_names import check_listener, check_socket
 from gateway.secret import Secret
 
 SOCKET_FOLDER = Path("/var/run/wireguard")

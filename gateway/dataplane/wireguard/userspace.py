@@ -5,7 +5,6 @@ import time
 
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.wanted import WantedLink
-from gateway.dataplane.marks import OUTER_MARK
 from gateway.dataplane.refusals import explain_refusal
 from gateway.dataplane.wireguard import uapi
 from gateway.dataplane.wireguard.backend import (
@@ -20,7 +19,8 @@ from gateway.dataplane.wireguard.backend import (
 )
 from gateway.dataplane.wireguard.process import ProcessTable, find_program
 from gateway.errors import DataPlaneError, PlaneConflictError
-from gateway.process.local_names import NameTakenError, check_folder
+from gateway.host.local_names import NameTakenError, check_folder
+from gateway.host.marks import OUTER_MARK
 
 _KIND = "tun"
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from gateway.kme.guard import SUBJECT
-from gateway.kme.misbehaviour.answering import Act, Answering
+from gateway.kme.misbehaviour.answers import Act, Answering
 from gateway.kme.replies import Reply
 
 Document = dict[str, object]

@@ -5,7 +5,7 @@ from typing import Final
 
 from gateway.kme.misbehaviour import documents as spoil
 from gateway.kme.misbehaviour import transport as wire
-from gateway.kme.misbehaviour.answering import ALL_CALLS, KEY_CALLS, Act, Mode
+from gateway.kme.misbehaviour.answers import ALL_CALLS, KEY_CALLS, Act, Mode
 from gateway.kme.misbehaviour.documents import spoiling
 from gateway.kme.refusals import BAD_REQUEST, KEYS_NOT_FOUND, UNAVAILABLE
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway.errors import KMEError
-from gateway.kme.misbehaviour.answering import DEFAULT_DELAY, Answering, Mode
+from gateway.kme.misbehaviour.answers import DEFAULT_DELAY, Answering, Mode
 from gateway.kme.misbehaviour.modes import MODES
 
 MAX_DELAY = 3600.0

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from gateway.kme.misbehaviour.answering import Act, Answering
+from gateway.kme.misbehaviour.answers import Act, Answering
 from gateway.kme.replies import JSON, Reply, response_of
 
 MAX_OVERSIZED: Final = 1 << 28

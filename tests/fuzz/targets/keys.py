@@ -24,7 +24,7 @@ from gateway.errors import GatewayError, IdentityError, KeyFileError, KeyStoreEr
 from gateway.keystore.base import KEY_SIZE
 from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import load_master_key
-from gateway.qkd.seed import load_seed
+from gateway.sources.simulated.seed import load_seed
 from tests.fuzz.target import Target, scratch
 from tests.unit.handshake.pair import identity
 

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from gateway.errors import SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey, Refusal
-from gateway.qkd.etsi014.container import decode_container
-from gateway.qkd.etsi014.status import MAX_COUNT, decode_status
-from gateway.qkd.http.limits import MAX_ID, MAX_MESSAGE
-from gateway.qkd.http.strict_json import parse_json_object
-from gateway.qkd.http.trouble import Trouble
-from gateway.qkd.http.verdicts import DEC_KEYS, ENC_KEYS, STATUS, judge
-from gateway.qkd.http.wording import repeatable, text_of_page, words_of
-from gateway.qkd.skip.answers import (
+from gateway.sources.etsi014.container import decode_container
+from gateway.sources.etsi014.status import MAX_COUNT, decode_status
+from gateway.sources.http.limits import MAX_ID, MAX_MESSAGE
+from gateway.sources.http.strict_json import parse_json_object
+from gateway.sources.http.trouble import Trouble
+from gateway.sources.http.verdicts import DEC_KEYS, ENC_KEYS, STATUS, judge
+from gateway.sources.http.words import repeatable, text_of_page, words_of
+from gateway.sources.skip.answers import (
     decode_capabilities,
     decode_entropy,
     decode_key_answer,

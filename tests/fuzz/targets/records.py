@@ -4,11 +4,11 @@ import json
 import logging
 from collections.abc import Iterator
 
-from gateway.daemon.state import StateDirectory
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan
 from gateway.dataplane.fence.plan_file import read_plan, write_plan
 from gateway.errors import GatewayError
 from gateway.handshake.limits import MAX_EPOCH
+from gateway.tunnels.records import StateDirectory
 from tests.fuzz.target import Target, scratch
 
 

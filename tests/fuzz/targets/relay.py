@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from gateway.errors import RelayError, RelayFault
-from gateway.relay.framing import (
+from gateway.relay.frames import (
     FRAME_OVERHEAD,
     FrameReader,
     decode_hello,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from gateway.errors import OrbitError
-from gateway.space.orbit import TLE_MAX_AGE, Orbit
-from gateway.space.tle import parse_tle
+from gateway.planner.space.orbit import TLE_MAX_AGE, Orbit
+from gateway.planner.space.tle import parse_tle
 from tests.fuzz.target import Target
 from tests.unit.space.elements import FIRST, SECOND, VANGUARD, resum
 

@@ -9,8 +9,8 @@ from gateway.config.load import load_config
 from gateway.config.toml_text import TOMLFaultError, parse_toml
 from gateway.errors import ConfigError
 from gateway.kme.load import load_settings
-from gateway.plan.load import load_plan
-from gateway.space.orbit import SYNTHETIC_EPOCH
+from gateway.planner.load import load_plan
+from gateway.planner.space.orbit import SYNTHETIC_EPOCH
 from tests.fuzz.target import Target, scratch
 from tests.unit.config.test_toml_lines import paths_of
 

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.dataplane.base import EpochInstall
 from gateway.dataplane.esp import EspPlane, exempt_socket
-from gateway.dataplane.marks import OUTER_MARK
 from gateway.errors import DataPlaneError
+from gateway.host.marks import OUTER_MARK
 from tests.kernel.cable import ping
 from tests.kernel.esp.sites import Pair, hosts_behind
 from tests.kernel.gateways import Site

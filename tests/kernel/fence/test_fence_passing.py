@@ -4,7 +4,7 @@ import pytest
 
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan, Passage
 from gateway.dataplane.fence.nft.fence import NftFence
-from gateway.dataplane.marks import OUTER_MARK
+from gateway.host.marks import OUTER_MARK
 from tests.kernel.fence.place import (
     DEVICE,
     LAN,

@@ -11,11 +11,11 @@ from lab.inside import made_inside
 
 from gateway.config.load import load_config
 from gateway.config.model import GatewayConfig
-from gateway.daemon.fence_guard import FenceGuard
-from gateway.daemon.fencing import Fencing
-from gateway.daemon.workers import Worker
 from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.fence.enforcement import Fencing
+from gateway.dataplane.fence.guard import FenceGuard
 from gateway.dataplane.fence.nft.fence import NftFence
+from gateway.host.workers import Worker
 from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
 
 CONFIG = """

@@ -23,8 +23,8 @@ from gateway.crypto.identity import encode_private, encode_public, generate_iden
 from gateway.dataplane.choose import PlaneOption
 from gateway.errors import ConfigError
 from gateway.keystore.master_key import create_master_key
-from gateway.qkd.seed import create_seed
 from gateway.secret import Secret
+from gateway.sources.simulated.seed import create_seed
 from tests.ports import free_ports
 
 TOML = """\

@@ -11,7 +11,7 @@ from benches.floor import floor_operations
 from benches.handshakes import WARM_UP, Pair
 
 from gateway.crypto import aead, ecdh, kdf, kem_openssl
-from gateway.handshake import initiator, keys, responder, transcript
+from gateway.handshake.noise import initiator, keys, responder, transcript
 
 
 def count_calls(

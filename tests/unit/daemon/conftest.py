@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.daemon.bounded import BoundedLines
+from gateway.host.bounded_log import BoundedLines
 from tests.unit.daemon.services import End, make_ends, until
 
 

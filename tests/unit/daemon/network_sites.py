@@ -22,17 +22,17 @@ from gateway.crypto.identity import (
     encode_public,
     generate_identity,
 )
-from gateway.daemon.handlers import Handlers
+from gateway.daemon.api.handlers import Handlers
 from gateway.daemon.service import Service
 from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.master_key import create_master_key
-from gateway.qkd.seed import create_seed
+from gateway.sources.simulated.seed import create_seed
 from tests.ports import free_ports
 from tests.unit.daemon.services import MemoryPlanes
 
 if TYPE_CHECKING:
-    from gateway.daemon.planes import Planes
+    from gateway.tunnels.planes import Planes
 
 Pair = tuple[str, str]
 

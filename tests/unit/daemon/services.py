@@ -23,21 +23,21 @@ from gateway.crypto.identity import (
     encode_public,
     generate_identity,
 )
-from gateway.daemon.handlers import Handlers
+from gateway.daemon.api.handlers import Handlers
 from gateway.daemon.service import Service
-from gateway.daemon.tunnel import TunnelDriver
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
 from gateway.dataplane.fake import FakePlane
 from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import create_master_key
-from gateway.qkd.seed import create_seed
 from gateway.secret import Secret
+from gateway.sources.simulated.seed import create_seed
+from gateway.tunnels.driver import TunnelDriver
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
-    from gateway.daemon.planes import Planes
+    from gateway.tunnels.planes import Planes
 
 LINK = "fibre"
 TUNNEL = "paris"
@@ -46,7 +46,7 @@ PATIENCE = 60.0
 
 
 class MemoryPlanes:
-    """Stands where `gateway.daemon.planes.Planes` does; has one plane in memory."""
+    """Stands where `gateway.tunnels.planes.Planes` does; has one plane in memory."""
 
     def __init__(self, plane: FakePlane) -> None:
         self.plane = plane

@@ -3,7 +3,11 @@
 import pytest
 
 from gateway.control.schema import Alert
-from gateway.daemon.alerts import (
+from gateway.dataplane.fence.base import FenceState
+from gateway.dataplane.held.restored import Loss
+from gateway.dataplane.host import HostFinding
+from gateway.errors import DataPlaneError
+from gateway.observe.alerts import (
     alert_line,
     fence_alerts,
     host_alerts,
@@ -13,11 +17,7 @@ from gateway.daemon.alerts import (
     tunnel_alerts,
     unapplied_alerts,
 )
-from gateway.daemon.fence_watch import Refused
-from gateway.dataplane.fence.base import FenceState
-from gateway.dataplane.held.restored import Loss
-from gateway.dataplane.host import HostFinding
-from gateway.errors import DataPlaneError
+from gateway.observe.fence import Refused
 from tests.cli.conftest import a_link, a_tunnel
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.daemon.bounded import OVER_AFTER, VARIANTS, BoundedLines
-from gateway.daemon.logging import ConsoleFormatter
+from gateway.host.bounded_log import OVER_AFTER, VARIANTS, BoundedLines
+from gateway.host.logging import ConsoleFormatter
 
 logger = logging.getLogger("gateway.tests.bounded")
 

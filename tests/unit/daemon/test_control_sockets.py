@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.config.model import Endpoint
-from gateway.daemon.path import Path
-from gateway.daemon.sockets import BATCH, MAX_DATAGRAM, ControlSockets
 from gateway.errors import GatewayError
+from gateway.host.path import Path
+from gateway.host.sockets import BATCH, MAX_DATAGRAM, ControlSockets
 from tests.ports import free_ports
 from tests.unit.daemon.services import until
 

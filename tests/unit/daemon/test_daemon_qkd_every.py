@@ -171,7 +171,7 @@ async def test_an_initiator_that_never_offers_is_refused(
 
     monkeypatch.setattr(Machine, "start_handshake", keep_keys)
     monkeypatch.setattr(
-        "gateway.handshake.insisting.is_due", lambda *_args, **_kwargs: False
+        "gateway.handshake.policy.is_due", lambda *_args, **_kwargs: False
     )
     await rotate(file_ends)
     first, second = file_ends

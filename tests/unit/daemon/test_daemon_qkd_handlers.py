@@ -9,11 +9,11 @@ import pytest
 
 from gateway.config.model import LinkConfig
 from gateway.control.protocol import encode_result
-from gateway.daemon import qkd_handlers
+from gateway.daemon.api import qkd as qkd_handlers
 from gateway.errors import ControlError, SourceFault
-from gateway.qkd import clients
-from gateway.qkd.base import Delivery, KeyClient
-from gateway.qkd.keeper import DISAGREE
+from gateway.sources import clients
+from gateway.sources.base import Delivery, KeyClient
+from gateway.supply.link import DISAGREE
 from tests.unit.daemon.conftest import _stop, start_both
 from tests.unit.daemon.services import (
     LINK,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from gateway.control.protocol import encode_result
-from gateway.daemon import qkd_handlers
+from gateway.daemon.api import qkd as qkd_handlers
 from gateway.errors import ControlError
-from gateway.qkd.diagnosis.findings import Step
+from gateway.sources.diagnosis.findings import Step
 from tests.unit.daemon.kme_ends import TARGET, KMESites, in_force, stock
 from tests.unit.daemon.services import LINK, End, until
 

@@ -11,10 +11,10 @@ import pytest
 
 from gateway.config.identity_files import write_private_identity
 from gateway.crypto.identity import encode_private, format_fingerprint
-from gateway.daemon import memory
 from gateway.daemon.service import STATUS_DELAY, Service
-from gateway.daemon.strangers import MAX_STRANGERS, SHOWN_FOR, Strangers
 from gateway.errors import ConfigError, GatewayError, KeyStoreError
+from gateway.host import memory
+from gateway.observe.unknown_peers import MAX_STRANGERS, SHOWN_FOR, Strangers
 from tests.unit.daemon.conftest import start_both, tasks_but_this
 from tests.unit.daemon.services import (
     LINK,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_config
-from gateway.daemon.certificates import Certificates
-from gateway.daemon.fence_watch import FRESH
 from gateway.kme.pki import LaboratoryCA
+from gateway.observe.certificates import Certificates
+from gateway.observe.fence import FRESH
 from tests.unit.daemon.kme_ends import TARGET, KMESites, in_force, stock
 from tests.unit.daemon.services import LINK, TUNNEL, End, until
 from tests.unit.daemon.test_daemon_rotation import Pair, rotate
@@ -210,7 +210,7 @@ async def sites(short_folder: Path) -> AsyncIterator[KMESites]:
 async def test_a_kme_that_is_down_and_comes_back(
     sites: KMESites, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.daemon.kme_watch.INTERVAL", 0.1)
+    monkeypatch.setattr("gateway.observe.kmes.INTERVAL", 0.1)
     await sites.pair.make_keys(2000)
     first, second = sites.ends.values()
     for end in (second, first):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.daemon import eager
-from gateway.daemon.eager import Begun, start_eagerly
+from gateway.tunnels import eager
+from gateway.tunnels.eager import Begun, start_eagerly
 
 Start = Callable[[Begun, asyncio.AbstractEventLoop], "asyncio.Task[None] | None"]
 

@@ -6,7 +6,7 @@ from weakref import ref
 
 import pytest
 
-from gateway.daemon.garbage import MAX_LET_GO, MAX_RELOADS, Garbage
+from gateway.host.garbage import MAX_LET_GO, MAX_RELOADS, Garbage
 
 
 class Node:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.daemon.hints import BY_PEER, Circumstances, hint_of
+from gateway.observe.hints import BY_PEER, Circumstances, hint_of
 from gateway.wire.payloads import Status
 
 UP = Circumstances(

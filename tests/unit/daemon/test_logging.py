@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import LogFormat
-from gateway.daemon import journal
-from gateway.daemon.journal import MAX_FIELD, JournalHandler, encode_entry
-from gateway.daemon.logging import FIELDS, configure_logging
+from gateway.host import journal
+from gateway.host.journal import MAX_FIELD, JournalHandler, encode_entry
+from gateway.host.logging import FIELDS, configure_logging
 from gateway.secret import Secret
 
 logger = logging.getLogger("gateway.test")

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from gateway.daemon.failing import Failing, FailingRotations
-from gateway.daemon.fence_watch import FenceWatch, Refused
-from gateway.daemon.growth import RECENT, Growth
 from gateway.dataplane.fence.base import FenceState, TunnelFence
 from gateway.errors import DataPlaneError
+from gateway.observe.failures import Failing, FailingRotations
+from gateway.observe.fence import FenceWatch, Refused
+from gateway.observe.growth import RECENT, Growth
 from gateway.rotation.events import EpochInForce, RotationFailed
 
 

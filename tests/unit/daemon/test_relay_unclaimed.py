@@ -7,10 +7,10 @@ from uuid import UUID
 import pytest
 
 from gateway.config.model import LinkConfig, LinkSource, RouteConfig
-from gateway.daemon.relay_stocks import ON_THE_WAY, UNCLAIMED, Destination
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import KeyStanding, NewKey
 from gateway.relay.events import RelayedKeys
+from gateway.relay.stocks import ON_THE_WAY, UNCLAIMED, Destination
 from gateway.secret import Secret
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.daemon.path import Path
-from gateway.daemon.sockets import ControlSockets
 from gateway.errors import ConfigError, GatewayError, PlaneConflictError
+from gateway.host.path import Path
+from gateway.host.sockets import ControlSockets
 from tests.ports import free_ports
 from tests.unit.daemon.services import TUNNEL, End, until
 from tests.unit.daemon.test_daemon_reload import reload

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.config.model import Endpoint
-from gateway.daemon import resolver as resolver_module
-from gateway.daemon.resolver import Resolver
 from gateway.errors import GatewayError
+from gateway.host import resolver as resolver_module
+from gateway.host.resolver import Resolver
 from gateway.rotation.phases import TunnelPhase
 from tests.unit.daemon.services import TUNNEL, End, until
 from tests.unit.daemon.test_daemon_rotation import in_force

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.crypto.identity import format_fingerprint, generate_identity
-from gateway.daemon.state import StateDirectory, TunnelRecord
 from gateway.errors import GatewayError
 from gateway.handshake.limits import MAX_EPOCH
+from gateway.tunnels.records import StateDirectory, TunnelRecord
 
 RECORD = '{"index": 1, "epoch": 1, "expires_at": 1, "boot_id": "", "carried": %s}'
 

@@ -8,11 +8,11 @@ from uuid import UUID
 import pytest
 
 from gateway.config.model import LinkConfig, LinkSource
-from gateway.daemon.links import SETTLING, Links
-from gateway.daemon.workers import Worker
-from gateway.keystore.alarms import StockAlarm
+from gateway.host.workers import Worker
 from gateway.keystore.base import NewKey
 from gateway.secret import Secret
+from gateway.supply.alarms import StockAlarm
+from gateway.supply.links import SETTLING, Links
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 
 LINK = "fibre"

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.daemon.traffic import Counts, Traffic
 from gateway.dataplane.base import EpochState, PlaneState
+from gateway.tunnels.traffic import Counts, Traffic
 
 
 def state(**epochs: tuple[int, int, int, int]) -> PlaneState:

@@ -1,6 +1,6 @@
 """When what was seen of two machines with one identity becomes a fault."""
 
-from gateway.daemon.twins import ENOUGH, MEMORY, Twins
+from gateway.tunnels.twins import ENOUGH, MEMORY, Twins
 
 
 def test_once_is_no_fault_and_twice_is() -> None:

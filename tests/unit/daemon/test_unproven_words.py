@@ -2,10 +2,10 @@
 
 import pytest
 
-from gateway.daemon.unproven import Outside, describe_unproven, outside_of
 from gateway.dataplane.base import EpochInstall, PlaneKeys
 from gateway.dataplane.wireguard.offer import Offer, encode_offer
 from gateway.secret import Secret
+from gateway.tunnels.unproven import Outside, describe_unproven, outside_of
 
 ESP = Outside(is_udp=False)
 WIREGUARD = Outside(is_udp=True, here=(51811, 51812), there=(51811,))

@@ -5,10 +5,10 @@ import socket
 import pytest
 
 from gateway.config.model import Endpoint
-from gateway.daemon.path import SocketAddress
-from gateway.daemon.resolver import Resolver
-from gateway.daemon.whereabouts import Whereabouts
 from gateway.errors import GatewayError
+from gateway.host.path import SocketAddress
+from gateway.host.resolver import Resolver
+from gateway.tunnels.peer_addresses import Whereabouts
 from tests.unit.daemon.test_resolver import NAME, Names, names
 
 __all__ = ["names"]

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.daemon.workers import Worker
+from gateway.host.workers import Worker
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gateway.dataplane.fence.xfrm.policies import (
     deletion,
     read,
 )
-from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
+from gateway.host.marks import OUTER_MARK, OUTER_MASK
 
 
 @pytest.mark.parametrize("prefix", ["10.2.0.0/16", "fd00:2::/48", "0.0.0.0/0", "::/0"])

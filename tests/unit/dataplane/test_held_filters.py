@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from gateway.dataplane import marks
 from gateway.dataplane.held.filters import (
     KEEP_HEAD,
     Instruction,
@@ -17,6 +16,7 @@ from gateway.dataplane.held.filters import (
 from gateway.dataplane.held.monitor import SO_ATTACH_FILTER, _is_of_another_table
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.xfrm import constants as c
+from gateway.host import marks
 
 OWN, OTHER = 4711, 4712
 

@@ -18,9 +18,9 @@ from gateway.handshake.events import (
     InitiationReceived,
     QKDKeyRequested,
 )
-from gateway.handshake.keys import EpochKeys
 from gateway.handshake.machine import Machine
-from gateway.handshake.symmetric import QKDKey
+from gateway.handshake.noise.keys import EpochKeys
+from gateway.handshake.noise.symmetric import QKDKey
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
 from gateway.wire.header import DEFAULT_MTU, Type

@@ -2,7 +2,7 @@
 
 from gateway.crypto.identity import PublicIdentity
 from gateway.crypto.kdf import MAC_SIZE
-from gateway.handshake.guard import NO_MAC, Seal
+from gateway.handshake.cookies import NO_MAC, Seal
 from gateway.handshake.machine import Machine
 from gateway.wire.payloads import PlaneKind, Policy
 from tests.unit.handshake.pair import (

@@ -6,16 +6,17 @@ from typing import Any
 
 import pytest
 
-from gateway.handshake import initiator, limits
+from gateway.handshake import limits
+from gateway.handshake.cookies import CookieJar
 from gateway.handshake.events import (
     HandshakeFailed,
     InitiationReceived,
     InitiationRefused,
     UnknownPeer,
 )
-from gateway.handshake.guard import CookieJar
 from gateway.handshake.machine import Machine
-from gateway.handshake.responder import InitiationRead
+from gateway.handshake.noise import initiator
+from gateway.handshake.noise.responder import InitiationRead
 from gateway.wire.header import (
     COOKIE_REPLY_SIZE,
     HEADER_SIZE,

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.handshake import limits, responding
+from gateway.handshake.cookies import CookieJar, make_mac2
 from gateway.handshake.events import (
     CommitReceived,
     ControlReceived,
@@ -17,7 +18,6 @@ from gateway.handshake.events import (
     PeerMoved,
     UnknownPeer,
 )
-from gateway.handshake.guard import CookieJar, make_mac2
 from gateway.wire.control import InForce, Ping
 from gateway.wire.fragments import MAX_ASSEMBLIES
 from gateway.wire.header import (

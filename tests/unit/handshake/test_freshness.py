@@ -4,7 +4,7 @@ import pytest
 
 from gateway.handshake.events import HandshakeFailed, HandshakeRefused
 from gateway.handshake.freshness import aged, is_due, qkd_age
-from gateway.handshake.symmetric import Chain
+from gateway.handshake.noise.symmetric import Chain
 from gateway.secret import Secret
 from gateway.wire.payloads import Policy, Status
 from tests.unit.handshake.pair import TUNNEL, End, Pair

@@ -15,7 +15,7 @@ from gateway.handshake.events import (
     QKDKeyRequested,
     UnknownPeer,
 )
-from gateway.handshake.symmetric import NO_INPUTS, QKDKey, SymmetricInputs
+from gateway.handshake.noise.symmetric import NO_INPUTS, QKDKey, SymmetricInputs
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
 from gateway.wire.payloads import PlaneKind, Policy, Status

@@ -7,9 +7,10 @@ from typing import Final
 import pytest
 
 from gateway.crypto.suite import load_suite
-from gateway.handshake import labels, limits
-from gateway.handshake.initiator import response_size
-from gateway.handshake.responder import initiation_size
+from gateway.handshake import limits
+from gateway.handshake.noise import labels
+from gateway.handshake.noise.initiator import response_size
+from gateway.handshake.noise.responder import initiation_size
 from gateway.wire.payloads import Status
 from tests.unit.handshake.test_tampering import REASONS
 

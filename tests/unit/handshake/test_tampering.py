@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gateway.handshake.guard import LoadMeter
+from gateway.handshake.cookies import LoadMeter
 from gateway.wire.control import Ping
 from gateway.wire.header import HEADER_SIZE, Type
 from tests.unit.handshake.pair import TUNNEL, End, Pair

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.keystore.alarms import StockAlarm, next_alarm
 from gateway.keystore.base import StockStatus
+from gateway.supply.alarms import StockAlarm, next_alarm
 
 OK, LOW, EMPTY = StockAlarm.OK, StockAlarm.LOW, StockAlarm.EMPTY
 

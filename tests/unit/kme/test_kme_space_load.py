@@ -13,7 +13,7 @@ from gateway.kme.space_settings import (
     SpaceSettings,
     StationSettings,
 )
-from gateway.space.stations import STATIONS, Station
+from gateway.planner.space.stations import STATIONS, Station
 from tests.unit.kme.test_kme_load import GOOD
 
 LINK = '"link.seed"\nmodel = "satellite"\n'

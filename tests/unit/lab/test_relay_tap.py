@@ -8,7 +8,7 @@ import pytest
 from lab.network import RELAY_PORT
 from lab.relay_tap import pads_used_twice, read_relay_keys
 
-from gateway.relay.framing import encode_frame, encode_hello
+from gateway.relay.frames import encode_frame, encode_hello
 from gateway.relay.messages import RelayKeys, encode_keys
 
 HEADER = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)

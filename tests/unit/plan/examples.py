@@ -4,8 +4,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.plan.load import load_plan
-from gateway.plan.model import Plan
+from gateway.planner.load import load_plan
+from gateway.planner.model import Plan
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 EXAMPLE = CONFIGS / "plan-int-uqkd.toml"

@@ -1,8 +1,8 @@
 """The same days lived through key by key: what a forecast is held against.
 
 Shares nothing with the forecast but the plan: deliveries come from
-`gateway.space.trusted`, under the weather that the simulated KMEs use, rotations at the
-times that the daemon's schedule has, and keys are whole.
+`gateway.planner.space.trusted`, under the weather that the simulated KMEs use,
+rotations at the times that the daemon's schedule has, and keys are whole.
 """
 
 import heapq
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.config.model import QKDPolicy
-from gateway.plan.model import Plan, RateLink, SpaceLink, Tunnel
+from gateway.planner.model import Plan, RateLink, SpaceLink, Tunnel
+from gateway.planner.space.passes import passes
+from gateway.planner.space.trusted import deliveries
+from gateway.planner.space.weather import Weather
 from gateway.relay.hop import PADS_OF_MESSAGE
 from gateway.rotation.schedule import Schedule
-from gateway.space.passes import passes
-from gateway.space.trusted import deliveries
-from gateway.space.weather import Weather
 
 
 @dataclass(frozen=True, slots=True)

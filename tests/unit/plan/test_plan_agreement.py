@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from gateway.plan.forecast import demand, make_forecast, make_stocks
-from gateway.plan.model import BATCH_PADS, Plan, SpaceLink
-from gateway.plan.skies import Bools, Skies
-from gateway.plan.supply import predict_passes
+from gateway.planner.forecast import demand, make_forecast, make_stocks
+from gateway.planner.model import BATCH_PADS, Plan, SpaceLink
+from gateway.planner.skies import Bools, Skies
+from gateway.planner.space.stations import Station
+from gateway.planner.space.weather import Overcast, Weather
+from gateway.planner.supply import predict_passes
 from gateway.relay.hop import PADS_OF_MESSAGE
-from gateway.space.stations import Station
-from gateway.space.weather import Overcast, Weather
 from tests.unit.plan.examples import example
 from tests.unit.plan.replay import Outcome, replay
 

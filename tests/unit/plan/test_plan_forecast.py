@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 import pytest
 
 from gateway.config.model import MAX_ROTATION_INTERVAL, QKDPolicy
-from gateway.plan.forecast import make_forecast
-from gateway.plan.model import Plan, RateLink, Tunnel
-from gateway.plan.picture import MAX_PANELS, draw_picture
-from gateway.plan.result import Forecast
+from gateway.planner.forecast import make_forecast
+from gateway.planner.model import Plan, RateLink, Tunnel
+from gateway.planner.picture import MAX_PANELS, draw_picture
+from gateway.planner.result import Forecast
 from tests.unit.plan.examples import example
 
 DAYS = 7

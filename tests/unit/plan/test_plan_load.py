@@ -6,11 +6,11 @@ import pytest
 
 from gateway.config.model import QKDPolicy
 from gateway.errors import ConfigError
-from gateway.plan.load import load_plan
-from gateway.plan.model import RateLink, SpaceLink
-from gateway.plan.supply import predict_passes
-from gateway.space.stations import SINGAPORE
-from gateway.space.weather import Overcast
+from gateway.planner.load import load_plan
+from gateway.planner.model import RateLink, SpaceLink
+from gateway.planner.space.stations import SINGAPORE
+from gateway.planner.space.weather import Overcast
+from gateway.planner.supply import predict_passes
 from tests.unit.plan.examples import SMALL, START, example, write
 from tests.unit.space.elements import VANGUARD, resum
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.plan.stock import Stock
-from gateway.plan.supply import Supply
+from gateway.planner.stock import Stock
+from gateway.planner.supply import Supply
 
 
 def stock(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gateway.kme.space_configured import satellite_link
-from gateway.plan.model import Plan, SpaceLink
-from gateway.plan.skies import Bools, Skies
-from gateway.plan.supply import Supply, predict_passes, space_supply
-from gateway.space.stations import LUXEMBOURG, REDU, SINGAPORE, Station
-from gateway.space.trusted import deliveries
-from gateway.space.weather import Weather
+from gateway.planner.model import Plan, SpaceLink
+from gateway.planner.skies import Bools, Skies
+from gateway.planner.space.stations import LUXEMBOURG, REDU, SINGAPORE, Station
+from gateway.planner.space.trusted import deliveries
+from gateway.planner.space.weather import Weather
+from gateway.planner.supply import Supply, predict_passes, space_supply
 from tests.unit.plan.examples import START, example
 
 SEED = b"4.0"

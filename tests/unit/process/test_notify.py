@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.process.notify import MAX_STATUS, Notifier, receive_fds
+from gateway.host.notify import MAX_STATUS, Notifier, receive_fds
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_name_systemd_would_refuse_is_refused_here(
 
 RECEIVER = """
 import os, sys
-from gateway.process.notify import receive_fds
+from gateway.host.notify import receive_fds
 os.environ["LISTEN_PID"] = str(os.getpid())
 received = receive_fds(os.environ)
 print({n: [(fd, os.get_inheritable(fd)) for fd in fds] for n, fds in received.items()})

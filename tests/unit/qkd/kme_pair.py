@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey
-from gateway.qkd.base import Delivery, KMEStatus
 from gateway.secret import Secret
+from gateway.sources.base import Delivery, KMEStatus
 
 
 @dataclass
@@ -30,7 +30,7 @@ class SharedPool:
 
 
 class MemoryKME:
-    """One end's `gateway.qkd.base.KeyClient`.
+    """One end's `gateway.sources.base.KeyClient`.
 
     Attributes:
         fault: What every call answers, or None.

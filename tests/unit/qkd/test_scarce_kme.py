@@ -4,8 +4,8 @@ import asyncio
 
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
-from gateway.qkd.keeper import StockKeeper
-from gateway.qkd.sharing import SharedKME
+from gateway.supply.link import StockKeeper
+from gateway.supply.turns import SharedKME
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd.kme_pair import MemoryKME, SharedPool
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import KeyStoreError
-from gateway.qkd.seed import create_seed, load_seed
+from gateway.sources.simulated.seed import create_seed, load_seed
 
 LINE = b"qgw-sim-seed " + base64.b64encode(bytes(range(32))) + b"\n"
 

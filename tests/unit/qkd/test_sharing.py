@@ -1,6 +1,6 @@
 """Whose turn it is at a KME that several stocks draw on."""
 
-from gateway.qkd.sharing import SharedKME
+from gateway.supply.turns import SharedKME
 
 
 def test_the_emptiest_comes_first() -> None:

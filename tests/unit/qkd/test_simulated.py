@@ -6,9 +6,14 @@ from uuid import UUID
 import pytest
 
 from gateway.keystore.base import KeyStore
-from gateway.qkd.base import KeySource
-from gateway.qkd.simulated import COUNTER_BITS, OVERFLOW, KeySequence, SimulatedLink
 from gateway.secret import Secret
+from gateway.sources.base import KeySource
+from gateway.sources.simulated.source import (
+    COUNTER_BITS,
+    OVERFLOW,
+    KeySequence,
+    SimulatedLink,
+)
 from tests.keystore_contract import make_keys
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 

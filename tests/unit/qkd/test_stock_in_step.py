@@ -10,10 +10,10 @@ import pytest
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
 from gateway.keystore.base import KeyStanding, KeyStore, NewKey
-from gateway.qkd import herald
-from gateway.qkd.base import Delivery
-from gateway.qkd.keeper import StockKeeper
 from gateway.secret import Secret
+from gateway.sources.base import Delivery
+from gateway.supply import leader as herald
+from gateway.supply.link import StockKeeper
 from gateway.wire.control import StockMessage, decode_control, encode_control
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd.kme_pair import MemoryKME, SharedPool

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
-from gateway.qkd.base import KeyClient
-from gateway.qkd.clients import make_client
-from gateway.qkd.http.retry import Patience
+from gateway.sources.base import KeyClient
+from gateway.sources.clients import make_client
+from gateway.sources.http.retry import Patience
 from tests.unit.qkd_clients.certificates import Authority, Files
 from tests.unit.qkd_clients.hostile import HostileKME
 from tests.unit.qkd_clients.leaks import shown_parts

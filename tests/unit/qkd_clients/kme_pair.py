@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 
 from gateway.config.model import LinkConfig
 from gateway.errors import SourceFault
-from gateway.qkd.base import KeyClient
-from gateway.qkd.clients import make_client
-from gateway.qkd.diagnose import diagnose
-from gateway.qkd.diagnosis.findings import Grade, Step
+from gateway.sources.base import KeyClient
+from gateway.sources.clients import make_client
+from gateway.sources.diagnosis.findings import Grade, Step
+from gateway.sources.diagnosis.trial import diagnose
 from tests.unit.qkd_clients.leaks import fault_of
 
 

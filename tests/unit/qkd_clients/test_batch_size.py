@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.errors import SourceFault
-from gateway.qkd.etsi014.batch_size import REFUSAL_KEPT, BatchSize
+from gateway.sources.etsi014.batch_size import REFUSAL_KEPT, BatchSize
 from tests.unit.qkd_clients.conftest import MakeClient
 from tests.unit.qkd_clients.hostile import Answering, Asked, HostileKME, reply
 from tests.unit.qkd_clients.leaks import failure_of

@@ -133,7 +133,7 @@ import asyncio, sys
 from pathlib import Path
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import KeySourceError
-from gateway.qkd.clients import make_client
+from gateway.sources.clients import make_client
 
 async def main():
     url, ca, certificate, key = sys.argv[1:]

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from gateway.config.model import LinkConfig, LinkSource
-from gateway.qkd.clients import make_client
-from gateway.qkd.etsi014.client import ETSI014Client
-from gateway.qkd.failover import FailoverClient
-from gateway.qkd.skip.client import SKIPClient
+from gateway.sources.clients import make_client
+from gateway.sources.etsi014.client import ETSI014Client
+from gateway.sources.failover import FailoverClient
+from gateway.sources.skip.client import SKIPClient
 from tests.unit.qkd_clients.conftest import MakeLink
 
 URL = "https://kme.example:8443/vendor"

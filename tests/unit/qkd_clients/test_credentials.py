@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import KMEConfig
-from gateway.qkd.http.credentials import RECHECK, Credentials
+from gateway.sources.http.credentials import RECHECK, Credentials
 from tests.unit.qkd_clients.certificates import Authority, Files
 from tests.unit.qkd_clients.conftest import OURS, MakeClient
 from tests.unit.qkd_clients.hostile import Asked, HostileKME
@@ -164,7 +164,7 @@ async def test_renewed_certificate_is_shown_to_the_kme(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """New connections use it, and the old ones are not used any more."""
-    monkeypatch.setattr("gateway.qkd.http.credentials.RECHECK", 0.0)
+    monkeypatch.setattr("gateway.sources.http.credentials.RECHECK", 0.0)
     setting = Setting(tmp_path, authority)
     client = make(kme, certificate=setting.certificate, private_key=setting.private_key)
     before = (await client.get_status()).certificate_expires

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import LinkConfig, LinkSource
-from gateway.qkd.diagnose import diagnose
-from gateway.qkd.diagnosis.findings import Finding, Grade, Step
+from gateway.sources.diagnosis.findings import Finding, Grade, Step
+from gateway.sources.diagnosis.trial import diagnose
 from tests.unit.qkd_clients.alerting import AlertingServer
 from tests.unit.qkd_clients.certificates import Authority, Files
 from tests.unit.qkd_clients.conftest import OURS, PEERS, MakeKME, MakeLink

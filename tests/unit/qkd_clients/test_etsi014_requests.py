@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from gateway.errors import SourceFault
-from gateway.qkd.etsi014.client import ETSI014Client
-from gateway.qkd.etsi014.requests import (
+from gateway.sources.etsi014.client import ETSI014Client
+from gateway.sources.etsi014.requests import (
     EncKeys,
     dec_keys_request,
     enc_keys_request,

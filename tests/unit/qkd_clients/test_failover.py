@@ -9,14 +9,14 @@ import pytest
 
 from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import NewKey, Refusal
-from gateway.qkd.base import Delivery, KMEStatus
-from gateway.qkd.failover import (
+from gateway.secret import Secret
+from gateway.sources.base import Delivery, KMEStatus
+from gateway.sources.failover import (
     FIRST_PAUSE,
     GIVEN_UP_AFTER,
     MAX_PAUSE,
     FailoverClient,
 )
-from gateway.secret import Secret
 from tests.unit.qkd_clients.conftest import MakeClient, MakeKME
 from tests.unit.qkd_clients.leaks import failure_of
 

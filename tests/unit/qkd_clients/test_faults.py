@@ -9,16 +9,16 @@ import aiohttp
 import pytest
 
 from gateway.errors import SourceFault
-from gateway.qkd.http.limits import MAX_MESSAGE
-from gateway.qkd.http.notes import MAX_NOTES, Notes
-from gateway.qkd.http.tls_reasons import CERTIFICATE_PROBLEMS
-from gateway.qkd.http.translate import (
+from gateway.sources.http.limits import MAX_MESSAGE
+from gateway.sources.http.notes import MAX_NOTES, Notes
+from gateway.sources.http.tls_reasons import CERTIFICATE_PROBLEMS
+from gateway.sources.http.translate import (
     certificate_trouble,
     handshake_trouble,
     tls_trouble,
     trouble_of,
 )
-from gateway.qkd.http.wording import quoted, repeatable, text_of_page
+from gateway.sources.http.words import quoted, repeatable, text_of_page
 from tests.unit.qkd_clients.leaks import shown_parts
 
 SECRET = "c2VjcmV0c2VjcmV0c2VjcmV0"

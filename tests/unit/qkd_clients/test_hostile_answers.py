@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.errors import SourceFault
-from gateway.qkd.http.limits import BODY_BASE, BODY_PER_KEY, MAX_DEPTH
+from gateway.sources.http.limits import BODY_BASE, BODY_PER_KEY, MAX_DEPTH
 from tests.unit.qkd_clients.conftest import MakeClient, Waits
 from tests.unit.qkd_clients.hostile import (
     Answering,

@@ -14,8 +14,8 @@ from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import KeySourceError, SourceFault
 from gateway.kme.misbehaviour.modes import MODES
 from gateway.kme.pair import KMEPair
-from gateway.qkd.base import Delivery, KeyClient
-from gateway.qkd.clients import make_client
+from gateway.sources.base import Delivery, KeyClient
+from gateway.sources.clients import make_client
 from tests.unit.qkd_clients.conftest import Waits
 from tests.unit.qkd_clients.leaks import fault_of
 

@@ -10,8 +10,8 @@ import pytest
 
 from gateway.config.model import LinkSource
 from gateway.errors import SourceFault
-from gateway.qkd.skip.batch import CONCURRENCY
-from gateway.qkd.skip.client import SKIPClient
+from gateway.sources.skip.batch import CONCURRENCY
+from gateway.sources.skip.client import SKIPClient
 from tests.unit.qkd_clients.conftest import PEERS, MakeClient
 from tests.unit.qkd_clients.hostile import Asked, HostileKME, reply
 from tests.unit.qkd_clients.leaks import everything_of, failure_of, shown_parts

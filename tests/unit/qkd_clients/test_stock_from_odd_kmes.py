@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from gateway.config.model import LinkConfig
-from gateway.qkd import keeper as keeper_module
-from gateway.qkd.clients import make_client
-from gateway.qkd.keeper import StockKeeper
+from gateway.sources.clients import make_client
+from gateway.supply import link as keeper_module
+from gateway.supply.link import StockKeeper
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd_clients.conftest import MakeLink, Waits
 from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply

@@ -9,9 +9,9 @@ import pytest
 
 from gateway.config.model import LinkSource
 from gateway.errors import SourceFault
-from gateway.qkd.diagnose import diagnose
-from gateway.qkd.diagnosis.findings import Grade, Step
-from gateway.qkd.http.tls_psk import SUITES
+from gateway.sources.diagnosis.findings import Grade, Step
+from gateway.sources.diagnosis.trial import diagnose
+from gateway.sources.http.tls_psk import SUITES
 from tests.unit.qkd_clients.alerting import AlertingServer
 from tests.unit.qkd_clients.certificates import Authority, Files, write_private
 from tests.unit.qkd_clients.conftest import MakeClient, MakeKME, MakeLink

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 
 from gateway.config.model import KMEConfig, LinkConfig
 from gateway.errors import SourceFault
-from gateway.qkd.diagnose import diagnose
-from gateway.qkd.diagnosis.findings import Grade, Step
-from gateway.qkd.http.certificates import is_ml_dsa, load_client_certificate
-from gateway.qkd.http.tls import load_tls
-from gateway.qkd.http.tls_session import group_in, is_quantum_safe, names_in
-from gateway.qkd.http.trouble import Trouble
+from gateway.sources.diagnosis.findings import Grade, Step
+from gateway.sources.diagnosis.trial import diagnose
+from gateway.sources.http.certificates import is_ml_dsa, load_client_certificate
+from gateway.sources.http.tls import load_tls
+from gateway.sources.http.tls_session import group_in, is_quantum_safe, names_in
+from gateway.sources.http.trouble import Trouble
 from tests.unit.qkd_clients.certificates import write_private
 from tests.unit.qkd_clients.conftest import MakeClient, MakeLink
 from tests.unit.qkd_clients.hostile import HostileKME

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.relay import connecting
+from gateway.relay import connector as connecting
 from tests.unit.relay.bench import Network
 from tests.unit.relay.callers import Lux
 from tests.unit.relay.site import Sites

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.config.model import Endpoint
-from gateway.daemon.workers import Worker
 from gateway.errors import RelayFault
+from gateway.host.workers import Worker
 from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import BundleFailed, MessageRefused

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.relay import accepting
-from gateway.relay.accepting import MAX_CONNECTIONS, MAX_UNIDENTIFIED
-from gateway.relay.framing import encode_frame, encode_hello
+from gateway.relay import acceptor as accepting
+from gateway.relay.acceptor import MAX_CONNECTIONS, MAX_UNIDENTIFIED
+from gateway.relay.frames import encode_frame, encode_hello
 from gateway.relay.messages import MAX_KEYS_SIZE
 from gateway.relay.sockets import DEAD_AFTER
 from tests.unit.relay.callers import (

@@ -12,7 +12,7 @@ from gateway.relay.driver import MAX_WAITING
 from gateway.relay.events import (
     MessageRefused,
 )
-from gateway.relay.framing import encode_frame, encode_hello
+from gateway.relay.frames import encode_frame, encode_hello
 from gateway.relay.messages import RelayKeys, decode_message
 from gateway.relay.refusals import TOLD, WINDOW, Refusals
 from tests.unit.relay.bench import carried

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from gateway.config.model import Endpoint
-from gateway.relay.connecting import (
+from gateway.relay.connector import (
     MAX_DELAY,
     MAX_UNSENT,
     MIN_DELAY,
     STEADY_AFTER,
     next_delay,
 )
-from gateway.relay.framing import encode_hello
+from gateway.relay.frames import encode_hello
 from gateway.relay.messages import MAX_KEYS_SIZE
 from gateway.relay.transport import RelayTransport
 from tests.unit.relay.callers import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.relay.passing import BURST, PASS_INTERVAL, Passing
+from gateway.relay.states import BURST, PASS_INTERVAL, Passing
 from gateway.wire.network import NodeState
 
 INTERVAL = 10.0

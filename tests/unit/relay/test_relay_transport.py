@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.config.model import Endpoint
 from gateway.errors import GatewayError, RelayError
 from gateway.relay.addresses import REFRESH_INTERVAL, AddressBook
-from gateway.relay.framing import FrameReader, decode_hello, encode_frame, encode_hello
+from gateway.relay.frames import FrameReader, decode_hello, encode_frame, encode_hello
 from gateway.relay.messages import MAX_KEYS_SIZE
 from gateway.relay.transport import RelayTransport
 from tests.unit.relay.callers import (

@@ -1,6 +1,6 @@
 """Equal lines are logged once, and then with a count at growing pauses."""
 
-from gateway.rotation.repeats import FIRST_REPEAT, MANY, Repeats, times
+from gateway.host.repeats import FIRST_REPEAT, MANY, Repeats, times
 
 
 def test_an_hour_of_equal_lines_makes_a_handful() -> None:

@@ -1,6 +1,6 @@
 """TLEs that tests use."""
 
-from gateway.space.tle import checksum
+from gateway.planner.space.tle import checksum
 
 FIRST = "1 00005U 58002B   00179.78495062  .00000023  00000-0  28098-4 0  4753"
 SECOND = "2 00005  34.2682 348.7242 1859667 331.7664  19.3264 10.82419157413667"

@@ -14,11 +14,11 @@ from gateway.kme.settings import End, LinkSettings
 from gateway.kme.space_configured import DEFAULTS, satellite_link
 from gateway.kme.space_figures import FIGURES, PAIRS
 from gateway.kme.space_link import MAX_TIME_SCALE, SatelliteLink
-from gateway.space.orbit import synthetic_orbit
-from gateway.space.passes import passes
-from gateway.space.stations import LUXEMBOURG, SINGAPORE
-from gateway.space.trusted import deliveries
-from gateway.space.weather import Weather
+from gateway.planner.space.orbit import synthetic_orbit
+from gateway.planner.space.passes import passes
+from gateway.planner.space.stations import LUXEMBOURG, SINGAPORE
+from gateway.planner.space.trusted import deliveries
+from gateway.planner.space.weather import Weather
 
 START = synthetic_orbit().epoch + 100.0
 FAST = {"time_scale": 86_400.0, "weather_seed": 4.0}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from gateway.errors import OrbitError, OrbitFault
-from gateway.space.orbit import TLE_MAX_AGE, synthetic_orbit
-from gateway.space.stations import LUXEMBOURG, SINGAPORE, STATIONS, Station
-from gateway.space.times import check_times, sidereal_angle
-from gateway.space.tle import parse_tle
+from gateway.planner.space.orbit import TLE_MAX_AGE, synthetic_orbit
+from gateway.planner.space.stations import LUXEMBOURG, SINGAPORE, STATIONS, Station
+from gateway.planner.space.times import check_times, sidereal_angle
+from gateway.planner.space.tle import parse_tle
 from tests.unit.space.elements import VANGUARD
 
 

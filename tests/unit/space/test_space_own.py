@@ -21,9 +21,9 @@ from gateway.kme.space_settings import (
     SpaceSettings,
     StationSettings,
 )
-from gateway.space.orbit import SYNTHETIC_EPOCH
-from gateway.space.times import DAY
-from gateway.space.tle import parse_tle
+from gateway.planner.space.orbit import SYNTHETIC_EPOCH
+from gateway.planner.space.times import DAY
+from gateway.planner.space.tle import parse_tle
 from tests.unit.space.elements import FIRST, VANGUARD, resum
 
 START = SYNTHETIC_EPOCH + 100.0

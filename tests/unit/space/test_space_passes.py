@@ -9,12 +9,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import OrbitError, OrbitFault
-from gateway.space.key import LEAST_BITS, MOST_BITS, KeyModel
-from gateway.space.orbit import synthetic_orbit
-from gateway.space.passes import NIGHT, Pass, passes, passes_over
-from gateway.space.stations import LUXEMBOURG, SINGAPORE, STATIONS, Station
-from gateway.space.trusted import TrustedSatellite, deliveries
-from gateway.space.weather import Overcast, Weather
+from gateway.planner.space.key import LEAST_BITS, MOST_BITS, KeyModel
+from gateway.planner.space.orbit import synthetic_orbit
+from gateway.planner.space.passes import NIGHT, Pass, passes, passes_over
+from gateway.planner.space.stations import LUXEMBOURG, SINGAPORE, STATIONS, Station
+from gateway.planner.space.trusted import TrustedSatellite, deliveries
+from gateway.planner.space.weather import Overcast, Weather
 
 ORBIT = synthetic_orbit()
 DAY = 86_400.0

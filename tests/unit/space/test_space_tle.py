@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import OrbitError, OrbitFault
-from gateway.space.tle import MAX_FILE, load_tle, parse_tle
+from gateway.planner.space.tle import MAX_FILE, load_tle, parse_tle
 from tests.unit.space.elements import FIRST, SECOND, VANGUARD, resum
 
 

@@ -7,7 +7,7 @@ import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.packet import Padding, Raw
 
-from gateway.handshake.guard import Seal
+from gateway.handshake.cookies import Seal
 from gateway.wire.control import Ping
 from gateway.wire.header import Type
 from gateway.wire.scapy import (

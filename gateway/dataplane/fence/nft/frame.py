@@ -24,7 +24,7 @@ from gateway.dataplane.fence.nft.ranges import (
     foreign_rule,
     new_fenced_set,
 )
-from gateway.dataplane.marks import OUTER_MARK, OUTER_MASK
+from gateway.host.marks import OUTER_MARK, OUTER_MASK
 
 OUTWARD: Final = "outward"
 INPUT: Final = "input"

@@ -3,7 +3,6 @@
 import struct
 from typing import Final, NamedTuple
 
-from gateway.dataplane.marks import OUTER_MASK
 from gateway.dataplane.netlink.rtnetlink import walk
 from gateway.dataplane.xfrm import constants as c
 from gateway.dataplane.xfrm.messages import HEADER_SIZE, build
@@ -12,6 +11,7 @@ from gateway.dataplane.xfrm.structs import (
     xfrm_mark,
     xfrm_userpolicy_info,
 )
+from gateway.host.marks import OUTER_MASK
 
 PRIORITY: Final = 0x0051_5900
 """Behind all of ESP's own policies (`gateway.dataplane.esp.rules`), and before those of

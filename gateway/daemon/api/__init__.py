@@ -1,0 +1,1 @@
+"""The requests at the control socket: a module for each family."""

@@ -1,0 +1,148 @@
+"""What the ``tunnel.`` requests at the control socket do."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from gateway.control.params import read_name, refuse_unknown
+from gateway.control.schema import ErrorCode, Method, TunnelDetails, TunnelStatus
+from gateway.control.server import Handler
+from gateway.dataplane.view import TunnelView
+from gateway.errors import ControlError, DataPlaneError
+from gateway.observe.status import (
+    Surroundings,
+    report_details,
+    report_tunnel,
+    report_unstarted,
+)
+from gateway.wire.control import RotateReason
+
+if TYPE_CHECKING:
+    from gateway.daemon.service import Service
+    from gateway.tunnels.driver import TunnelDriver
+
+Params = Mapping[str, object]
+
+
+class TunnelHandlers:
+    """Shows and steers the tunnels of one service."""
+
+    def __init__(self, service: "Service") -> None:
+        self._service = service
+
+    def table(self) -> dict[str, Handler]:
+        """Return the handlers by method name."""
+        return {
+            Method.TUNNEL_LIST: self.list,
+            Method.TUNNEL_SHOW: self.show,
+            Method.TUNNEL_UP: self.up,
+            Method.TUNNEL_DOWN: self.down,
+            Method.TUNNEL_ROTATE: self.rotate,
+        }
+
+    def statuses(self) -> list[TunnelStatus]:
+        """Describe every tunnel, by name, as last read from the kernel."""
+        service = self._service
+        unsent = ", ".join(service.exchange.sockets.unsent.recent_reasons())
+        found = [self._status(one, unsent) for one in service.drivers.values()]
+        fence = service.oversight.fence.state
+        found += [
+            report_unstarted(
+                service.config.tunnels[name],
+                error,
+                suite=service.identity.suite.id,
+                fenced=fence is not None and fence.present,
+            )
+            for name, error in service.failed.items()
+            if name in service.config.tunnels
+        ]
+        return sorted(found, key=lambda status: status["name"])
+
+    async def list(self, params: Params) -> list[TunnelStatus]:
+        """Describe every tunnel, by name."""
+        refuse_unknown(params, set())
+        return self.statuses()
+
+    async def show(self, params: Params) -> TunnelDetails:
+        """Describe one tunnel, as it is in the kernel now."""
+        refuse_unknown(params, {"name"})
+        name, service = read_name(params), self._service
+        driver = service.drivers.get(name)
+        config = service.config.tunnels.get(name)
+        await service.oversight.look(service.up())
+        view = TunnelView() if driver is None else await _look(driver)
+        # Only now: what was read of the kernel is in it.
+        for status in self.statuses():
+            if status["name"] == name and config is not None:
+                address = self._address(name) if driver is not None else None
+                fence = service.oversight.fence.of(name)
+                # What status tells in an alert of its own is a fault here.
+                status["faults"] += service.holding.missing_of(name)
+                return report_details(status, config, view, fence, address)
+        raise _no_tunnel(name)
+
+    async def up(self, params: Params) -> TunnelDetails:
+        """Bring a tunnel up."""
+        await self._driver(params).bring_up()
+        return await self.show(params)
+
+    async def down(self, params: Params) -> TunnelDetails:
+        """Take a tunnel down."""
+        driver = self._driver(params)
+        driver.take_down()
+        self._service.oversight.failing.forget(driver.name)
+        return await self.show(params)
+
+    async def rotate(self, params: Params) -> TunnelDetails:
+        """Rotate a tunnel now."""
+        driver = self._driver(params)
+        if driver.state.is_down():
+            raise ControlError(
+                f"tunnel {driver.name} is down",
+                f"bring it up first: qgw tunnel up {driver.name}",
+            )
+        driver.rotate(RotateReason.OPERATOR)
+        return await self.show(params)
+
+    def _status(self, driver: "TunnelDriver", unsent: str) -> TunnelStatus:
+        service, link = self._service, driver.state.config.link or ""
+        error, hint = service.oversight.kmes.trouble_of(link)
+        around = Surroundings(
+            address=self._address(driver.name),
+            failing=service.oversight.failing.get(driver.name),
+            link_hint=hint if error else "",
+            unsent=unsent,
+            now=asyncio.get_running_loop().time(),
+        )
+        return report_tunnel(driver.state, around)
+
+    def _address(self, name: str) -> object:
+        return self._service.exchange.machine.peer_address(name)
+
+    def _driver(self, params: Params) -> "TunnelDriver":
+        refuse_unknown(params, {"name"})
+        name = read_name(params)
+        driver = self._service.drivers.get(name)
+        if driver is not None:
+            return driver
+        failure = self._service.failed.get(name)
+        if failure is not None:
+            raise failure
+        raise _no_tunnel(name)
+
+
+async def _look(driver: "TunnelDriver") -> TunnelView:
+    """Read counters and what is real; a plane that objects has left its fault."""
+    try:
+        await driver.state.plane.read()
+        return await driver.state.plane.describe()
+    except DataPlaneError:
+        return TunnelView()
+
+
+def _no_tunnel(name: str) -> ControlError:
+    return ControlError(
+        f"there is no tunnel named {name}",
+        "see them all: qgw tunnel list",
+        code=ErrorCode.NOT_FOUND,
+    )

@@ -1,0 +1,1 @@
+"""The handshake's key schedule, after Noise: no timers, no state of tunnels."""

@@ -1,0 +1,1 @@
+"""This host: its sockets, names, memory, threads and journal."""

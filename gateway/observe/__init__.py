@@ -1,0 +1,1 @@
+"""Observation of one daemon: its log, its status, and all that is not right."""

@@ -1,1 +1,0 @@
-"""What every long-running program of ours does with the system that runs it."""

@@ -1,0 +1,1 @@
+"""A simulated link: keys from a shared seed, **not** quantum keys."""

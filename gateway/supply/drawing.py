@@ -1,0 +1,268 @@
+"""Draws new keys from this end's KME (``enc_keys``): ahead of need, or at once."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from gateway.errors import KeySourceError, KeyStoreError, SourceFault
+from gateway.keystore.base import StockStatus
+from gateway.keystore.check import check_of
+from gateway.sources.base import KeyClient
+from gateway.supply.budget import MAX_EMPTY_PAUSE, MAX_PAUSE, CallBudget
+from gateway.supply.intake import Intake
+from gateway.supply.outage import LinkLog, Outage
+from gateway.wire.stock import NO_CHECK, Announced
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE: Final = 4
+"""Keys drawn for a handshake that waits: it takes one, the next ones are at hand."""
+
+STORE_PAUSE: Final = 30.0
+"""Seconds until more is drawn for a store that could not take keys: a full disk must
+not empty the KME."""
+
+
+GROWTH: Final = 2
+"""What may be drawn at once grows by it with each answer that can be used."""
+
+_ANSWERS: Final = frozenset(
+    {
+        *(SourceFault.EMPTY, SourceFault.OVERLOADED, SourceFault.SERVER),
+        *(SourceFault.REJECTED, SourceFault.MALFORMED, SourceFault.OVERSIZED),
+    }
+)
+"""Faults of a KME that answers at once: a handshake that waits may ask it in spite of
+a pause, at a pace of its own. One that is away would cost the handshake its time."""
+
+
+class Drawing:
+    """Draws the keys of one link; one call ahead of need at a time, one for handshakes.
+
+    Keys that cannot be used are gone all the same: after an answer without a good one
+    a single key is drawn at a time, until one is good.
+
+    Attributes:
+        last_error: What the last call objected to, None after a success.
+        calls: Calls made.
+        drawn: Keys drawn into the store.
+    """
+
+    def __init__(
+        self,
+        client: KeyClient,
+        intake: Intake,
+        budget: CallBudget,
+        clock: Callable[[], float],
+    ) -> None:
+        self.last_error: KeySourceError | KeyStoreError | None = None
+        self.calls = 0
+        self.drawn = 0
+        self._client = client
+        self._intake = intake
+        self._clock = clock
+        self._budget = budget
+        self._distrust = budget.pauses_alone()
+        self._urgency = budget.pauses_alone()
+        self._ahead, self._urgent = asyncio.Lock(), asyncio.Lock()
+        self._filling = False
+        self._most: int | None = None
+        self._log = LinkLog(logger, intake.config.name)
+        self._outage = Outage(self._log, "kme")
+
+    def allows(self) -> bool:
+        """Whether a call may be made now."""
+        return self._budget.allows(now=self._clock()) and not self.is_paused()
+
+    def is_paused(self) -> bool:
+        """Whether a failure was so recent that asking again is of no use."""
+        now = self._clock()
+        return self._budget.is_paused(now=now) or self._distrust.is_paused(now=now)
+
+    def is_urgent_allowed(self) -> bool:
+        """Whether a handshake that waits may ask now, pause or not."""
+        now = self._clock()
+        if self._distrust.is_paused(now=now):
+            return False
+        if not self._budget.is_paused(now=now):
+            return True
+        error = self.last_error
+        is_answer = isinstance(error, KeySourceError) and error.fault in _ANSWERS
+        has_asked_to_wait = isinstance(error, KeySourceError) and error.retry_after
+        return (
+            is_answer and not has_asked_to_wait and not self._urgency.is_paused(now=now)
+        )
+
+    def is_distrusted(self) -> bool:
+        """Whether the peer could not use keys drawn lately, so that drawing waits."""
+        return self._distrust.is_paused(now=self._clock())
+
+    def is_out_of_order(self) -> bool:
+        """Whether more than a lack of keys keeps it from drawing now."""
+        error = self.last_error
+        is_broken = error is not None and fault_of(error) != SourceFault.EMPTY
+        return is_broken or self.is_distrusted()
+
+    def wait(self) -> float:
+        """Seconds until a call may be made."""
+        now = self._clock()
+        return max(self._budget.wait(now=now), self._distrust.wait(now=now))
+
+    def note_outcome(self, bad: int) -> None:
+        """Note what the peer says of keys that were drawn for both.
+
+        Two KMEs that disagree would be drained for nothing: keys that the peer cannot
+        use make the next draw wait, longer each time.
+
+        Args:
+            bad: Keys that its KME does not have, or has with other bytes; with none,
+                it holds those it was told of.
+        """
+        if not bad:
+            self._distrust.succeeded()
+            return
+        self._filling = False
+        pause = self._distrust.failed(now=self._clock())
+        self._log.warning(
+            "the peer cannot use %d of the keys drawn: the two KMEs do not agree; "
+            "drawing again in %.0f s",
+            bad,
+            pause,
+            extra={"event": "kmes-disagree"},
+        )
+
+    def wanted(self, status: StockStatus) -> int:
+        """How many keys to draw ahead in the next call; 0 while there is enough.
+
+        Waits until a whole batch is missing, unless stock is low, so that each
+        rotation does not cost a call; then fills up to the target, or until the KME
+        has no more.
+        """
+        config = self._intake.config
+        batch = config.batch
+        stock = status.available + status.reserved
+        missing = min(config.target, config.capacity) - stock
+        least = min(batch, max(1, config.target // 2))
+        low = status.available <= config.low_water
+        self._filling = missing > 0 and (self._filling or low or missing >= least)
+        return min(batch, missing) if self._filling else 0
+
+    async def draw(self, count: int) -> list[Announced]:
+        """Draw up to `count` keys into the store, as unconfirmed; never raises.
+
+        Returns those now in stock; what went wrong is in `last_error`.
+        """
+        async with self._ahead:
+            return await self._draw(count)
+
+    async def draw_urgently(self) -> list[Announced]:
+        """Draw a few keys for a handshake that waits, beside what is drawn ahead.
+
+        Nothing is asked while that is of no use; else as `draw`.
+        """
+        async with self._urgent:
+            if not self.is_urgent_allowed():
+                return []
+            keys = await self._draw(AT_ONCE)
+            if keys:
+                self._urgency.succeeded()
+            else:
+                self._urgency.failed(now=self._clock(), at_most=MAX_EMPTY_PAUSE)
+            return keys
+
+    async def _draw(self, count: int) -> list[Announced]:
+        count = count if self._most is None else min(count, self._most)
+        self.calls += 1
+        self._budget.spend(now=self._clock())
+        try:
+            await self._intake.check_room(count)
+            delivery = await self._client.get_keys(count)
+            self._spend_more(delivery.calls)
+            keys = await self._intake.take(delivery, confirmed=False)
+        except KeySourceError as error:
+            self._spend_more(error.calls)
+            if error.fault in {SourceFault.MALFORMED, SourceFault.OVERSIZED}:
+                self._most = 1
+            is_empty = error.fault is SourceFault.EMPTY
+            pause = self._budget.failed(
+                now=self._clock(),
+                at_least=error.retry_after or 0.0,
+                at_most=MAX_EMPTY_PAUSE if is_empty else MAX_PAUSE,
+            )
+            self._failed(error, pause)
+            return []
+        except KeyStoreError as error:
+            pause = self._budget.failed(now=self._clock(), at_least=STORE_PAUSE)
+            self._failed(error, pause)
+            return []
+        if not keys:
+            # Nothing usable came: asking on and on would empty the KME.
+            self._most = 1
+            self._failed(
+                unusable(
+                    self._client.description, "enc_keys", self._intake.last_refused
+                ),
+                self._budget.failed(now=self._clock()),
+            )
+            return []
+        if self._most is not None:
+            self._most *= GROWTH
+            if self._most >= self._intake.config.batch:
+                self._most = None
+        self._recovered()
+        self.drawn += len(keys)
+        is_checked = self._intake.config.checked
+        return [
+            Announced(
+                key.key_id,
+                check_of(key.key_id, key.key) if is_checked else NO_CHECK,
+            )
+            for key in keys
+        ]
+
+    def _spend_more(self, calls: int) -> None:
+        """Charge the calls that a refused batch took besides the first."""
+        for _ in range(1, calls):
+            self.calls += 1
+            self._budget.spend(now=self._clock())
+
+    def _failed(self, error: KeySourceError | KeyStoreError, pause: float) -> None:
+        self._filling = False
+        fault = fault_of(error)
+        self.last_error = error
+        self._outage.failed(
+            fault,
+            f"cannot draw keys: {error.message}; trying again in {pause:.0f} s",
+            level=logging.INFO if fault == SourceFault.EMPTY else logging.WARNING,
+            now=self._clock(),
+        )
+
+    def _recovered(self) -> None:
+        self._budget.succeeded()
+        self.last_error = None
+        self._outage.recovered("the KME gives keys again", now=self._clock())
+
+
+def unusable(source: str, call: str, reasons: Mapping[str, int]) -> KeySourceError:
+    """Return the error that an answer is in which no key can be used.
+
+    Args:
+        source: The KME.
+        call: What was asked.
+        reasons: How many keys were refused for which reason.
+    """
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return KeySourceError(
+        f"no key that came can be used ({why or 'none came'})",
+        "docs/qkd.md says what each reason means; until one is good, single keys are "
+        "asked for",
+        source=source,
+        call=call,
+        fault=SourceFault.MALFORMED,
+    )
+
+
+def fault_of(error: KeySourceError | KeyStoreError) -> str:
+    """Return the kind of an error, in one word."""
+    return error.fault.value if isinstance(error, KeySourceError) else "store"

@@ -1,0 +1,87 @@
+"""Takes what a KME delivers into the store, and raises the alarm over what is wrong.
+
+A key is refused that has the wrong size, an ID that was there before, or bytes that
+were there under another ID: a KME that gives such may be broken, or turned.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.config.model import LinkConfig
+from gateway.keystore.base import ImportReport, KeyStore, NewKey, Refusal
+from gateway.keystore.calls import RunBlocking
+from gateway.sources.base import Delivery
+from gateway.supply.outage import LinkLog
+
+NAMED_REFUSALS: Final = 5
+"""Refused key_IDs that one log line names."""
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """The way of one link's keys into its stock.
+
+    Attributes:
+        refused: Keys refused since the start, by reason.
+        last_refused: Those refused of the last delivery, by reason.
+    """
+
+    def __init__(self, config: LinkConfig, store: KeyStore, run: RunBlocking) -> None:
+        self.config = config
+        self.refused: Counter[str] = Counter()
+        self.last_refused: Counter[str] = Counter()
+        self._log = LinkLog(logger, config.name)
+        self._store = store
+        self._run = run
+
+    async def check_room(self, count: int) -> None:
+        """See, before keys are drawn, that there is room for them.
+
+        Raises:
+            KeyStoreError: There is not: drawn keys would be lost.
+        """
+        await self._run(self._store.check_room, count)
+
+    async def take(self, delivery: Delivery, *, confirmed: bool) -> list[NewKey]:
+        """Take a delivery in; return the keys that are now in stock.
+
+        Raises:
+            KeyStoreError: The store cannot take them: they are lost.
+        """
+        report = ImportReport(0)
+        if delivery.keys:
+            report = await self._run(
+                self._store.add,
+                self.config.name,
+                delivery.keys,
+                lifetime=self.config.key_lifetime,
+                confirmed=confirmed,
+            )
+        refused = (*delivery.refused, *report.refused)
+        self._alarm(refused)
+        self.last_refused = Counter(refusal.reason for refusal in refused)
+        turned_away = {refusal.key_id for refusal in report.refused}
+        return [key for key in delivery.keys if str(key.key_id) not in turned_away]
+
+    def alarm(self, refused: Sequence[Refusal]) -> None:
+        """Note keys that were refused before they reached the store."""
+        self._alarm(tuple(refused))
+
+    def _alarm(self, refused: tuple[Refusal, ...]) -> None:
+        if not refused:
+            return
+        self.refused.update(refusal.reason for refusal in refused)
+        named = ", ".join(
+            f"{one.key_id} ({one.reason})" for one in refused[:NAMED_REFUSALS]
+        )
+        more = len(refused) - NAMED_REFUSALS
+        self._log.error(
+            "refused %d keys: %s%s",
+            len(refused),
+            named,
+            f" and {more} more" if more > 0 else "",
+            extra={"event": "keys-refused"},
+        )
