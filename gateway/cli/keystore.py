@@ -50,7 +50,7 @@ _REASONS = {
     "other-link": "is or was a key of another link",
     "short": "has less than 256 bits",
     "long": "has more than 256 bits",
-    "malformed": "is not a UUID with a base64 key",
+    "malformed": "is not a key_ID with a base64 key",
     "same-bytes": "has the bytes of another key",
 }
 

@@ -52,9 +52,9 @@ from gateway.wire.header import (
     encode_header,
 )
 from gateway.wire.payloads import (
-    MAX_OFFERED_KEYS,
     InitiationPayload,
     Status,
+    keys_that_fit,
 )
 
 RETRY_TIMER: Final = "retry"
@@ -85,8 +85,8 @@ class InitiatorSide:
         """
         core = self._core
         offered = tuple(key_ids)
-        if len(offered) > MAX_OFFERED_KEYS or len(set(offered)) != len(offered):
-            raise ValueError(f"more than {MAX_OFFERED_KEYS} QKD keys, or one twice")
+        if offered != keys_that_fit(offered) or len(set(offered)) != len(offered):
+            raise ValueError("more QKD keys than fit an offer, or one twice")
         if tunnel.handshake is not None:
             self.fail(tunnel.handshake, "superseded", "a newer handshake was started")
         handshake = InitiatorHandshake(core.new_id(), tunnel, epoch, offered, address)

@@ -249,7 +249,7 @@ class Machine:
         Args:
             name: The tunnel.
             epoch: Its number: above every epoch proposed before.
-            key_ids: QKD keys to offer, at most `MAX_OFFERED_KEYS`.
+            key_ids: QKD keys to offer, no more than `keys_that_fit`.
             plane_offer: What the peer's data plane must know.
             address: Where the peer is.
             now: Current time, seconds.

@@ -42,7 +42,7 @@ class NewKey:
     """A key on its way into a store.
 
     Attributes:
-        key_id: ETSI GS QKD 014 key_ID, a UUID.
+        key_id: ETSI GS QKD 014 key_ID, as `gateway.wire.key_ids` has it.
         key: `KEY_SIZE` bytes.
     """
 
@@ -52,7 +52,7 @@ class NewKey:
 
 REFUSAL_REASONS = frozenset(
     {
-        "malformed",  # no UUID with a key in base64; found before any store sees it
+        "malformed",  # no key_ID with a key in base64; found before any store sees it
         "short",  # fewer than KEY_SIZE bytes
         "long",  # more
         "duplicate",  # in stock already, with the same bytes
@@ -72,8 +72,8 @@ class Refusal:
     """One key that was not taken in, and why.
 
     Attributes:
-        key_id: The key_ID, or where it stood (``keys[17]``) if it is no UUID: what
-            stands in its place is not repeated, for it might be the key.
+        key_id: The key_ID, or where it stood (``keys[17]``) if it is none: what stands
+            in its place is not repeated, for it might be the key.
         reason: One of `REFUSAL_REASONS`.
     """
 

@@ -2,7 +2,7 @@
 
 ::
 
-    {"keys": [{"key_ID": UUID, "key": BASE64, ...}, ...], ...}
+    {"keys": [{"key_ID": TEXT, "key": BASE64, ...}, ...], ...}
 
 Whoever wrote the container may be hostile. Text that is not a container is refused as a
 whole; a bad key is refused alone. Unknown members are ignored (clause 6.1). Errors
@@ -12,7 +12,6 @@ carry positions, never content, since the content is keys.
 import base64
 import binascii
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NoReturn
@@ -21,14 +20,13 @@ from uuid import UUID
 from gateway.errors import KeyFileError
 from gateway.keystore.base import KEY_SIZE, NewKey, Refusal
 from gateway.secret import Secret
+from gateway.wire.key_ids import is_uuid, key_id_text, parse_key_id
 
 MAX_CONTAINER_BYTES = 32 * 1024 * 1024
 """Text read at most: `MAX_CONTAINER_KEYS` keys with generous extensions."""
 
 MAX_CONTAINER_KEYS = 100_000
 """Keys of one container: 138 days of a tunnel at the default interval."""
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _EXPECTED = 'expected the ETSI GS QKD 014 format: {"keys": [{"key_ID", "key"}, ...]}'
 
@@ -160,14 +158,25 @@ def _parse_entry(place: str, entry: object) -> NewKey | Refusal:
 
 
 def _check_key(place: str, written: object, key: Secret | None) -> NewKey | Refusal:
-    if not isinstance(written, str) or not _UUID.fullmatch(written):
+    key_id = parse_key_id(written)
+    if key_id is None or (key is not None and stands_for(key_id, key)):
         return Refusal(place, "malformed")
-    key_id = UUID(written)
+    # A text that is no UUID may be the key itself, in the wrong place.
+    told = str(key_id) if is_uuid(key_id) else place
     if key is None:
-        return Refusal(str(key_id), "malformed")
+        return Refusal(told, "malformed")
     if len(key) != KEY_SIZE:
-        return Refusal(str(key_id), "short" if len(key) < KEY_SIZE else "long")
+        return Refusal(told, "short" if len(key) < KEY_SIZE else "long")
     return NewKey(key_id, key)
+
+
+def stands_for(key_id: UUID, key: Secret) -> bool:
+    """Whether a key_ID gives its key away: it is no name then, and no secret."""
+    if len(key) < KEY_SIZE:
+        return False
+    told = base64.b64encode(key.expose()).decode().rstrip("=")
+    text = key_id_text(key_id)
+    return told in text or key.expose().hex() in text.replace("-", "").lower()
 
 
 def _decode_key(written: object) -> bytes | None:

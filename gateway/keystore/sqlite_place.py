@@ -20,7 +20,8 @@ RESERVE: Final = 8 << 20
 starts over, which are some 300 uses, and the same may be written once more in place."""
 
 RESERVE_SHARE: Final = 10
-"""... but no more than this part of a small file system."""
+"""... but no more than this part of a small file system, or what its log holds now:
+that is written once more, into the database."""
 
 KEY_COST: Final = 1024
 """Bytes that a key takes at most on its way in: row, indices, both in the log again."""
@@ -65,10 +66,12 @@ class StorePlace:
         """
         try:
             found = os.statvfs(self._path.parent)
+            log = self._paths[-1].stat().st_size
         except OSError as error:
             raise self._gone(self._path.parent, "cannot be looked at") from error
         free = found.f_bavail * found.f_frsize
-        reserve = min(RESERVE, found.f_blocks * found.f_frsize // RESERVE_SHARE)
+        share = found.f_blocks * found.f_frsize // RESERVE_SHARE
+        reserve = min(RESERVE, max(share, log))
         if free < reserve + keys * KEY_COST:
             raise KeyStoreError(
                 f"no keys are taken in: the disk of the key store has {free >> 10} KiB "

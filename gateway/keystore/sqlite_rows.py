@@ -15,17 +15,19 @@ from gateway.keystore.sealing import KeySealer
 from gateway.keystore.sqlite_errors import translated
 from gateway.keystore.sqlite_records import Link
 from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
+from gateway.wire.key_ids import NamedKeyID, key_id_of
 
 _REASONS = {UNUSED: "duplicate", CONSUMED: "used", EXPIRED: "expired"}
 
 # A key_ID is refused under any link; key_by_id alone would admit one a link.
 _INSERT = (
-    "INSERT INTO key (link, key_id, state, expires, confirmed, fingerprint, sealed)"
-    " SELECT ?, ?, 0, ?, ?, ?, ? WHERE NOT EXISTS"
+    "INSERT INTO key"
+    " (link, key_id, text, state, expires, confirmed, fingerprint, sealed)"
+    " SELECT ?, ?, ?, 0, ?, ?, ?, ? WHERE NOT EXISTS"
     " (SELECT 1 FROM key WHERE key_id = ?) ON CONFLICT DO NOTHING"
 )
 
-_KEYS = "SELECT seq, link, key_id, state, expires, confirmed, sealed FROM key"
+_KEYS = "SELECT seq, link, key_id, text, state, expires, confirmed, sealed FROM key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,18 @@ class KeyRow:
         return self.expires != NEVER and self.expires <= now_ms
 
 
-def _row(values: tuple[int, int, bytes, int, int, int, bytes | None]) -> KeyRow:
-    seq, link, key_id, state, expires, confirmed, sealed = values
+def _row(
+    values: tuple[int, int, bytes, str | None, int, int, int, bytes | None],
+) -> KeyRow:
+    seq, link, name, text, state, expires, confirmed, sealed = values
     return KeyRow(
-        seq, link, UUID(bytes=key_id), state, expires, confirmed != 0, sealed or b""
+        seq,
+        link,
+        key_id_of(name, text),
+        state,
+        expires,
+        confirmed != 0,
+        sealed or b"",
     )
 
 
@@ -98,6 +108,7 @@ class Rows:
             (
                 link.id,
                 key.key_id.bytes,
+                key.key_id.text if isinstance(key.key_id, NamedKeyID) else None,
                 expires,
                 confirmed,
                 fingerprint,
@@ -172,20 +183,20 @@ class Rows:
     def unconfirmed_ids(self, link: Link, count: int) -> list[UUID]:
         """Return up to `count` key_IDs of unused, unconfirmed keys, oldest first."""
         found = self._connection.execute(
-            "SELECT key_id FROM key WHERE link = ? AND confirmed = 0 AND state = 0"
-            " ORDER BY seq LIMIT ?",
+            "SELECT key_id, text FROM key WHERE link = ? AND confirmed = 0"
+            " AND state = 0 ORDER BY seq LIMIT ?",
             (link.id, count),
         )
-        return [UUID(bytes=key_id) for (key_id,) in found.fetchall()]
+        return [key_id_of(name, text) for name, text in found.fetchall()]
 
     def unused_ids(self, link: Link, after: bytes, count: int) -> list[UUID]:
         """Return up to `count` key_IDs of unused keys, in order, greater than one."""
         found = self._connection.execute(
-            "SELECT key_id FROM key WHERE link = ? AND key_id > ? AND state = 0"
+            "SELECT key_id, text FROM key WHERE link = ? AND key_id > ? AND state = 0"
             " ORDER BY key_id LIMIT ?",
             (link.id, after, count),
         )
-        return [UUID(bytes=key_id) for (key_id,) in found.fetchall()]
+        return [key_id_of(name, text) for name, text in found.fetchall()]
 
     def ageing(self, after: tuple[int, int], until_ms: int, count: int) -> list[KeyRow]:
         """Return unused keys that expire by `until_ms`, in (expires, seq) order."""
@@ -218,7 +229,8 @@ class Rows:
     def erase(self, rows: Sequence[KeyRow], state: int) -> None:
         """Erase the bytes of unused keys of one link, which thereby become `state`."""
         self._change(
-            "UPDATE key SET state = ?, sealed = NULL WHERE seq = ? AND state = 0",
+            "UPDATE key SET state = ?, sealed = NULL, text = NULL"
+            " WHERE seq = ? AND state = 0",
             state,
             rows,
         )

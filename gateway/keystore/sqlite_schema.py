@@ -63,7 +63,12 @@ CREATE INDEX key_unused ON key (link, confirmed, seq) WHERE state = 0;
 CREATE INDEX key_held ON key (link, key_id) WHERE state = 0;
 """
 
-MIGRATIONS = (_VERSION_1, _VERSION_2)
+# What its KME calls a key, where that does not follow from key_id; gone with its bytes.
+_VERSION_3 = """
+ALTER TABLE key ADD COLUMN text TEXT;
+"""
+
+MIGRATIONS = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Statements that lead from version n (its place) to n + 1. Only ever appended to."""
 
 

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from gateway.kme.core import GivenKey
+from gateway.kme.key_id_forms import CANONICAL, KeyIDForm
 from gateway.kme.refusals import RefusedError
 
 SERVER: Final = "qgw-kme"
@@ -61,11 +62,11 @@ def reply_to(refused: RefusedError) -> Reply:
     return Reply(refused.status, refused.body(), headers)
 
 
-def key_container(keys: Sequence[GivenKey]) -> Reply:
+def key_container(keys: Sequence[GivenKey], form: KeyIDForm = CANONICAL) -> Reply:
     """Return the Key container (ETSI GS QKD 014 V1.1.1, 6.3)."""
     entries = [
         {
-            "key_ID": str(given.key_id),
+            "key_ID": form.write(given.key_id),
             "key": base64.b64encode(given.key.expose()).decode("ascii"),
         }
         for given in keys

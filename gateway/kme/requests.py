@@ -12,7 +12,9 @@ from http import HTTPStatus
 from typing import Final, NoReturn, TypeVar
 from uuid import UUID
 
+from gateway.kme.key_id_forms import CANONICAL, KeyIDForm
 from gateway.kme.refusals import (
+    KEYS_NOT_FOUND,
     MANDATORY_UNSUPPORTED,
     SIZE_NOT_OCTETS,
     RefusedError,
@@ -33,9 +35,6 @@ MAX_EXTENSIONS: Final = 64
 """Extension parameters of one request."""
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_UUID: Final = re.compile(
-    r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}", re.ASCII
-)
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _SHOWN: Final = 40
 """Characters of a name that a refusal repeats to its sender."""
@@ -99,21 +98,25 @@ def _refuse_slaves(sae_ids: Sequence[str]) -> None:
         )
 
 
-def read_key_id_query(query: Mapping[str, Sequence[str]]) -> list[UUID]:
+def read_key_id_query(
+    query: Mapping[str, Sequence[str]], form: KeyIDForm = CANONICAL
+) -> list[UUID]:
     """Read the query string of a GET of ``dec_keys``: one `key_ID`."""
     if "key_ID" not in query:
         raise RefusedError.bad_request("key_ID", "missing")
-    return [_parse_key_id(_one(query, "key_ID"))]
+    return [_parse_key_id(_one(query, "key_ID"), form)]
 
 
-def read_key_ids(body: bytes, limits: KeyLimits) -> list[UUID]:
+def read_key_ids(
+    body: bytes, limits: KeyLimits, form: KeyIDForm = CANONICAL
+) -> list[UUID]:
     """Read the body of a POST of ``dec_keys`` (6.4); no key_ID comes twice."""
     entries = _list_of("key_IDs", _decode_object(body).get("key_IDs"), dict, "objects")
     if not 1 <= len(entries) <= limits.max_key_per_request:
         raise RefusedError.bad_request(
             "key_IDs", f"1 to {limits.max_key_per_request} in one request"
         )
-    key_ids = [_parse_key_id(entry.get("key_ID")) for entry in entries]
+    key_ids = [_parse_key_id(entry.get("key_ID"), form) for entry in entries]
     if len(set(key_ids)) != len(key_ids):
         raise RefusedError.bad_request("key_IDs", "a key_ID twice")
     return key_ids
@@ -149,10 +152,14 @@ def _parse_number(name: str, text: str) -> int:
     return int(text)
 
 
-def _parse_key_id(value: object) -> UUID:
-    if not isinstance(value, str) or not _UUID.fullmatch(value):
-        raise RefusedError.bad_request("key_ID", "a UUID is expected")
-    return UUID(value)
+def _parse_key_id(value: object, form: KeyIDForm) -> UUID:
+    key_id = form.read(value) if isinstance(value, str) else None
+    if key_id is not None:
+        return key_id
+    if form is not CANONICAL:
+        # Told as such: KMEs with names of their own take any text for one.
+        raise RefusedError(HTTPStatus.BAD_REQUEST, KEYS_NOT_FOUND)
+    raise RefusedError.bad_request("key_ID", "a UUID is expected")
 
 
 def _one(query: Mapping[str, Sequence[str]], name: str) -> str:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from gateway.kme.core import RETRY_AFTER, GivenKey, KMECore
 from gateway.kme.guard import SUBJECT, read_body
+from gateway.kme.key_id_forms import CANONICAL, FORM, KeyIDForm
 from gateway.kme.misbehaviour.answers import DEFAULT_DELAY, Answering
 from gateway.kme.misbehaviour.switch import Misbehaviour
 from gateway.kme.rate_limit import RateLimit
@@ -157,30 +158,43 @@ class SAEInterface:
     ) -> Reply:
         """Answer 5.3, GET."""
         asked = read_key_query(_query(request), self._core.limits)
-        return self._given("drawn", await self._core.draw(caller, other, asked), caller)
+        return self._given(
+            "drawn", await self._core.draw(caller, other, asked), caller, request
+        )
 
     async def _enc_keys(self, request: web.Request, caller: str, other: str) -> Reply:
         """Answer 5.3, POST."""
         asked = read_key_request(await read_body(request), self._core.limits)
-        return self._given("drawn", await self._core.draw(caller, other, asked), caller)
+        return self._given(
+            "drawn", await self._core.draw(caller, other, asked), caller, request
+        )
 
     async def _dec_keys_simply(
         self, request: web.Request, caller: str, other: str
     ) -> Reply:
         """Answer 5.4, GET."""
-        key_ids = read_key_id_query(_query(request))
+        key_ids = read_key_id_query(_query(request), _form(request))
         keys = await self._core.fetch(caller, other, key_ids)
-        return self._given("delivered", keys, caller)
+        return self._given("delivered", keys, caller, request)
 
     async def _dec_keys(self, request: web.Request, caller: str, other: str) -> Reply:
         """Answer 5.4, POST."""
-        key_ids = read_key_ids(await read_body(request), self._core.limits)
+        key_ids = read_key_ids(
+            await read_body(request), self._core.limits, _form(request)
+        )
         keys = await self._core.fetch(caller, other, key_ids)
-        return self._given("delivered", keys, caller)
+        return self._given("delivered", keys, caller, request)
 
-    def _given(self, how: str, keys: list[GivenKey], sae_id: str) -> Reply:
+    def _given(
+        self, how: str, keys: list[GivenKey], sae_id: str, request: web.Request
+    ) -> Reply:
         _log.debug("%d keys %s for %r", len(keys), how, sae_id)
-        return key_container(keys)
+        return key_container(keys, _form(request))
+
+
+def _form(request: web.Request) -> KeyIDForm:
+    form: KeyIDForm = request.get(FORM, CANONICAL)
+    return form
 
 
 def _query(request: web.Request) -> dict[str, list[str]]:

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from gateway.wire.stock import Announced, Holding, StockAnnounce, StockAnswer
+from gateway.wire.stock import (
+    Announced,
+    Holding,
+    StockAnnounce,
+    StockAnswer,
+    how_many_fit,
+)
 
 WINDOW: Final = 8
 """Announcements under way at once: with 170 ms to the satellite's other end, some
@@ -49,11 +55,11 @@ class Announcer:
     """Announces keys and matches answers to them.
 
     Args:
-        per_message: Keys that fit one message on this path.
+        room: Bytes of a message on this path.
     """
 
-    def __init__(self, per_message: int) -> None:
-        self._per_message = per_message
+    def __init__(self, room: int) -> None:
+        self._room = room
         self._queue: deque[Announced] = deque()
         self._outstanding: dict[int, _Outstanding] = {}
         self._later: deque[tuple[float, Announced]] = deque()
@@ -91,7 +97,7 @@ class Announcer:
                 one.retry_at = now + one.wait
                 due.append(StockAnnounce(number, one.keys))
         while self._queue and len(self._outstanding) < WINDOW:
-            count = min(self._per_message, len(self._queue))
+            count = how_many_fit(self._queue, self._room)
             keys = tuple(self._queue.popleft() for _ in range(count))
             self._outstanding[serial] = _Outstanding(
                 keys, now + FIRST_RETRY, FIRST_RETRY

@@ -19,8 +19,6 @@ from gateway.supply.comparison import FIRST_KEY_ID, Comparison
 from gateway.supply.outage import LinkLog
 from gateway.wire.control import StockMessage
 from gateway.wire.stock import (
-    ANNOUNCE_SIZE,
-    ANNOUNCED_KEY_SIZE,
     MAX_KEYS,
     NO_CHECK,
     PAGE_KEY_SIZE,
@@ -119,8 +117,7 @@ class Herald:
         self._clock = clock
         self._retry = retry
         self._checked = checked
-        announced = (mtu - ANNOUNCE_SIZE) // ANNOUNCED_KEY_SIZE
-        self._announcer = Announcer(max(1, min(MAX_KEYS, announced)))
+        self._announcer = Announcer(mtu)
         self._per_page = max(1, min(MAX_KEYS, (mtu - PAGE_SIZE) // PAGE_KEY_SIZE))
         self._comparison: Comparison | None = None
         self._peer_run: int | None = None

@@ -18,7 +18,7 @@ from gateway.tunnels.eager import start_eagerly
 from gateway.tunnels.peer_addresses import Whereabouts
 from gateway.tunnels.plane import installation_of
 from gateway.tunnels.state import TunnelState
-from gateway.wire.payloads import Policy, Status
+from gateway.wire.payloads import Policy, Status, keys_that_fit
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -203,7 +203,7 @@ class Asking:
         # or if that may be why the last attempt failed.
         due = self._machine.qkd_due(state.name)
         draw = due or state.rotation.failures_in_row > 0
-        offered = tuple(await state.stock.reserve(self._holder, draw=draw))
+        offered = keys_that_fit(await state.stock.reserve(self._holder, draw=draw))
         if not offered and due and state.parameters.policy is Policy.REQUIRED:
             link = state.config.link
             raise KeyStoreError(

@@ -83,7 +83,7 @@ NetworkMessage = PadStock | NodeState
 
 
 def encode_network(message: NetworkMessage) -> bytes:
-    """Return the plaintext of a message: at most 1,295 bytes."""
+    """Return the plaintext of a message: two more than one about stock, or some 800."""
     if isinstance(message, PadStock):
         return bytes([_PADS, message.direction]) + encode_stock(message.message)
     head = _STATE_HEAD.pack(

@@ -5,6 +5,7 @@ name nor how many QKD keys were offered. All integers are big-endian.
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -12,6 +13,13 @@ from uuid import UUID
 
 from gateway.errors import ProtocolError
 from gateway.wire.header import ID_SIZE
+from gateway.wire.key_ids import (
+    KEY_ID_SIZE,
+    MAX_KEY_ID_TEXT,
+    NamedKeyID,
+    key_id_text,
+    parse_key_id,
+)
 
 INITIATION_PAYLOAD_SIZE: Final = 256
 RESPONSE_PAYLOAD_SIZE: Final = 112
@@ -25,7 +33,9 @@ MAX_PLANE_OFFER_SIZE: Final = 48
 """Bytes; WireGuard needs 35."""
 
 CHAIN_ID_SIZE: Final = 16
-KEY_ID_SIZE: Final = 16
+
+_BY_TEXT: Final = 0x80
+"""Set in the number of keys offered: they are named by text."""
 
 _FLAG_PSK: Final = 1
 _FLAG_ENCAP: Final = 2
@@ -96,7 +106,7 @@ class InitiationPayload:
         epoch: Number of the epoch proposed.
         terms: The initiator's configuration.
         chain_id: 16 bytes naming the chain secret held, or None.
-        key_ids: QKD keys offered, at most `MAX_OFFERED_KEYS`.
+        key_ids: QKD keys offered, no more than `keys_that_fit`.
         plane_offer: Opaque to the handshake, at most `MAX_PLANE_OFFER_SIZE` bytes.
     """
 
@@ -137,6 +147,11 @@ _TERMS: Final = struct.Struct("!BBBIH")
 _INITIATION: Final = struct.Struct(f"!Q{CHAIN_ID_SIZE}s")
 _RESPONSE: Final = struct.Struct(f"!B{ID_SIZE}sQ{KEY_ID_SIZE}sB")
 
+_OFFER_SIZE: Final = INITIATION_PAYLOAD_SIZE - (
+    _TERMS.size + _INITIATION.size + 1 + MAX_NAME_SIZE + 1 + MAX_PLANE_OFFER_SIZE + 1
+)
+"""Bytes of names offered: 140, whatever the lengths of what stands before them."""
+
 
 def encode_initiation(payload: InitiationPayload) -> bytes:
     """Return `INITIATION_PAYLOAD_SIZE` bytes."""
@@ -147,10 +162,17 @@ def encode_initiation(payload: InitiationPayload) -> bytes:
         _INITIATION.pack(payload.epoch, payload.chain_id or bytes(CHAIN_ID_SIZE)),
         _prefixed(name, MAX_NAME_SIZE),
         _prefixed(payload.plane_offer, MAX_PLANE_OFFER_SIZE),
-        bytes([len(payload.key_ids)]),
-        *(key_id.bytes for key_id in payload.key_ids[:MAX_OFFERED_KEYS]),
+        _encode_offer(payload.key_ids),
     ]
     return b"".join(parts).ljust(INITIATION_PAYLOAD_SIZE, b"\0")
+
+
+def keys_that_fit(key_ids: Sequence[UUID]) -> tuple[UUID, ...]:
+    """Return as many of the first keys as one initiation can offer."""
+    fitting = tuple(key_ids[:MAX_OFFERED_KEYS])
+    while len(_names(fitting)) > _OFFER_SIZE:
+        fitting = fitting[:-1]
+    return fitting
 
 
 def decode_initiation(data: bytes) -> InitiationPayload:
@@ -166,12 +188,9 @@ def decode_initiation(data: bytes) -> InitiationPayload:
         raise ProtocolError("payload")
     name = _decode_name(reader.prefixed(MAX_NAME_SIZE))
     plane_offer = reader.prefixed(MAX_PLANE_OFFER_SIZE)
-    count = reader.take(1)[0]
-    if count > MAX_OFFERED_KEYS or not epoch:
+    if not epoch:
         raise ProtocolError("payload")
-    key_ids = tuple(UUID(bytes=reader.take(KEY_ID_SIZE)) for _ in range(count))
-    if len(set(key_ids)) != count:
-        raise ProtocolError("payload")
+    key_ids = _decode_offer(reader)
     reader.finish()
     return InitiationPayload(
         name,
@@ -181,6 +200,47 @@ def decode_initiation(data: bytes) -> InitiationPayload:
         key_ids,
         plane_offer,
     )
+
+
+def _encode_offer(key_ids: Sequence[UUID]) -> bytes:
+    if len(key_ids) > len(keys_that_fit(key_ids)):
+        raise ValueError(f"{len(key_ids)} QKD keys do not fit an offer")
+    flag = _BY_TEXT if _are_named(key_ids) else 0
+    return bytes([flag | len(key_ids)]) + _names(key_ids)
+
+
+def _names(key_ids: Sequence[UUID]) -> bytes:
+    if not _are_named(key_ids):
+        return b"".join(key_id.bytes for key_id in key_ids)
+    texts = [key_id_text(key_id).encode("ascii") for key_id in key_ids]
+    return b"".join(_prefixed(text, MAX_KEY_ID_TEXT) for text in texts)
+
+
+def _are_named(key_ids: Sequence[UUID]) -> bool:
+    return any(isinstance(key_id, NamedKeyID) for key_id in key_ids)
+
+
+def _decode_offer(reader: "_Reader") -> tuple[UUID, ...]:
+    number = reader.take(1)[0]
+    count = number & ~_BY_TEXT
+    if count > MAX_OFFERED_KEYS:
+        raise ProtocolError("payload")
+    if number & _BY_TEXT:
+        key_ids = tuple(_take_text(reader) for _ in range(count))
+    else:
+        key_ids = tuple(UUID(bytes=reader.take(KEY_ID_SIZE)) for _ in range(count))
+    if len(set(key_ids)) != count or bool(number & _BY_TEXT) != _are_named(key_ids):
+        raise ProtocolError("payload")
+    if len(_names(key_ids)) > _OFFER_SIZE:
+        raise ProtocolError("payload")
+    return key_ids
+
+
+def _take_text(reader: "_Reader") -> UUID:
+    key_id = parse_key_id(reader.prefixed(MAX_KEY_ID_TEXT).decode("latin-1"))
+    if key_id is None:
+        raise ProtocolError("payload")
+    return key_id
 
 
 def encode_response(payload: ResponsePayload) -> bytes:

@@ -8,12 +8,19 @@ from end to end, whatever became of them.
 
 import itertools
 import struct
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 from uuid import UUID
 
 from gateway.errors import ProtocolError
+from gateway.wire.key_ids import (
+    KEY_ID_SIZE,
+    NamedKeyID,
+    key_id_text,
+    parse_key_id,
+)
 
 CHECK_SIZE: Final = 4
 """Bytes of a key's check value: two KMEs that disagree are found out at once, save
@@ -23,11 +30,11 @@ NO_CHECK: Final = bytes(CHECK_SIZE)
 """Announced of pads, and compared with nothing."""
 
 MAX_KEYS: Final = 64
-"""Keys that one message names, at most: 1,293 bytes with their checks."""
+"""Keys that one message names, at most: 1,286 bytes with their checks, if they are
+named by UUIDs; of other names as many as the path carries."""
 
-_ID: Final = 16
-_ANNOUNCE, _PAGE, _ANSWER = 6, 7, 8
-STOCK_TYPES: Final = frozenset({_ANNOUNCE, _PAGE, _ANSWER})
+_ANNOUNCE, _PAGE, _ANSWER, _ANNOUNCE_NAMED = 6, 7, 8, 12
+STOCK_TYPES: Final = frozenset({_ANNOUNCE, _PAGE, _ANSWER, _ANNOUNCE_NAMED})
 """The first bytes that `decode_stock` knows."""
 
 _HEAD: Final = struct.Struct("!BIB")
@@ -35,11 +42,11 @@ _SPAN: Final = struct.Struct("!16s16s")
 _COUNTS: Final = struct.Struct("!QI")
 
 ANNOUNCE_SIZE: Final = _HEAD.size
-ANNOUNCED_KEY_SIZE: Final = _ID + CHECK_SIZE
+ANNOUNCED_KEY_SIZE: Final = KEY_ID_SIZE + CHECK_SIZE
 """Bytes of an announcement without keys, and of each key in it."""
 
 PAGE_SIZE: Final = _HEAD.size + _SPAN.size
-PAGE_KEY_SIZE: Final = _ID
+PAGE_KEY_SIZE: Final = KEY_ID_SIZE
 """The same of a page."""
 
 
@@ -117,10 +124,31 @@ class StockAnswer:
     holdings: tuple[Holding, ...]
 
 
+def how_many_fit(keys: Iterable[Announced], room: int) -> int:
+    """Return how many of the first keys one announcement takes, one at least.
+
+    Args:
+        keys: Those to be announced.
+        room: Bytes that a message may have.
+    """
+    count = plain = named = 0
+    is_named = False
+    for key in itertools.islice(keys, MAX_KEYS):
+        plain += ANNOUNCED_KEY_SIZE
+        named += 1 + len(key_id_text(key.key_id)) + CHECK_SIZE
+        is_named |= isinstance(key.key_id, NamedKeyID)
+        if ANNOUNCE_SIZE + (named if is_named else plain) > room and count:
+            break
+        count += 1
+    return count
+
+
 def encode_stock(message: StockAnnounce | StockPage | StockAnswer) -> bytes:
-    """Return the plaintext of a message about stock, at most 1,293 bytes."""
+    """Return the plaintext of a message about stock."""
     match message:
         case StockAnnounce(serial, keys):
+            if any(isinstance(key.key_id, NamedKeyID) for key in keys):
+                return _encode_named(serial, keys)
             head = _HEAD.pack(_ANNOUNCE, serial, len(keys))
             return head + b"".join(key.key_id.bytes + key.check for key in keys)
         case StockPage(serial, after, until, key_ids):
@@ -138,7 +166,8 @@ def decode_stock(data: bytes) -> StockAnnounce | StockPage | StockAnswer:
     Raises:
         ProtocolError: ``control``.
         struct.error: It is too short.
-        ValueError: A holding is none.
+        ValueError: A holding is none, or a name is no ASCII.
+        IndexError: It is too short.
     """
     kind, serial, count = _HEAD.unpack_from(data)
     if count > MAX_KEYS:
@@ -146,8 +175,13 @@ def decode_stock(data: bytes) -> StockAnnounce | StockPage | StockAnswer:
     body = data[_HEAD.size :]
     if kind == _ANNOUNCE:
         parts = _split(body, count, ANNOUNCED_KEY_SIZE)
-        keys = (Announced(UUID(bytes=part[:_ID]), part[_ID:]) for part in parts)
+        keys = (
+            Announced(UUID(bytes=part[:KEY_ID_SIZE]), part[KEY_ID_SIZE:])
+            for part in parts
+        )
         return StockAnnounce(serial, tuple(keys))
+    if kind == _ANNOUNCE_NAMED:
+        return StockAnnounce(serial, _decode_named(body, count))
     if kind == _PAGE:
         after, until = _SPAN.unpack_from(body)
         parts = _split(body[_SPAN.size :], count, PAGE_KEY_SIZE)
@@ -160,6 +194,30 @@ def decode_stock(data: bytes) -> StockAnnounce | StockPage | StockAnswer:
     run, available = _COUNTS.unpack_from(body)
     holdings = _split(body[_COUNTS.size :], count, 1)
     return StockAnswer(serial, run, available, tuple(Holding(h[0]) for h in holdings))
+
+
+def _encode_named(serial: int, keys: Sequence[Announced]) -> bytes:
+    parts = [_HEAD.pack(_ANNOUNCE_NAMED, serial, len(keys))]
+    for key in keys:
+        text = key_id_text(key.key_id).encode("ascii")
+        parts += (bytes([len(text)]), text, key.check)
+    return b"".join(parts)
+
+
+def _decode_named(body: bytes, count: int) -> tuple[Announced, ...]:
+    keys = []
+    at = 0
+    for _ in range(count):
+        end = at + 1 + body[at]
+        key_id = parse_key_id(body[at + 1 : end].decode("ascii"))
+        check = body[end : end + CHECK_SIZE]
+        if key_id is None or len(check) != CHECK_SIZE:
+            raise ProtocolError("control")
+        keys.append(Announced(key_id, check))
+        at = end + CHECK_SIZE
+    if at != len(body) or not any(isinstance(k.key_id, NamedKeyID) for k in keys):
+        raise ProtocolError("control")
+    return tuple(keys)
 
 
 def _split(data: bytes, count: int, size: int) -> list[bytes]:

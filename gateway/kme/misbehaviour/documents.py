@@ -10,6 +10,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from gateway.kme.guard import SUBJECT
+from gateway.kme.key_id_forms import FORM, KeyIDForm
 from gateway.kme.misbehaviour.answers import Act, Answering
 from gateway.kme.replies import Reply
 
@@ -30,6 +31,16 @@ def spoiling(spoil: Spoil) -> Act:
         keys = document.get("keys")
         spoil(document, keys if isinstance(keys, list) else [])
         return Reply(HTTPStatus.OK, document).response()
+
+    return act
+
+
+def naming(form: KeyIDForm) -> Act:
+    """Make an act that answers honestly, with key_IDs in another form."""
+
+    async def act(answering: Answering) -> web.StreamResponse | None:
+        answering.request[FORM] = form
+        return (await answering.honest()).response()
 
     return act
 
@@ -109,9 +120,9 @@ def no_key_id(_document: Document, keys: Entries) -> None:
 
 
 def bad_key_id(_document: Document, keys: Entries) -> None:
-    """key_IDs that are no UUIDs."""
+    """key_IDs with a space in them, which are none."""
     for place, entry in enumerate(keys):
-        entry["key_ID"] = f"key/{place}"
+        entry["key_ID"] = f"key {place}"
 
 
 def extra_keys(_document: Document, keys: Entries) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.kme.key_id_forms import LONG, UPPER
 from gateway.kme.misbehaviour import documents as spoil
 from gateway.kme.misbehaviour import transport as wire
 from gateway.kme.misbehaviour.answers import ALL_CALLS, KEY_CALLS, Act, Mode
@@ -110,7 +111,10 @@ def _documents() -> tuple[tuple[str, frozenset[str], str, Act], ...]:
         ("no-counts", _STATUS, spoil.no_counts),
     )
     again = ("replay", KEY_CALLS, "the keys of the answer before", spoil.replay)
+    upper, long = spoil.naming(UPPER), spoil.naming(LONG)
     return (
+        ("upper-ids", KEY_CALLS, "key_IDs in upper case, and only those taken", upper),
+        ("long-ids", KEY_CALLS, "key_IDs of 70 characters that are no UUIDs", long),
         *((name, calls, _first_line(act), spoiling(act)) for name, calls, act in keys),
         again,
     )

@@ -10,7 +10,7 @@ from gateway.config.model import KMEConfig
 from gateway.errors import KeySourceError, SourceFault
 from gateway.sources.base import Delivery, KMEStatus
 from gateway.sources.etsi014.batch_size import BatchSize
-from gateway.sources.etsi014.container import Contents, are_upper, decode_container
+from gateway.sources.etsi014.container import Contents, decode_container
 from gateway.sources.etsi014.fetch import Fetch
 from gateway.sources.etsi014.methods import MethodChoice
 from gateway.sources.etsi014.requests import (
@@ -84,7 +84,7 @@ class ETSI014Client:
         )
         self._clock = clock
         self._has_served = False
-        self._is_upper = False
+        self._is_other_case = False
         self._is_case_known = False
         self._case_tried = float("-inf")
         self._batch_size = BatchSize(clock)
@@ -294,27 +294,27 @@ class ETSI014Client:
             return None
 
     async def _fetch(self, part: Sequence[UUID]) -> Contents:
-        """Fetch keys by key_ID, in the case in which the KME writes them."""
+        """Fetch keys by key_ID, as they came, or in the case that this KME knows."""
         try:
-            return await self._fetch_as(part, upper=self._is_upper)
+            return await self._fetch_as(part, other_case=self._is_other_case)
         except Trouble as trouble:
             is_missing = trouble.fault is SourceFault.MISSING and len(part) == 1
             is_tried = self._clock() - self._case_tried < CASE_PAUSE
             if not is_missing or self._is_case_known or is_tried:
                 raise
         self._case_tried = self._clock()
-        return await self._fetch_as(part, upper=not self._is_upper)
+        return await self._fetch_as(part, other_case=not self._is_other_case)
 
-    async def _fetch_as(self, part: Sequence[UUID], *, upper: bool) -> Contents:
+    async def _fetch_as(self, part: Sequence[UUID], *, other_case: bool) -> Contents:
         peer = self._config.peer_sae_id
         answer = await self._method.ask(
-            dec_keys_request(peer, part, upper=upper),
-            partial(dec_keys_request, peer, part, by_get=True, upper=upper)
+            dec_keys_request(peer, part, other_case=other_case),
+            partial(dec_keys_request, peer, part, by_get=True, other_case=other_case)
             if len(part) == 1
             else None,
         )
         if answer.status == _OK:
-            self._is_upper, self._is_case_known = upper, True
+            self._is_other_case, self._is_case_known = other_case, True
             return self._contents(answer, len(part), frozenset(part))
         verdict = judge(DEC_KEYS, answer.status, answer.said)
         fault = verdict.fault
@@ -345,8 +345,6 @@ class ETSI014Client:
     ) -> Contents:
         self._look_at(answer)
         contents = decode_container(answer.members, asked, key_ids)
-        if key_ids is None and contents.keys:
-            self._is_upper = are_upper(answer.members)
         self._notes.add(*contents.notes)
         self._has_served = True
         return contents

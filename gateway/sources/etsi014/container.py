@@ -5,7 +5,6 @@ entries are named with the reason. Unknown members and extensions are passed ove
 """
 
 import binascii
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,14 +12,13 @@ from uuid import UUID
 
 from gateway.errors import SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey, Refusal
+from gateway.keystore.container import stands_for
 from gateway.secret import Secret
 from gateway.sources.http.limits import MAX_SURPLUS
 from gateway.sources.http.trouble import Trouble, malformed
+from gateway.wire.key_ids import is_uuid, parse_key_id
 
 KEYS_AS_OBJECT: Final = "keys is an object, not an array (6.3)"
-
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-"""The form of RFC 9562, 4, and no other that Python would take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class _Sorter:
 
     def __init__(self, asked: int, key_ids: frozenset[UUID] | None) -> None:
         self._asked = asked
-        self._key_ids = key_ids
+        self._key_ids = None if key_ids is None else {one: one for one in key_ids}
         self._torn: set[UUID] = set()
         self.keys: dict[UUID, NewKey] = {}
         self.refused: list[Refusal] = []
@@ -94,16 +92,22 @@ class _Sorter:
             self._refuse(f"keys[{place}]", "malformed")
             return
         key, reason = decode_key(entry.get("key"))
+        if key is not None and stands_for(key_id, key):
+            self._refuse(f"keys[{place}]", "malformed")
+            return
         if self._key_ids is not None and key_id not in self._key_ids:
             self._refuse(str(key_id), "unasked")
         elif key is None:
-            self._refuse(str(key_id), reason)
+            told = str(key_id) if is_uuid(key_id) else f"keys[{place}]"
+            self._refuse(told, reason)
         elif key_id in self.keys or key_id in self._torn:
             self._refuse_twin(key_id, key)
         elif len(self.keys) >= self._asked:
             self._refuse(str(key_id), "unasked")
         else:
-            self.keys[key_id] = NewKey(key_id, key)
+            # In the case in which it was asked for, whatever that of the answer.
+            name = self._key_ids[key_id] if self._key_ids is not None else key_id
+            self.keys[key_id] = NewKey(name, key)
 
     def _refuse_twin(self, key_id: UUID, key: Secret) -> None:
         """Refuse a key_ID's second key, and the first if it is another one.
@@ -118,25 +122,6 @@ class _Sorter:
 
     def _refuse(self, key_id: str, reason: str) -> None:
         self.refused.append(Refusal(key_id, reason))
-
-
-def are_upper(members: Mapping[str, Any]) -> bool:
-    """Whether a container's key_IDs are written in upper case.
-
-    They are the same UUIDs to us (RFC 9562, 4), and to some KMEs they are not.
-    """
-    entries = members.get("keys")
-    found = entries if isinstance(entries, list) else []
-    texts = [entry.get("key_ID") for entry in found if isinstance(entry, dict)]
-    told = "".join(text for text in texts if isinstance(text, str))
-    return any(c in "ABCDEF" for c in told) and not any(c in "abcdef" for c in told)
-
-
-def parse_key_id(value: object) -> UUID | None:
-    """Read a key_ID, a UUID in its canonical form; None if it is not one."""
-    if isinstance(value, str) and _UUID.fullmatch(value):
-        return UUID(value)
-    return None
 
 
 def decode_key(value: object) -> tuple[Secret | None, str]:

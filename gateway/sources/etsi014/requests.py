@@ -9,6 +9,7 @@ from uuid import UUID
 
 from gateway.sources.http.limits import BODY_BASE, BODY_PER_KEY
 from gateway.sources.http.session import Request
+from gateway.wire.key_ids import is_uuid, key_id_text
 
 _ROOT = "/api/v1/keys/"
 
@@ -79,7 +80,7 @@ def dec_keys_request(
     key_ids: Sequence[UUID],
     *,
     by_get: bool = False,
-    upper: bool = False,
+    other_case: bool = False,
 ) -> Request:
     """Ask for keys that a master SAE has drawn (5.3).
 
@@ -87,16 +88,21 @@ def dec_keys_request(
         master_sae_id: Who drew them.
         key_ids: Which; exactly one by GET.
         by_get: Whether by GET.
-        upper: Whether key_IDs are written in upper case.
+        other_case: Whether UUIDs are written in the other case than they came in.
     """
     path = f"{_ROOT}{_encoded(master_sae_id)}/dec_keys"
     limit = BODY_BASE + len(key_ids) * BODY_PER_KEY
-    texts = [str(one).upper() if upper else str(one) for one in key_ids]
+    texts = [_text(one, other_case=other_case) for one in key_ids]
     if by_get:
         (key_id,) = texts
-        return Request("GET", f"{path}?key_ID={key_id}", max_body=limit)
+        return Request("GET", f"{path}?key_ID={quote(key_id, safe='')}", max_body=limit)
     members = {"key_IDs": [{"key_ID": text} for text in texts]}
     return Request("POST", path, json.dumps(members).encode(), limit)
+
+
+def _text(key_id: UUID, *, other_case: bool) -> str:
+    text = key_id_text(key_id)
+    return text.swapcase() if other_case and is_uuid(key_id) else text
 
 
 def _encoded(sae_id: str) -> str:

@@ -11,9 +11,7 @@ from gateway.keystore.base import KEY_SIZE, NewKey, Refusal
 from gateway.secret import Secret
 from gateway.sources.http.limits import MAX_ID
 from gateway.sources.http.trouble import malformed
-
-KEY_ID_SIZE: Final = 16
-"""Bytes of a keyId, the draft's default; it becomes a UUID of the same bytes."""
+from gateway.wire.key_ids import KEY_ID_SIZE, NamedKeyID, is_uuid, parse_key_id
 
 MAX_SYSTEMS: Final = 1024
 """Entries of ``remoteSystemID``: more sites than any network of KMEs has."""
@@ -82,18 +80,42 @@ def decode_key_answer(
     """
     if "keyId" not in members or "key" not in members:
         raise malformed("the answer has no keyId and key")
-    key_id = _hex(members["keyId"])
-    if key_id is None or len(key_id) != KEY_ID_SIZE:
+    found = parse_skip_key_id(members["keyId"])
+    if found is None:
         return Refusal("keyId", "malformed")
-    found = UUID(bytes=key_id)
-    if asked is not None and found != asked:
-        return Refusal(str(found), "unasked")
+    if asked is not None:
+        if skip_key_id(found).lower() != skip_key_id(asked).lower():
+            told = str(found) if is_uuid(found) else "keyId"
+            return Refusal(told, "unasked")
+        found = asked
     key = _hex(members["key"])
+    # One that is not of the usual form may be the key itself, in the wrong place.
+    told = str(found) if is_uuid(found) else "keyId"
     if key is None:
-        return Refusal(str(found), "malformed")
+        return Refusal(told, "malformed")
     if len(key) != KEY_SIZE:
-        return Refusal(str(found), "short" if len(key) < KEY_SIZE else "long")
+        return Refusal(told, "short" if len(key) < KEY_SIZE else "long")
+    if key.hex() in skip_key_id(found).lower():
+        return Refusal("keyId", "malformed")
     return NewKey(found, Secret(key))
+
+
+def parse_skip_key_id(value: object) -> UUID | None:
+    """Read a keyId, a hexadecimal string; None if it is none.
+
+    The draft's default, 16 bytes in lower case, becomes a UUID of the same bytes.
+    """
+    key_id = _hex(value)
+    if key_id is None or not isinstance(value, str):
+        return None
+    if len(key_id) == KEY_ID_SIZE and value == key_id.hex():
+        return UUID(bytes=key_id)
+    return parse_key_id(value)
+
+
+def skip_key_id(key_id: UUID) -> str:
+    """Return a keyId as its key provider wrote it."""
+    return key_id.text if isinstance(key_id, NamedKeyID) else key_id.hex
 
 
 def decode_entropy(members: Mapping[str, Any], size: int) -> Secret:

@@ -31,6 +31,7 @@ from gateway.sources.skip.answers import (
     decode_capabilities,
     decode_entropy,
     decode_key_answer,
+    skip_key_id,
 )
 from gateway.sources.skip.batch import Batch
 
@@ -188,7 +189,7 @@ class SKIPClient:
         return decode_key_answer(answer.members)
 
     async def _fetch(self, key_id: UUID) -> NewKey | Refusal:
-        path = f"/key/{key_id.hex}?remoteSystemID={self._peer}"
+        path = f"/key/{quote(skip_key_id(key_id), safe='')}?remoteSystemID={self._peer}"
         answer = await self._session.exchange(Request("GET", path))
         if answer.status == _OK:
             self._look_at(answer)

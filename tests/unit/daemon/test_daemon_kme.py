@@ -9,6 +9,7 @@ import pytest
 
 from gateway.kme.constant import ConstantLink
 from gateway.wire.control import RotateReason
+from gateway.wire.key_ids import key_id_text
 from tests.unit.daemon.kme_ends import TARGET, KMESites, in_force, stock
 from tests.unit.daemon.services import tunnel_keys, until
 from tests.unit.daemon.test_daemon_rotation import rotate
@@ -48,6 +49,31 @@ async def test_the_first_epoch_draws_on_demand_and_stock_follows(
     assert status[0]["key_id"] == status[1]["key_id"] is not None
     await until(lambda: full(sites), "a full stock")
     await until(lambda: held(sites, "a") == held(sites, "b"), "the same at both ends")
+
+
+@pytest.mark.parametrize("mode", ["upper-ids", "long-ids"])
+async def test_kmes_that_name_keys_otherwise(
+    sites: KMESites, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They take back nothing but what they wrote: an offer and an announcement say."""
+    await sites.pair.make_keys(2000)
+    for kme in (sites.pair.alice, sites.pair.bob):
+        kme.misbehaviour.start(mode)
+    await start_gateways(sites)
+    await until(lambda: in_force(sites), "the first epoch")
+    first, second = sites.ends.values()
+    status = [await end.status() for end in (first, second)]
+    assert status[0]["key_id"] == status[1]["key_id"] is not None
+    await until(lambda: full(sites), "a full stock")
+    await until(lambda: held(sites, "a") == held(sites, "b"), "the same at both ends")
+    texts = {key_id_text(key_id) for key_id in held(sites, "a")}
+    assert texts == {key_id_text(key_id) for key_id in held(sites, "b")}
+    long = mode == "long-ids"
+    assert all(len(t) == 70 if long else t == t.upper() for t in texts)
+    await rotate((first, second))
+    for end in (first, second):
+        assert not end.driver.state.rotation.failures
+    assert "refused" not in caplog.text
 
 
 async def test_rotation_from_stock_asks_no_kme(sites: KMESites) -> None:

@@ -5,13 +5,17 @@ import sqlite3
 import stat
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from gateway.errors import KeyStoreError
+from gateway.keystore.base import NewKey
 from gateway.keystore.sqlite import SQLiteKeyStore
 from gateway.keystore.sqlite_schema import MIGRATIONS
 from gateway.secret import Secret
+from gateway.wire.key_ids import key_id_text, parse_key_id
+from tests.keystore_contract import LINK, make_key
 from tests.unit.keystore.sqlite_bench import MASTER_KEY, SQLiteBench
 
 
@@ -175,3 +179,24 @@ def test_settings_that_durability_and_erasure_rest_on(bench: SQLiteBench) -> Non
     assert pragma("synchronous") == 2
     assert pragma("secure_delete") == 1
     assert pragma("locking_mode") == "exclusive"
+
+
+def test_a_key_keeps_its_kmes_name_over_a_restart(tmp_path: Path) -> None:
+    """And loses it with its bytes: the key_ID is all that is remembered."""
+    texts = ["key-1", "6F1B3A3E-7F5C-4B2E-9D0A-2F5B8C1D4E6F"]
+    ids = [key_id for text in texts if (key_id := parse_key_id(text))]
+    bench = SQLiteBench(tmp_path / "store")
+    keys = [NewKey(i, make_key(n).key) for n, i in enumerate(ids)]
+    assert bench.store.add(LINK, keys, confirmed=False).added == 2
+    bench.close()
+    bench = SQLiteBench(tmp_path / "store")
+    store = bench.store
+    assert [key_id_text(i) for i in store.unconfirmed(LINK, 9)] == texts
+    assert {key_id_text(i) for i in store.held(LINK, after=None, count=9)} == set(texts)
+    assert [key_id_text(i) for i in store.reserve(LINK, 9, holder="a")] == texts
+    assert store.consume(LINK, UUID(bytes=ids[0].bytes), holder="a") == make_key(0).key
+    store.retire(LINK, ids[1:])
+    bench.close()
+    with closing(sqlite3.connect(bench.path)) as connection:
+        found = connection.execute("SELECT text FROM key").fetchall()
+    assert found == [(None,), (None,)]

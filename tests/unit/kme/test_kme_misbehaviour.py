@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -240,6 +241,20 @@ def has_more_members(spoiled: Answer, _honest: Answer) -> None:
     assert all("vendor" in entry for entry in entries(spoiled))
 
 
+async def test_key_ids_in_other_forms(ends: Ends) -> None:
+    upper, long = (
+        re.compile(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}"),
+        "Link7/.{64}",
+    )
+    for mode, form in (("upper-ids", upper), ("long-ids", re.compile(long))):
+        ends.start(mode)
+        drawn = (await ends.alice.draw("gw-b", 3)).keys
+        assert len(drawn) == 3
+        assert all(form.fullmatch(text) for text in drawn)
+        assert (await ends.bob.fetch("gw-a", str(uuid.uuid4()))).status == 400
+        assert (await ends.bob.fetch("gw-a", *drawn)).keys == drawn
+
+
 SPOILED: dict[str, Check] = {
     "wrong-keys": is_wrong,
     "same-bytes": is_same,
@@ -327,7 +342,10 @@ def test_the_table_is_tested_whole() -> None:
     consumed = {f"consumed-{status}" for status in (404, 409, 410)}
     wires = {"slow", "slow-drip", "close", "drop", "oversized", "garbage", "truncated"}
     others = {"deep", "count-drift", "no-counts", "replay", "zero-kme-id", "no-status"}
-    tested = refusals | consumed | wires | others | SPOILED.keys() | STATUSES.keys()
+    named = {"upper-ids", "long-ids"}
+    tested = (
+        refusals | consumed | wires | others | named | SPOILED.keys() | STATUSES.keys()
+    )
     assert tested == MODES.keys()
     assert all(mode.explanation for mode in MODES.values())
 

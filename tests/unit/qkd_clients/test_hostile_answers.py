@@ -235,9 +235,12 @@ BAD_KEYS = {
     "hexadecimal": (str(ID), KEY.hex(), str(ID), "long"),
     "ID is a number": (7, TEXT, "keys[1]", "malformed"),
     "ID is the key": (TEXT, str(ID), "keys[1]", "malformed"),
-    "ID without hyphens": (ID.hex, TEXT, "keys[1]", "malformed"),
-    "ID as URN": (ID.urn, TEXT, "keys[1]", "malformed"),
-    "ID in braces": (f"{{{ID}}}", TEXT, "keys[1]", "malformed"),
+    "both are the key": (TEXT, TEXT, "keys[1]", "malformed"),
+    "ID is the key, unpadded": (TEXT.rstrip("="), TEXT, "keys[1]", "malformed"),
+    "ID is the key in hexadecimal": (KEY.hex(), TEXT, "keys[1]", "malformed"),
+    "ID with a space": (f"{ID} ", TEXT, "keys[1]", "malformed"),
+    "ID of other than ASCII": (f"\u0660{ID}", TEXT, "keys[1]", "malformed"),
+    "ID of 129 characters": ("a" * 129, TEXT, "keys[1]", "malformed"),
     "ID is empty": ("", TEXT, "keys[1]", "malformed"),
 }
 

@@ -16,6 +16,7 @@ from gateway.kme.misbehaviour.modes import MODES
 from gateway.kme.pair import KMEPair
 from gateway.sources.base import Delivery, KeyClient
 from gateway.sources.clients import make_client
+from gateway.wire.key_ids import is_uuid, key_id_text, parse_key_id
 from tests.unit.qkd_clients.conftest import Waits
 from tests.unit.qkd_clients.leaks import fault_of
 
@@ -95,6 +96,9 @@ EXPECTED: dict[str, Outcome | dict[str, Outcome]] = {
     },
     "no-key-id": NO_IDS,
     "bad-key-id": NO_IDS,
+    # Keys drawn before, under the names that they have otherwise: it has none of them.
+    "upper-ids": {"enc_keys": ALL, "dec_keys": ALL},
+    "long-ids": {"enc_keys": ALL, "dec_keys": Brings(0, COUNT)},
     "extra-keys": Brings(COUNT, 0, ("unasked",)),
     "fewer-keys": Brings(COUNT - 1, 1),
     "keys-object": ALL,
@@ -223,6 +227,24 @@ def _compare(found: object, expected: Brings, call: str) -> None:
     assert len(found.keys) == expected.keys
     assert len(found.missing) == (expected.missing if call == "dec_keys" else 0)
     assert tuple(refusal.reason for refusal in found.refused) == expected.refused
+
+
+@pytest.mark.parametrize("mode", ["upper-ids", "long-ids"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_key_ids_go_back_as_they_came(laboratory: Laboratory, mode: str) -> None:
+    """What one KME writes is what the other is asked for: it takes nothing else."""
+    laboratory.pair.alice.misbehaviour.start(mode)
+    laboratory.pair.bob.misbehaviour.start(mode)
+    drawn = (await laboratory.a.get_keys(COUNT)).keys
+    texts = [key_id_text(key.key_id) for key in drawn]
+    assert all(is_uuid(key.key_id) == (mode == "upper-ids") for key in drawn)
+    told = [parse_key_id(text) for text in texts]  # as the peer is told of them
+    fetched = await laboratory.b.get_keys_with_ids([one for one in told if one])
+    assert {key.key_id: key.key for key in fetched.keys} == {
+        key.key_id: key.key for key in drawn
+    }
+    assert [key_id_text(key.key_id) for key in fetched.keys] == texts
+    assert not fetched.missing
 
 
 @pytest.mark.parametrize("mode", ["consumed-404", "consumed-409", "consumed-410"])

@@ -161,12 +161,10 @@ BAD_ANSWERS = {
     "no hexadecimal": ({"keyId": ID.hex, "key": "z" * 64}, str(ID), "malformed"),
     "not ASCII": ({"keyId": ID.hex, "key": "٣" * 64}, str(ID), "malformed"),
     "number": ({"keyId": ID.hex, "key": 5}, str(ID), "malformed"),
-    "keyId of 192 bits": (
-        {"keyId": ID.hex + "0" * 16, "key": KEY.hex()},
-        "keyId",
-        "malformed",
-    ),
-    "keyId is the key": ({"keyId": KEY.hex(), "key": ID.hex}, "keyId", "malformed"),
+    "keyId of 65 bytes": ({"keyId": "0" * 130, "key": KEY.hex()}, "keyId", "malformed"),
+    "keyId with hyphens": ({"keyId": str(ID), "key": KEY.hex()}, "keyId", "malformed"),
+    "keyId is the key": ({"keyId": KEY.hex(), "key": ID.hex}, "keyId", "short"),
+    "both are the key": ({"keyId": KEY.hex(), "key": KEY.hex()}, "keyId", "malformed"),
     "keyId is null": ({"keyId": None, "key": KEY.hex()}, "keyId", "malformed"),
 }
 
