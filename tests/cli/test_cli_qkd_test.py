@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import ssl
 import threading
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -182,7 +183,10 @@ def test_a_kme_in_order(laboratory: Laboratory) -> None:
     assert lines[0] == "link fibre"
     assert laboratory.pair.alice.url in lines
     found = steps(result.out)
-    assert {grade for grade, _ in found} == {"ok"}
+    # Older OpenSSL agrees on a classical group, which is worth a warning.
+    newest = ssl.OPENSSL_VERSION_INFO >= (3, 5)
+    assert ("warning", "tls") in found or newest
+    assert {grade for grade, step in found if step != "tls"} == {"ok"}
     in_order = ["files", "identity", "name", "connection", "tls", "certificate"]
     in_order += ["access", "status", "limits"]
     assert list(dict.fromkeys(step for _, step in found)) == in_order

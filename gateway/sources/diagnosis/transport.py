@@ -106,11 +106,13 @@ def _key_exchange(source: str, group: str) -> Finding:
         return ok(source, Step.TLS, f"key exchange {group}")
     if not group:
         return ok(source, Step.TLS, "key exchange: it cannot be told which")
-    return ok(
+    return warning(
         source,
         Step.TLS,
         f"key exchange {group}, which is classical: keys recorded on this way now can "
-        "be read with a quantum computer later (docs/qkd.md)",
+        "be read with a quantum computer later",
+        "X25519MLKEM768 is agreed on where both ends have OpenSSL 3.5; until then keep "
+        "the way to the KME short and to yourself: docs/qkd.md, TLS to the KME",
     )
 
 

@@ -50,7 +50,7 @@ async def test_all_is_well(kme: HostileKME, make_link: MakeLink) -> None:
     exchange = found[5]
     assert "MLKEM" in exchange.text or "classical" in exchange.text
     others = [finding for finding in found if finding is not exchange]
-    assert {finding.grade for finding in found} == {Grade.OK}
+    assert {finding.grade for finding in others} == {Grade.OK}
     assert [finding.step for finding in found] == [
         Step.FILES,
         Step.IDENTITY,
@@ -339,7 +339,7 @@ async def test_oddities_of_the_status(kme: HostileKME, make_link: MakeLink) -> N
         "max_key_per_request": 10,
     }
     found = await findings_of(make_link(kme))
-    odd = [finding for finding in found if finding.grade is Grade.WARNING]
+    odd = [f for f in found if f.grade is Grade.WARNING and f.step is not Step.TLS]
     assert [finding.step for finding in odd] == [Step.STATUS, Step.LIMITS, Step.LIMITS]
     assert f"it should be {PEERS}" in odd[0].text
     assert "default is 128 bits" in odd[1].text
@@ -350,7 +350,8 @@ async def test_oddities_of_the_status(kme: HostileKME, make_link: MakeLink) -> N
 async def test_skip(kme: HostileKME, make_link: MakeLink) -> None:
     KeyProvider(kme)
     found = await findings_of(make_link(kme, source=LinkSource.SKIP), draw=True)
-    assert {finding.grade for finding in found} == {Grade.OK}
+    others = [finding for finding in found if "key exchange" not in finding.text]
+    assert {finding.grade for finding in others} == {Grade.OK}
     assert found[-1].step is Step.DRAW
 
 

@@ -94,6 +94,18 @@ async def test_a_classical_group_is_told_and_explained(
     (exchange,) = [one for one in found if one.text.startswith("key exchange")]
     assert exchange.text.startswith("key exchange secp256r1, which is classical: ")
     assert "quantum computer later" in exchange.text
+    assert exchange.grade is Grade.WARNING
+    assert "X25519MLKEM768" in exchange.hint
+
+
+async def test_a_quantum_safe_group_is_no_warning(
+    make_link: MakeLink, kme: HostileKME
+) -> None:
+    found = [one async for one in diagnose(make_link(kme))]
+    (exchange,) = [one for one in found if one.text.startswith("key exchange")]
+    newest = ssl.OPENSSL_VERSION_INFO >= (3, 5)
+    assert exchange.grade is (Grade.OK if newest else Grade.WARNING)
+    assert bool(exchange.hint) is not newest
 
 
 @given(st.sampled_from([SERVER_HELLO, SERVER_KEY_EXCHANGE, 1]), st.binary(max_size=200))
