@@ -337,7 +337,10 @@ class Relaying:
         return max(0, status.available - status.unconfirmed) if status else 0
 
     def _take_state(self, neighbour: str, state: NodeState) -> None:
-        if self.view is None or not self.view.receive(state, now=self._clock()):
+        first_hand = state.node == neighbour
+        if self.view is None or not self.view.receive(
+            state, now=self._clock(), first_hand=first_hand
+        ):
             return
         self._passing.offer(state, neighbour)
         self._pass_on(self._clock())

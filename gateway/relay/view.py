@@ -18,6 +18,14 @@ STATE_INTERVAL: Final = 10.0
 STATE_LIFETIME: Final = 60.0
 """Seconds that a state counts: five may be lost before a node is taken for gone."""
 
+MAX_SERIAL: Final = 2**48
+"""Highest number of a state: they begin at a clock's milliseconds (8,900 years)."""
+
+MAX_SERIAL_LEAP: Final = 2**35
+"""How far a state told by others may be above the last: a node that restarts leaps by
+the milliseconds since its last start, and these are a year. One who tells more counts
+for nobody, lest the node itself be taken for outdated."""
+
 AVOIDED: Final = 30.0
 """Seconds that routes keep away from a node that failed, where there are others."""
 
@@ -46,6 +54,7 @@ class _Heard:
     serial: int
     at: float
     pads: dict[str, int]
+    first_hand: bool
 
 
 class NetworkView:
@@ -83,21 +92,41 @@ class NetworkView:
         self._serial += 1
         return NodeState(self.node, self._serial, tuple(sorted(self._own.items())))
 
-    def receive(self, state: NodeState, *, now: float) -> bool:
-        """Take in a state; return whether it was news, to be passed on."""
+    def receive(
+        self, state: NodeState, *, now: float, first_hand: bool = False
+    ) -> bool:
+        """Take in a state; return whether it was news, to be passed on.
+
+        What a node says of itself counts, whatever others have said of it: a member
+        could tell of a neighbour what it likes, under a number of its choice.
+
+        Args:
+            state: The state.
+            now: Monotonic seconds.
+            first_hand: Whether the node itself told it, over its own tunnel.
+        """
         if state.node == self.node or state.node not in self._nodes:
             return False
-        known = self._heard.get(state.node)
-        fresh = known is not None and now - known.at < STATE_LIFETIME
-        if known is not None and fresh and state.serial <= known.serial:
+        if state.serial > MAX_SERIAL or not self._is_news(
+            state, now, first_hand=first_hand
+        ):
             return False
         pads = {
             name: count
             for name, count in state.pads
             if frozenset((state.node, name)) in self._edges
         }
-        self._heard[state.node] = _Heard(state.serial, now, pads)
+        self._heard[state.node] = _Heard(state.serial, now, pads, first_hand)
         return True
+
+    def _is_news(self, state: NodeState, now: float, *, first_hand: bool) -> bool:
+        known = self._heard.get(state.node)
+        if known is None or now - known.at >= STATE_LIFETIME:
+            return True
+        if first_hand != known.first_hand:
+            return first_hand
+        leap = state.serial - known.serial
+        return leap > 0 and (first_hand or leap <= MAX_SERIAL_LEAP)
 
     def note_failure(self, node: str, *, now: float) -> None:
         """Keep away from a node for a while, if it is one between."""

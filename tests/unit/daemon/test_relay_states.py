@@ -116,20 +116,31 @@ def test_a_star(short_folder: Path) -> None:
             assert not told(sent, ("b", "mars"))
             assert view.own_state().serial < 2**62
 
+            for serial in range(FLOOD):
+                for node in "bc":
+                    hub.receive("hub-a", NodeState(node, 2**46 + serial, ()))
+            # What b says of itself counts, and is heard meanwhile.
+            assert view._heard["b"].serial < 2**46
+            truth = view._heard["b"].serial
+            await eventually(
+                lambda: view._heard["b"].serial > truth, "what b says of itself"
+            )
+            assert view._heard["b"].serial < 2**46
+
             began = hub.now
             for serial in range(FLOOD):
                 for node in "bc":
-                    hub.receive("hub-a", NodeState(node, 2**62 + serial, ()))
+                    hub.receive(f"hub-{node}", NodeState(node, 2**46 + serial, ()))
+            sent.clear()
             await eventually(lambda: told(sent, ("b", "c")), "something passed on")
             lasted = hub.now - began
             passed = told(sent, ("b", "c"))
             assert len(passed) <= 2 * (lasted + 2)  # one a second of each
-            assert {tunnel for tunnel, _ in passed} <= {"hub-b", "hub-c"}
             assert len(view._heard) == 3
 
             # After a minute without it, the truth is heard again.
             def honest() -> bool:
-                return view._heard["b"].serial < 2**62
+                return view._heard["b"].serial < 2**46
 
             await eventually(honest, "what b says of itself")
         finally:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from gateway.relay.view import AVOIDED, MAX_GAPS, STATE_LIFETIME, NetworkView
+from gateway.relay.view import (
+    AVOIDED,
+    MAX_GAPS,
+    MAX_SERIAL,
+    MAX_SERIAL_LEAP,
+    STATE_LIFETIME,
+    NetworkView,
+)
 from gateway.wire.network import NodeState
 
 LINE = (("redu", "lux"), ("lux", "sin"))
@@ -34,6 +41,43 @@ def test_a_node_that_begins_to_count_anew_is_heard_after_a_lifetime(
     assert view.pads("lux", "sin", now=STATE_LIFETIME) is None
     assert view.receive(state(serial=1, sin=8), now=STATE_LIFETIME)
     assert view.pads("lux", "sin", now=STATE_LIFETIME) == 8
+
+
+def test_a_neighbours_own_word_counts_whatever_a_member_says_of_it(
+    view: NetworkView,
+) -> None:
+    """A state with a huge number was believed for a minute, the node itself not."""
+    assert view.receive(state(serial=5, sin=9), now=0.0, first_hand=True)
+    for serial in (6, 2**35, 2**64 - 1):
+        assert not view.receive(state(serial=serial, sin=0), now=1.0)
+    assert view.receive(state(serial=6, sin=8), now=10.0, first_hand=True)
+    assert view.pads("lux", "sin", now=10.0) == 8
+
+
+def test_a_neighbours_own_word_ends_what_was_said_before_it(view: NetworkView) -> None:
+    assert view.receive(state(serial=2**40, sin=0), now=0.0)
+    assert view.receive(state(serial=5, sin=9), now=1.0, first_hand=True)
+    assert not view.receive(state(serial=2**40 + 1, sin=0), now=2.0)
+    assert view.pads("lux", "sin", now=2.0) == 9
+    # Not heard any more, it is what others say that counts.
+    later = 1.0 + STATE_LIFETIME
+    assert view.receive(state(serial=2**40 + 1, sin=0), now=later)
+
+
+def test_what_is_told_of_others_leaps_so_far_and_no_further(view: NetworkView) -> None:
+    assert view.receive(state("sin", 10**12, lux=9), now=0.0)
+    for serial in (10**12 + MAX_SERIAL_LEAP + 1, MAX_SERIAL, 2**64 - 1):
+        assert not view.receive(state("sin", serial, lux=0), now=1.0)
+    assert view.receive(state("sin", 10**12 + 1, lux=8), now=10.0)
+    assert view.receive(state("sin", 10**12 + MAX_SERIAL_LEAP, lux=7), now=11.0)
+
+
+def test_a_number_that_no_clock_gives_is_never_taken(view: NetworkView) -> None:
+    for first_hand in (True, False):
+        assert not view.receive(
+            state(serial=MAX_SERIAL + 1, sin=0), now=0.0, first_hand=first_hand
+        )
+    assert view.pads("lux", "sin", now=0.0) is None
 
 
 def test_links_that_are_not_configured_do_not_come_by_being_told(
