@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.control.qkd_schema import QKDFinding, QKDTestResult
 from gateway.errors import ControlError
-from gateway.kme.pair import KMEPair
 from tests.cli.conftest import Outcome, StartDaemon, qgw
 from tests.cli.qkd_answers import KME
 

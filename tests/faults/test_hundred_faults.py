@@ -89,7 +89,7 @@ def ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[tuple[Gateway, Gateway]]:
     # For the programs of the lab, which run in processes of their own.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "scripts"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "tools"))
     settings = Settings(
         plane=plane,
         interval=INTERVAL,

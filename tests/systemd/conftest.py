@@ -99,7 +99,7 @@ def machines() -> Iterator[Site]:
         pytest.skip("needs root: run scripts/test systemd as root")
     if not shutil.which("debootstrap"):
         pytest.skip("no debootstrap: run scripts/setup test")
-    made = (str(ROOT / "scripts/systemd-root"), *["--installed"] * INSTALLED)
+    made = (str(ROOT / "tools/machines/systemd-root"), *["--installed"] * INSTALLED)
     subprocess.run(made, check=True)  # noqa: S603  # a script of ours
     with linked_pair("s") as ends:
         for end, address in zip(ends, ("203.0.113.1", "203.0.113.2"), strict=True):

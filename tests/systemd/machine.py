@@ -1,4 +1,4 @@
-"""A machine with a systemd of its own: `scripts/systemd-boot` in a namespace."""
+"""A machine with a systemd of its own: `tools/machines/systemd-boot` in a namespace."""
 
 import contextlib
 import os
@@ -52,7 +52,7 @@ class Machine:
             RuntimeError: It is not up in time, or something failed on the way.
         """
         self._process = self.namespace.spawn(
-            [str(ROOT / "scripts/systemd-boot"), f"{self.namespace.name}"],
+            [str(ROOT / "tools/machines/systemd-boot"), f"{self.namespace.name}"],
             stderr=subprocess.PIPE,
         )
         deadline = time.monotonic() + BOOT_SECONDS
@@ -162,7 +162,7 @@ class Machine:
         assert self._process
         child = only_child(self._process.pid)
         try:
-            # Before that, scripts/systemd-boot is still putting its root together.
+            # Before that, `systemd-boot` is still putting its root together.
             if Path(f"/proc/{child}/comm").read_text().strip() != "systemd":
                 return "starting"
         except FileNotFoundError:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 ROOT = Path(__file__).resolve().parents[3]
 IN_UML = ROOT / "scripts/in-uml"
-SOURCE = ROOT / "scripts/uml_ptrace.c"
+SOURCE = ROOT / "tools/machines/uml_ptrace.c"
 
 ATTACH, DETACH = 16, 17
 GETREGSET, SETREGSET = 0x4204, 0x4205
@@ -186,17 +186,18 @@ def amx(tmp_path: Path) -> Path:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A clone of its own, with its own cache."""
-    scripts = tmp_path / "clone/scripts"
-    scripts.mkdir(parents=True)
+    clone = tmp_path / "clone"
     for path in (IN_UML, SOURCE):
-        shutil.copy(path, scripts)
-    return scripts.parent
+        copy = clone / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    return clone
 
 
 def test_simulated_amx_without_the_remedy_is_the_known_failure(
     clone: Path, amx: Path
 ) -> None:
-    (clone / "scripts/uml_ptrace.c").write_text(NO_SUCH_LIBRARY)
+    (clone / "tools/machines/uml_ptrace.c").write_text(NO_SUCH_LIBRARY)
     status, _, said = in_uml(clone, "true", preload=amx)
     assert status == 125
     assert "ptrace set fp regs failed, errno = 14" in said
@@ -206,7 +207,7 @@ def test_simulated_amx_without_the_remedy_is_the_known_failure(
 def test_simulated_amx_without_a_compiler_names_what_to_install(
     clone: Path, amx: Path
 ) -> None:
-    (clone / "scripts/uml_ptrace.c").write_text("#error as if there were none\n")
+    (clone / "tools/machines/uml_ptrace.c").write_text("#error as if there were none\n")
     status, _, said = in_uml(clone, "true", preload=amx)
     assert status == 125
     assert "apt-get install tcc libc6-dev" in said

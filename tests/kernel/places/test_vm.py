@@ -61,7 +61,7 @@ def test_what_the_guest_can_do(lacking: str) -> None:
 
 def kernel_folder() -> Path:
     done = subprocess.run(  # noqa: S603  # a script of ours
-        (ROOT / "scripts/vm-kernel",), check=True, capture_output=True, text=True
+        (ROOT / "tools/machines/vm-kernel",), check=True, capture_output=True, text=True
     )
     return Path(done.stdout.strip())
 

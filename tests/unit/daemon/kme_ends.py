@@ -3,9 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+from doubles.kme_pair import KMEPair
+
 from gateway.kme.link import LinkModel
 from gateway.kme.listener import listen
-from gateway.kme.pair import KMEPair
 from gateway.kme.server import KMEServer
 from tests.unit.daemon.services import End, make_ends
 

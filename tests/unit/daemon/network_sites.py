@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from doubles.fence import FakeFence
+from doubles.plane import FakePlane
+
 from gateway.acceptance.accept import accept
 from gateway.config.identity_files import (
     write_private_identity,
@@ -24,8 +27,6 @@ from gateway.crypto.identity import (
 )
 from gateway.daemon.api.handlers import Handlers
 from gateway.daemon.service import Service
-from gateway.dataplane.fake import FakePlane
-from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.master_key import create_master_key
 from gateway.sources.simulated.seed import create_seed
 from tests.ports import free_ports

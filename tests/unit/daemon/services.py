@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from doubles.fence import FakeFence
+from doubles.plane import FakePlane
+
 from gateway.acceptance.accept import accept
 from gateway.acceptance.host import Options
 from gateway.config.identity_files import (
@@ -27,8 +30,6 @@ from gateway.daemon.api.handlers import Handlers
 from gateway.daemon.service import Service
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
-from gateway.dataplane.fake import FakePlane
-from gateway.dataplane.fence.fake import FakeFence
 from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import create_master_key
 from gateway.secret import Secret

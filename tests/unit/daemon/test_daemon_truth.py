@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 import pytest
+from doubles.plane import FakePlane
 
-from gateway.dataplane.fake import FakePlane
 from gateway.errors import DataPlaneError
 from gateway.rotation import limits
 from gateway.rotation.actions import PollPlane

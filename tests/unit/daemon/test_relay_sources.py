@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.cli.network import render
 from gateway.cli.render import daemon_status, link_table
 from gateway.cli.render_qkd import qkd_link_table, qkd_status
 from gateway.control.protocol import encode_result
 from gateway.errors import ControlError
-from gateway.kme.pair import KMEPair
 from gateway.secret import Secret
 from tests.unit.daemon.kme_ends import SAES
 from tests.unit.daemon.network_runs import (

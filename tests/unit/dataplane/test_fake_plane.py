@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import pytest
+from doubles.plane import FakePlane
 
 from gateway.dataplane.base import TunnelSpec
-from gateway.dataplane.fake import FakePlane
 from gateway.errors import DataPlaneError, PlaneConflictError
 from tests.dataplane_contract import DataPlaneContract, Driver, End, Ends
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from doubles.kme_pair import ALICE_ID, BOB_ID, LOOPBACK, KMEPair
 
-from gateway.kme.pair import ALICE_ID, BOB_ID, LOOPBACK, KMEPair
 from gateway.kme.pki import Credentials, LaboratoryPKI, make_laboratory_pki
 from tests.unit.kme.sae import SAE
 

@@ -4,8 +4,9 @@ import time
 import tracemalloc
 from pathlib import Path
 
+from doubles.kme_pair import KMEPair
+
 from gateway.kme.marks import MAX_MARK, Drawing, Half, Marks
-from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.pool import Pool
 from tests.unit.kme.conftest import Call

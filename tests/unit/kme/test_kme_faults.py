@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KeyStoreError
 from gateway.kme import peer as peer_module
 from gateway.kme.listener import listen
 from gateway.kme.marks import Drawing
-from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.seed import create_seed, write_seed
 from gateway.kme.server import KMEServer

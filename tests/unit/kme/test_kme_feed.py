@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError
 from gateway.kme.constant import MAX_CATCH_UP, ConstantLink
 from gateway.kme.link import Block, LinkState
 from gateway.kme.models import MODELS, make_model, parameters_of
-from gateway.kme.pair import KMEPair
 from gateway.kme.physics.parameters import FibreParameters
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.settings import End, LinkSettings

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from doubles.kme_pair import KMEPair
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.kme import guard, listener
-from gateway.kme.pair import KMEPair
 from gateway.kme.peer_messages import DRAWINGS_PATH, LINK_PATH, MARKS_PATH
 from gateway.kme.pki import Credentials, LaboratoryPKI, make_laboratory_pki
 from gateway.kme.refusals import RefusedError

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from doubles.kme_pair import KMEPair
 from etsi_qkd_014_client import QKD014Client
 from qkdsec.client import ETSI014Client
 from qkdsec.doctor import ProbeStatus, run_all
 
-from gateway.kme.pair import KMEPair
 from gateway.kme.server import KMEServer
 
 pytestmark = pytest.mark.interop

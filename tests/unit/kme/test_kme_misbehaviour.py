@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError
 from gateway.kme.misbehaviour.modes import MODES
-from gateway.kme.pair import KMEPair
 from tests.unit.kme.conftest import Call
 from tests.unit.kme.sae import SAE, Answer
 

@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import aiohttp
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError
 from gateway.kme.control import ControlSocket, call, run_call
 from gateway.kme.main import main
 from gateway.kme.misbehaviour.modes import MODES
-from gateway.kme.pair import KMEPair
 from gateway.kme.pki import Credentials
 from tests.ports import free_ports
 from tests.unit.kme.conftest import Call

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from doubles.kme_pair import KMEPair
 
-from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.refusals import BAD_REQUEST, MANDATORY_UNSUPPORTED
 from gateway.kme.settings import SAESettings

@@ -12,10 +12,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from cryptography import x509
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError
 from gateway.kme.expiry import ends_of, warn_of_expiry
-from gateway.kme.pair import KMEPair
 from gateway.kme.pki import LaboratoryCA, LaboratoryPKI, make_laboratory_pki
 from gateway.kme.settings import KMESettings
 from gateway.kme.tls import client_context, server_context, subject_of

@@ -61,7 +61,7 @@ def machine(tmp_path: Path) -> Path:
         + make_package(archive, "linux-image-amd64", depends=f"{DEFAULT} (= 1)")
         + make_package(archive, "linux-image-6.12-amd64", depends=f"{NEWER} (= 1)")
     )
-    for folder in ("lists/partial", "archives/partial", "scripts"):
+    for folder in ("lists/partial", "archives/partial", "tools/machines"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "status").touch()
     (tmp_path / "sources").write_text(f"deb [trusted=yes] file:{archive} ./\n")
@@ -71,7 +71,7 @@ def machine(tmp_path: Path) -> Path:
         'Dir::Etc::SourceParts "/dev/null"; APT::Architecture "amd64";\n'
         'APT::Architectures { "amd64"; };\n'
     )
-    shutil.copy(ROOT / "scripts/vm-kernel", tmp_path / "scripts")
+    shutil.copy(ROOT / "tools/machines/vm-kernel", tmp_path / "tools/machines")
     apt(tmp_path, "/usr/bin/apt-get", "-qq", "-o", "APT::Sandbox::User=", "update")
     return tmp_path
 
@@ -88,7 +88,7 @@ def apt(machine: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def vm_kernel(machine: Path, *kernel: str) -> subprocess.CompletedProcess[str]:
-    return apt(machine, str(machine / "scripts/vm-kernel"), *kernel)
+    return apt(machine, str(machine / "tools/machines/vm-kernel"), *kernel)
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
-from gateway.kme.pair import KMEPair
 from tests.unit.qkd_clients import kme_pair
 from tests.unit.qkd_clients.kme_pair import Ends
 

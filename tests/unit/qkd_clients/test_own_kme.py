@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from doubles.kme_pair import KMEPair
 
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import KeySourceError, SourceFault
 from gateway.kme.misbehaviour.modes import MODES
-from gateway.kme.pair import KMEPair
 from gateway.sources.base import Delivery, KeyClient
 from gateway.sources.clients import make_client
 from gateway.wire.key_ids import is_uuid, key_id_text, parse_key_id

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError, QuantumLinkError
 from gateway.kme.laboratory import Site, make_laboratory
 from gateway.kme.link import Block, LinkModel, LinkState
 from gateway.kme.load import load_settings
 from gateway.kme.models import make_model, parameters_of, presets_of
-from gateway.kme.pair import KMEPair
 from gateway.kme.settings import End, LinkSettings
 from gateway.kme.space_configured import DEFAULTS, satellite_link
 from gateway.kme.space_figures import FIGURES, PAIRS

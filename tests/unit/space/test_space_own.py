@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError, QuantumLinkError
 from gateway.kme.constant import ConstantLink
@@ -11,7 +12,6 @@ from gateway.kme.control import ControlSocket, call
 from gateway.kme.link import LinkState
 from gateway.kme.load_space import MAX_NAME
 from gateway.kme.models import make_model
-from gateway.kme.pair import KMEPair
 from gateway.kme.peer_messages import MAX_TEXT
 from gateway.kme.settings import End, LinkSettings
 from gateway.kme.space_configured import satellite_link

@@ -41,7 +41,7 @@ def lint() -> list[tuple[str, ...]]:
     """Style, types, layers, shell scripts."""
     if not shutil.which("shellcheck"):
         raise CannotRunError("shellcheck is not installed: run scripts/setup test")
-    folders = ("scripts", ".ci", "findings")
+    folders = ("scripts", "tools/machines", ".ci", "findings")
     files = (path for folder in folders for path in (ROOT / folder).iterdir())
     shell = re.compile(rb"#!/[^\n]*\b(?:ba)?sh\n")
     scripts = sorted(

@@ -17,14 +17,15 @@ import os
 import sys
 from pathlib import Path
 
+from doubles.fence import FakeFence
+from doubles.plane import FakePlane
+
 from gateway.acceptance.accept import accept
 from gateway.acceptance.host import Options
 from gateway.config.model import LogFormat, PlaneName
 from gateway.daemon.service import Service
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
-from gateway.dataplane.fake import FakePlane
-from gateway.dataplane.fence.fake import FakeFence
 from gateway.host.workers import Worker
 from gateway.rotation.phases import TunnelPhase
 from gateway.tunnels.planes import Planes

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benches.figures import Figure, summarise
-from benches.places import SCRIPTS
+from benches.places import TOOLS
 from benches.registry import Bench, Options
 from benches.store_floor import CommitFloor
 from benches.store_keys import HOLDER, LINK, MASTER_KEY, make_keys
@@ -105,7 +105,7 @@ def peak_memory(path: Path) -> int:
     done = subprocess.run(
         [sys.executable, "-m", "benches.store_memory", str(path)],
         check=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+        env={**os.environ, "PYTHONPATH": str(TOOLS)},
         stdout=subprocess.PIPE,
         timeout=300,
     )

@@ -179,7 +179,7 @@ def systemd() -> list[tuple[str, ...]]:
     need_root()
     if not shutil.which("debootstrap"):
         raise CannotRunError("debootstrap is not installed: run scripts/setup test")
-    return [("scripts/systemd-root",), (*PYTEST, "tests/systemd")]
+    return [("tools/machines/systemd-root",), (*PYTEST, "tests/systemd")]
 
 
 def systemd_esp() -> list[tuple[str, ...]]:

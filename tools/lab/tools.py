@@ -11,7 +11,7 @@ from typing import Any
 from lab.gateway import INNER
 from lab.netns import Namespace
 
-_SCRIPTS = Path(__file__).parent.parent
+_TOOLS = Path(__file__).parent.parent
 
 FINISH_TIMEOUT = 30.0
 """Seconds a program may take to report after its work is done."""
@@ -26,7 +26,7 @@ def spawn_tool(
         RuntimeError: It ended instead.
     """
     process = namespace.spawn(
-        ["env", f"PYTHONPATH={_SCRIPTS}", sys.executable, "-m", module, *arguments],
+        ["env", f"PYTHONPATH={_TOOLS}", sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None  # noqa: S101  # it is a pipe

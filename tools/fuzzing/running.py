@@ -114,7 +114,7 @@ def _run(
     command: tuple[str, ...], log: Path, seconds: int, scratch: str
 ) -> tuple[float, int]:
     """Return how long it took, and how it ended."""
-    path = f"{ROOT / 'scripts'}:{ROOT}"
+    path = f"{ROOT / 'tools'}:{ROOT}"
     started = time.monotonic()
     with log.open("wb") as file:
         try:

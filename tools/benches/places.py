@@ -13,7 +13,8 @@ from lab.netns import COMMAND_TIMEOUT, run
 
 from gateway.dataplane.choose import available_planes
 
-SCRIPTS = Path(__file__).resolve().parent.parent
+TOOLS = Path(__file__).resolve().parent.parent
+ROOT = TOOLS.parent
 START_TIMEOUT = 120
 """Seconds a guest may take to start and to end, beside its work."""
 
@@ -64,7 +65,7 @@ def place_for(plane: str) -> Place:
 
 def virtual_machine() -> Place:
     """Return the virtual machine: slow unless scripts/in-vm has found KVM to work."""
-    found = SCRIPTS.parent / ".cache" / "vm" / "accelerator"
+    found = ROOT / ".cache" / "vm" / "accelerator"
     return VM_KVM if found.exists() and found.read_text().strip() == "kvm" else VM
 
 
@@ -119,7 +120,7 @@ def run_module(
     """
     command = [
         "env",
-        f"PYTHONPATH={SCRIPTS}",
+        f"PYTHONPATH={TOOLS}",
         "PYTHONUNBUFFERED=1",
         sys.executable,
         "-m",
@@ -128,10 +129,17 @@ def run_module(
     ]
     limit = str(int(timeout))
     if place.name == "uml":
-        command = [str(SCRIPTS / "in-uml"), "--timeout", limit, "--", *command]
+        command = [str(ROOT / "scripts" / "in-uml"), "--timeout", limit, "--", *command]
     elif place.name == "vm":
         share = ["--share", str(folder)]
-        command = [str(SCRIPTS / "in-vm"), "--timeout", limit, *share, "--", *command]
+        command = [
+            str(ROOT / "scripts" / "in-vm"),
+            "--timeout",
+            limit,
+            *share,
+            "--",
+            *command,
+        ]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from gateway.kme.pair import KMEPair
+from doubles.kme_pair import KMEPair
 
 MAX_KEYS = 1_000_000
 MAX_BATCH = 1_024
