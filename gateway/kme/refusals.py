@@ -17,6 +17,8 @@ MANDATORY_UNSUPPORTED: Final = "not all extension_mandatory parameters are suppo
 KEYS_NOT_FOUND: Final = "one or more keys specified are not found on KME"
 BAD_REQUEST: Final = "Bad request format"
 UNAVAILABLE: Final = "Error of server side"
+DECLINED: Final = "the request was declined"
+"""Words of no standard, for a KME that keeps keys back (a mode of misbehaviour)."""
 
 
 class RefusedError(Exception):

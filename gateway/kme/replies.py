@@ -50,7 +50,7 @@ def response_of(
     """Return an HTTP response that no cache keeps."""
     headers = {"Server": SERVER, "Cache-Control": "no-store", **headers}
     if body:
-        headers["Content-Type"] = content_type
+        headers.setdefault("Content-Type", content_type)
     return web.Response(status=status, body=body or None, headers=headers)
 
 

@@ -16,10 +16,10 @@ from aiohttp import web
 from gateway.kme.core import RETRY_AFTER, GivenKey, KMECore
 from gateway.kme.guard import SUBJECT, read_body
 from gateway.kme.key_id_forms import CANONICAL, FORM, KeyIDForm
-from gateway.kme.misbehaviour.answers import DEFAULT_DELAY, Answering
+from gateway.kme.misbehaviour.answers import DEFAULT_DELAY, KEPT, Answering
 from gateway.kme.misbehaviour.switch import Misbehaviour
 from gateway.kme.rate_limit import RateLimit
-from gateway.kme.refusals import RefusedError
+from gateway.kme.refusals import DECLINED, RefusedError
 from gateway.kme.replies import Reply, key_container, reply_to
 from gateway.kme.requests import (
     MAX_SAE_ID,
@@ -158,6 +158,7 @@ class SAEInterface:
     ) -> Reply:
         """Answer 5.3, GET."""
         asked = read_key_query(_query(request), self._core.limits)
+        self._keep_back(request, asked.number)
         return self._given(
             "drawn", await self._core.draw(caller, other, asked), caller, request
         )
@@ -165,6 +166,7 @@ class SAEInterface:
     async def _enc_keys(self, request: web.Request, caller: str, other: str) -> Reply:
         """Answer 5.3, POST."""
         asked = read_key_request(await read_body(request), self._core.limits)
+        self._keep_back(request, asked.number)
         return self._given(
             "drawn", await self._core.draw(caller, other, asked), caller, request
         )
@@ -184,6 +186,12 @@ class SAEInterface:
         )
         keys = await self._core.fetch(caller, other, key_ids)
         return self._given("delivered", keys, caller, request)
+
+    def _keep_back(self, request: web.Request, number: int) -> None:
+        """Refuse more keys than there are beside those kept back, if any shall be."""
+        kept: int = request.get(KEPT, 0)
+        if kept and number > self._core.stored - kept:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, DECLINED)
 
     def _given(
         self, how: str, keys: list[GivenKey], sae_id: str, request: web.Request

@@ -14,6 +14,9 @@ DEFAULT_DELAY: Final = 30.0
 ALL_CALLS: Final = frozenset({"status", "enc_keys", "dec_keys"})
 KEY_CALLS: Final = frozenset({"enc_keys", "dec_keys"})
 
+KEPT: Final = web.RequestKey("kept", int)
+"""Where a request says how many keys are not given to it."""
+
 
 @dataclass(slots=True)
 class Answering:

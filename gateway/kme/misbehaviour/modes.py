@@ -14,6 +14,9 @@ _ENC: Final = frozenset({"enc_keys"})
 _DEC: Final = frozenset({"dec_keys"})
 _STATUS: Final = frozenset({"status"})
 
+BUSY: Final = "the pool is locked"
+"""What a KME says in the modes about where it says it."""
+
 _EMPTY: Final = {"message": "not enough keys"}
 _ELSEWHERE: Final = {"Location": "https://kme.invalid/api/v1/keys"}
 
@@ -33,6 +36,12 @@ def _refusals() -> tuple[tuple[str, frozenset[str], str, Act], ...]:
         ),
         ("empty", _ENC, "503 as if the pool were empty", wire.answer(503, _EMPTY)),
         ("empty-400", _ENC, "an empty pool is answered 400", wire.answer(400, _EMPTY)),
+        *_bodies(),
+        ("keeps-one", _ENC, "one key is never given, 503", wire.keeping(1, 503)),
+        ("keeps-one-400", _ENC, "one key is never given, 400", wire.keeping(1, 400)),
+        ("consumed-401", _DEC, f"{consumed} 401, no body", _gone(401, is_bare=True)),
+        ("consumed-403", _DEC, f"{consumed} 403, no body", _gone(403, is_bare=True)),
+        ("consumed-503", _DEC, f"{consumed} 503, no body", _gone(503, is_bare=True)),
         ("consumed-404", _DEC, f"{consumed} 404", _gone(404)),
         ("consumed-409", _DEC, f"{consumed} 409", _gone(409)),
         ("consumed-410", _DEC, f"{consumed} 410", _gone(410)),
@@ -67,8 +76,33 @@ def _refusals() -> tuple[tuple[str, frozenset[str], str, Act], ...]:
     )
 
 
-def _gone(status: int) -> Act:
-    return wire.restate(400, status, KEYS_NOT_FOUND)
+def _bodies() -> tuple[tuple[str, frozenset[str], str, Act], ...]:
+    busy = {"type": "about:blank", "title": "Busy", "detail": BUSY, "status": 500}
+    problem = {"Content-Type": "application/problem+json"}
+    return (
+        (
+            "500-detail",
+            ALL_CALLS,
+            "500 with its words in detail, as FastAPI has it",
+            wire.answer(500, {"detail": BUSY}),
+        ),
+        (
+            "500-error",
+            ALL_CALLS,
+            "500 with its words in error",
+            wire.answer(500, {"error": {"code": 17, "message": BUSY}}),
+        ),
+        (
+            "500-problem",
+            ALL_CALLS,
+            "500 with problem details (RFC 9457)",
+            wire.answer(500, busy, problem),
+        ),
+    )
+
+
+def _gone(status: int, *, is_bare: bool = False) -> Act:
+    return wire.restate(400, status, KEYS_NOT_FOUND, is_bare=is_bare)
 
 
 def _stranger(status: int) -> Act:

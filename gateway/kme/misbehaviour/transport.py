@@ -3,11 +3,13 @@
 import asyncio
 import os
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from gateway.kme.misbehaviour.answers import Act, Answering
+from gateway.kme.misbehaviour.answers import KEPT, Act, Answering
+from gateway.kme.refusals import DECLINED
 from gateway.kme.replies import JSON, Reply, response_of
 
 MAX_OVERSIZED: Final = 1 << 28
@@ -103,13 +105,27 @@ def answer(
     return act
 
 
-def restate(refused: int, status: int, message: str = "") -> Act:
+def keeping(kept: int, status: int) -> Act:
+    """Make an act that refuses a request which would leave fewer than `kept` keys."""
+    declined = restate(HTTPStatus.SERVICE_UNAVAILABLE, status, DECLINED)
+
+    async def act(answering: Answering) -> web.StreamResponse | None:
+        answering.request[KEPT] = kept
+        return await declined(answering)
+
+    return act
+
+
+def restate(
+    refused: int, status: int, message: str = "", *, is_bare: bool = False
+) -> Act:
     """Make an act that refuses with another status where it would honestly refuse.
 
     Args:
         refused: The honest status that is changed.
         status: What is sent in its place.
         message: Only refusals with this message are changed; empty for all.
+        is_bare: Whether nothing is said with it.
     """
 
     async def act(answering: Answering) -> web.StreamResponse | None:
@@ -117,7 +133,8 @@ def restate(refused: int, status: int, message: str = "") -> Act:
         document = honest.document or {}
         if honest.status != refused or (message and document.get("message") != message):
             return None
-        return Reply(status, {"message": "refused", **document}).response()
+        said = None if is_bare else {"message": "refused", **document}
+        return Reply(status, said).response()
 
     return act
 

@@ -12,7 +12,7 @@ import pytest
 from doubles.kme_pair import KMEPair
 
 from gateway.errors import KMEError
-from gateway.kme.misbehaviour.modes import MODES
+from gateway.kme.misbehaviour.modes import BUSY, MODES
 from tests.unit.kme.conftest import Call
 from tests.unit.kme.sae import SAE, Answer
 
@@ -20,6 +20,9 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 STATUSES = {
     "503": 503,
     "500": 500,
+    "500-detail": 500,
+    "500-error": 500,
+    "500-problem": 500,
     "429": 429,
     "html": 502,
     "redirect": 307,
@@ -72,10 +75,47 @@ async def test_refusals_of_every_call(ends: Ends, mode: str) -> None:
         await ends.bob.fetch("gw-a", UNKNOWN),
     ):
         assert answer.status == STATUSES[mode]
-        is_json = answer.headers.get("Content-Type") == "application/json"
+        is_json = "json" in answer.headers.get("Content-Type", "")
         assert is_json == (mode not in {"html", "redirect", "certificate-401"})
     ends.stop()
     assert len(await ends.drawn()) == 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "status"), [("keeps-one", 503), ("keeps-one-400", 400)]
+)
+async def test_one_that_keeps_a_key_back(ends: Ends, mode: str, status: int) -> None:
+    """It says that it has 100, and gives 99."""
+    ends.start(mode)
+    assert (await ends.alice.get("gw-b", "status")).document["stored_key_count"] == 100
+    for _ in range(3):
+        assert len((await ends.alice.draw("gw-b", 32)).keys) == 32
+    for number in (4, 5):
+        answer = await ends.alice.draw("gw-b", number)
+        assert answer.status == status
+        assert answer.document["message"] == "the request was declined"
+    assert len((await ends.alice.draw("gw-b", 3)).keys) == 3
+    assert (await ends.alice.draw("gw-b")).status == status
+
+
+@pytest.mark.parametrize("status", [401, 403, 503])
+async def test_keys_that_are_gone_without_a_word(ends: Ends, status: int) -> None:
+    drawn = await ends.drawn()
+    ends.start(f"consumed-{status}")
+    answer = await ends.bob.fetch("gw-a", UNKNOWN)
+    assert (answer.status, answer.body) == (status, b"")
+    assert (await ends.bob.fetch("gw-a", *drawn)).keys == drawn
+
+
+async def test_words_in_places_of_their_own(ends: Ends) -> None:
+    places = {"500-detail": "detail", "500-error": "error", "500-problem": "detail"}
+    for mode, place in places.items():
+        ends.start(mode)
+        answer = await ends.alice.draw("gw-b")
+        assert BUSY in str(answer.document[place])
+        assert "message" not in answer.document
+        is_problem = answer.headers["Content-Type"] == "application/problem+json"
+        assert is_problem == (mode == "500-problem")
 
 
 async def test_details_of_refusals(ends: Ends) -> None:
@@ -339,10 +379,10 @@ async def test_nobody_else_is_told_more(ends: Ends, sae: Call) -> None:
 
 def test_the_table_is_tested_whole() -> None:
     refusals = {"empty", "empty-400", "parameter-422", "expired-403"}
-    consumed = {f"consumed-{status}" for status in (404, 409, 410)}
+    consumed = {f"consumed-{status}" for status in (401, 403, 404, 409, 410, 503)}
     wires = {"slow", "slow-drip", "close", "drop", "oversized", "garbage", "truncated"}
     others = {"deep", "count-drift", "no-counts", "replay", "zero-kme-id", "no-status"}
-    named = {"upper-ids", "long-ids"}
+    named = {"upper-ids", "long-ids", "keeps-one", "keeps-one-400"}
     tested = (
         refusals | consumed | wires | others | named | SPOILED.keys() | STATUSES.keys()
     )

@@ -13,12 +13,12 @@ from doubles.kme_pair import KMEPair
 
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import KeySourceError, SourceFault
-from gateway.kme.misbehaviour.modes import MODES
+from gateway.kme.misbehaviour.modes import BUSY, MODES
 from gateway.sources.base import Delivery, KeyClient
 from gateway.sources.clients import make_client
 from gateway.wire.key_ids import is_uuid, key_id_text, parse_key_id
 from tests.unit.qkd_clients.conftest import Waits
-from tests.unit.qkd_clients.leaks import fault_of
+from tests.unit.qkd_clients.leaks import failure_of, fault_of
 
 COUNT = 3
 
@@ -65,6 +65,14 @@ EXPECTED: dict[str, Outcome | dict[str, Outcome]] = {
     "429": FAULT.OVERLOADED,
     "empty": FAULT.EMPTY,
     "empty-400": FAULT.EMPTY,
+    "500-detail": FAULT.SERVER,
+    "500-error": FAULT.SERVER,
+    "500-problem": FAULT.SERVER,
+    "keeps-one": ALL,
+    "keeps-one-400": ALL,
+    "consumed-401": ALL,
+    "consumed-403": ALL,
+    "consumed-503": ALL,
     "consumed-404": ALL,
     "consumed-409": ALL,
     "consumed-410": ALL,
@@ -229,6 +237,16 @@ def _compare(found: object, expected: Brings, call: str) -> None:
     assert tuple(refusal.reason for refusal in found.refused) == expected.refused
 
 
+@pytest.mark.parametrize("mode", ["500-detail", "500-error", "500-problem"])
+@pytest.mark.asyncio(loop_scope="module")
+async def test_its_words_are_shown_wherever_they_stand(
+    laboratory: Laboratory, mode: str
+) -> None:
+    laboratory.pair.alice.misbehaviour.start(mode)
+    for call in (laboratory.a.get_status(), laboratory.a.get_keys(1)):
+        assert BUSY in (await failure_of(call)).message
+
+
 @pytest.mark.parametrize("mode", ["upper-ids", "long-ids"])
 @pytest.mark.asyncio(loop_scope="module")
 async def test_key_ids_go_back_as_they_came(laboratory: Laboratory, mode: str) -> None:
@@ -247,7 +265,7 @@ async def test_key_ids_go_back_as_they_came(laboratory: Laboratory, mode: str) -
     assert not fetched.missing
 
 
-@pytest.mark.parametrize("mode", ["consumed-404", "consumed-409", "consumed-410"])
+@pytest.mark.parametrize("mode", sorted(m for m in MODES if "consumed" in m))
 @pytest.mark.asyncio(loop_scope="module")
 async def test_consumed_keys_in_dialect(laboratory: Laboratory, mode: str) -> None:
     wanted = await laboratory.draw()

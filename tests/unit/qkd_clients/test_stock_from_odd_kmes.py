@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from doubles.kme_pair import KMEPair
 
 from gateway.config.model import LinkConfig
 from gateway.sources.clients import make_client
 from gateway.supply import link as keeper_module
 from gateway.supply.link import StockKeeper
 from tests.unit.keystore.sqlite_bench import SQLiteBench
-from tests.unit.qkd_clients.conftest import MakeLink, Waits
+from tests.unit.qkd_clients.conftest import MakeKME, MakeLink, Waits
 from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply
+from tests.unit.qkd_clients.odd_kmes import WORDS, FakeOddKME, OddKME, OwnOddKME
 
 SPEED = 20.0
 """How much faster than real time the keepers' clock runs."""
@@ -55,23 +57,20 @@ async def make_keeper(bench: SQLiteBench, waits: Waits) -> AsyncIterator[MakeKee
         await keeper.stop()
 
 
-class Pool:
-    """What a fake KME has; it refuses what it would not give, all or nothing."""
-
-    def __init__(self, kme: HostileKME, left: int, kept: int, status: int) -> None:
-        self.left = left
-        self._kme, self._kept, self._status = kme, kept, status
-        kme.replies["enc_keys"] = [self.answer]
-        kme.status["stored_key_count"] = left
-
-    async def answer(self, asked: Asked, writer: asyncio.StreamWriter) -> None:
-        number = asked.members["number"]
-        if number > self.left - self._kept:
-            writer.write(reply({"message": "the request was declined"}, self._status))
-            return
-        self.left -= number
-        self._kme.status["stored_key_count"] = self.left
-        writer.write(self._kme.good_answer(asked))
+@pytest_asyncio.fixture(params=["fake", "own"])
+async def odd(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    make_kme: MakeKME,
+    make_link: MakeLink,
+) -> AsyncIterator[OddKME]:
+    """Every row against both makes of odd KMEs."""
+    if request.param == "fake":
+        kme = await make_kme()
+        yield FakeOddKME(kme, make_link(kme))
+        return
+    async with KMEPair(tmp_path / "pair", requests_per_second=0) as pair:
+        yield OwnOddKME(pair)
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
@@ -92,33 +91,29 @@ def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_all_but_the_kept_key_come_into_stock(
-    kme: HostileKME,
-    make_link: MakeLink,
-    make_keeper: MakeKeeper,
-    bench: SQLiteBench,
-    status: int,
+    odd: OddKME, make_keeper: MakeKeeper, bench: SQLiteBench, status: int
 ) -> None:
     """40 keys in the KME, 64 wanted: 39 come, within the first minute."""
-    pool = Pool(kme, 40, 1, status)
-    link = make_link(kme)
-    keeper = make_keeper(link)
+    await odd.add(40)
+    odd.keep_one(status)
+    keeper = make_keeper(odd.link)
     loop = asyncio.get_running_loop()
     started = loop.time()
     keeper.start()
-    await until(lambda: pool.left == 1, "last key")
+    await until(lambda: odd.left == 1, "last key")
     assert (loop.time() - started) * SPEED < 60
-    await until(lambda: bench.store.status(link.name).available == 39, "stock")
+    await until(lambda: bench.store.status(odd.link.name).available == 39, "stock")
 
 
 async def test_a_handshake_gets_keys_though_a_batch_has_just_failed(
-    kme: HostileKME, make_link: MakeLink, make_keeper: MakeKeeper
+    odd: OddKME, make_keeper: MakeKeeper
 ) -> None:
-    pool = Pool(kme, 0, 0, 503)
-    kme.status["stored_key_count"] = None
-    keeper = make_keeper(make_link(kme))
+    await odd.add(1)
+    odd.keep_one(503)
+    keeper = make_keeper(odd.link)
     assert not await keeper.draw(64)
     assert keeper.status().retry_in_s > 0
-    pool.left = 40
+    await odd.add(40)
     assert await keeper.draw_now() == 1
     assert not keeper.status().error
 
@@ -210,23 +205,39 @@ async def test_keys_without_padding_are_drawn_singly_until_one_is_good(
     assert asked[:3] == [1, 2, 4]
 
 
+async def test_keys_without_padding_cost_one_batch_and_single_keys(
+    odd: OddKME, make_keeper: MakeKeeper, bench: SQLiteBench
+) -> None:
+    """The fault is shown meanwhile; then all is well."""
+    await odd.add(300)
+    odd.leave_out_padding()
+    link = replace(odd.link, target=50)
+    keeper = make_keeper(link)
+    keeper.start()
+    await until(lambda: keeper.status().calls >= 4, "calls")
+    status = keeper.status()
+    assert "no key that came can be used" in status.error
+    assert status.hint
+    assert set(status.refused) == {"malformed"}
+    assert 300 - odd.left <= 64 + keeper.status().calls
+    odd.be_honest()
+    await until(lambda: bench.store.status(link.name).available >= 50, "a full stock")
+    assert not keeper.status().error
+
+
 async def test_a_drained_kme_is_empty_and_told_once(
-    kme: HostileKME,
-    make_link: MakeLink,
-    make_keeper: MakeKeeper,
-    caplog: pytest.LogCaptureFixture,
+    odd: OddKME, make_keeper: MakeKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Keys that come one by one make no alternation of warnings and all-clears."""
     caplog.set_level(logging.INFO)
-    pool = Pool(kme, 10, 2, 503)
-    keeper = make_keeper(make_link(kme))
+    await odd.add(10)
+    odd.keep_one(503)
+    caplog.clear()
+    keeper = make_keeper(odd.link)
     keeper.start()
-    drops = 0
-    while drops < 30:
+    for _ in range(30):
         await asyncio.sleep(0.1)
-        pool.left += 1
-        kme.status["stored_key_count"] = pool.left
-        drops += 1
+        await odd.add(1)
     assert not lines(caplog, "kme-overloaded")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     # A minute of the keeper's clock: at the start, and after 10, 20 and 40 s.
@@ -234,21 +245,19 @@ async def test_a_drained_kme_is_empty_and_told_once(
 
 
 async def test_a_long_outage_is_repeated_with_its_age(
-    kme: HostileKME,
-    make_link: MakeLink,
-    make_keeper: MakeKeeper,
-    caplog: pytest.LogCaptureFixture,
+    odd: OddKME, make_keeper: MakeKeeper, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    kme.replies["enc_keys"] = [reply({"detail": "maintenance"}, 500)]
-    kme.replies["status"] = [reply({"detail": "maintenance"}, 500)]
-    keeper = make_keeper(make_link(kme))
+    await odd.add(100)
+    odd.fail()
+    keeper = make_keeper(odd.link)
     keeper.start()
     await until(lambda: len(lines(caplog, "kme-server")) >= 4, "repetition", 60)
     told = lines(caplog, "kme-server")
+    assert all(WORDS in line for line in told)
     assert "times)" not in told[0]
     assert any("times)" in line for line in told)
     assert ", for 2 min" in told[-1]
-    kme.replies.clear()
+    odd.be_honest()
     await until(lambda: bool(lines(caplog, "kme-ok")), "all-clear")
     assert "the KME gives keys again after" in lines(caplog, "kme-ok")[-1]
