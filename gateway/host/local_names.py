@@ -83,6 +83,18 @@ def check_socket(path: Path) -> None:
         )
 
 
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """Return process and user at the other end of a Unix socket, as of its connecting.
+
+    Raises:
+        OSError: It is not connected.
+    """
+    pid, uid, _ = _UCRED.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    )
+    return int(pid), int(uid)
+
+
 def check_listener(
     connection: socket.socket, *, users: Collection[int] | None = None
 ) -> None:
@@ -98,9 +110,7 @@ def check_listener(
         NameTakenError: Somebody else does.
         OSError: It is not connected.
     """
-    pid, uid, _ = _UCRED.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    )
+    pid, uid = peer_of(connection)
     if uid not in (trusted_users() if users is None else users):
         raise NameTakenError(
             f"process {pid} of user {uid} listens at {connection.getpeername()}",

@@ -1,16 +1,18 @@
 """The Unix socket by which an operator looks at a KME and steers its simulation.
 
-HTTP and JSON, mode 0600: the KME's own user and root. Not for SAEs, and not the SAEs'
-interface.
+HTTP and JSON, mode 0600 in a folder that nobody else can write: the KME's own user and
+root, whose credentials are asked of the kernel at each connection. A client looks at
+folder and listener before it asks anything. Not for SAEs, and not the SAEs' interface.
 """
 
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
 import stat
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -19,6 +21,13 @@ import aiohttp
 from aiohttp import web
 
 from gateway.errors import KMEError
+from gateway.host.local_names import (
+    NameTakenError,
+    check_folder,
+    check_listener,
+    peer_of,
+    trusted_users,
+)
 from gateway.kme.misbehaviour.answers import DEFAULT_DELAY
 from gateway.kme.peer_messages import BadMessageError, decode_order
 from gateway.kme.replies import Reply
@@ -26,11 +35,17 @@ from gateway.kme.server import KMEServer
 
 MODE: Final = 0o600
 
+_log = logging.getLogger(__name__)
+
 MAX_PATH: Final = 107
 """Bytes of ``sun_path`` without its closing zero (unix(7))."""
 
 MAX_ANSWER: Final = 1 << 20
 """Bytes of an answer; the status has below 2 KiB."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_TO_OWN: Final = "its folder must belong to the KME's user, with mode 0700"
 
 TIMEOUT: Final = 10.0
 """Seconds of a command; a switch of the link may go on to the other end."""
@@ -47,7 +62,9 @@ class ControlSocket:
     def __init__(self, path: Path, server: KMEServer) -> None:
         self._path = path
         self._server = server
-        application = web.Application(client_max_size=1 << 16)
+        application = web.Application(
+            client_max_size=1 << 16, middlewares=[_admit_owners]
+        )
         application.add_routes(
             [
                 web.get("/status", self._status, allow_head=False),
@@ -124,6 +141,7 @@ async def call(
     Raises:
         KMEError: It is not there, does not answer, or refuses.
     """
+    await asyncio.to_thread(_check_listener, path)
     problem, hint = "", "see: journalctl -u qgw-kme"
     try:
         async with (
@@ -154,6 +172,45 @@ async def call(
     raise KMEError(problem or "the KME refused without a reason", hint)
 
 
+@web.middleware
+async def _admit_owners(
+    request: web.Request,
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> web.StreamResponse:
+    """Serve root and our own user, whatever the file's mode has become."""
+    transport = request.transport
+    connection = transport.get_extra_info("socket") if transport else None
+    try:
+        pid, uid = peer_of(connection) if connection else (0, None)
+    except OSError:
+        pid, uid = 0, None
+    if uid in trusted_users():
+        return await handler(request)
+    _log.warning("refused a control connection of uid %s (pid %d)", uid, pid)
+    return Reply(403, {"message": "you may not steer this KME"}).response()
+
+
+def _check_listener(path: Path) -> None:
+    """See, before anything is asked, that the KME's own user or root answers there.
+
+    The folder's owner is the KME's user; nobody else may be able to change its names.
+
+    Raises:
+        KMEError: Somebody else could. What else is wrong shows when it is asked.
+    """
+    try:
+        users = trusted_users() | {path.parent.stat().st_uid}
+        check_folder(path.parent, users=users)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(TIMEOUT)
+            probe.connect(str(path))
+            check_listener(probe, users=users)
+    except NameTakenError as error:
+        raise KMEError(f"that is no KME to trust: {error}", _TO_OWN) from None
+    except OSError:
+        return
+
+
 async def _read(request: web.Request) -> dict[str, object]:
     try:
         order = json.loads(await request.read())
@@ -174,6 +231,7 @@ def _bind(path: Path) -> socket.socket:
         )
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        check_folder(path.parent)
         _remove_stale(path)
         # The mode of an unbound socket becomes that of its file (Linux), so that
         # the file is at no instant open to others.
@@ -182,6 +240,9 @@ def _bind(path: Path) -> socket.socket:
     except OSError as error:
         made.close()
         problem = (error.strerror or "an error").lower()
+    except NameTakenError as error:
+        made.close()
+        raise KMEError(f"cannot make the control socket: {error}", _TO_OWN) from None
     except BaseException:
         made.close()
         raise

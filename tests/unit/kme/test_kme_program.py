@@ -408,6 +408,26 @@ async def test_the_control_socket_is_the_owners(pair: KMEPair, tmp_path: Path) -
     assert not path.exists()
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777, 0o1777])
+async def test_a_folder_that_others_write_is_no_place_for_it(
+    pair: KMEPair, tmp_path: Path, mode: int
+) -> None:
+    """Whoever writes it could listen in the KME's place."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    path = folder / "control.sock"
+    control = ControlSocket(path, pair.alice)
+    await control.start()
+    folder.chmod(mode)
+    with pytest.raises(KMEError, match="that is no KME to trust") as caught:
+        await call(path, "GET", "status")
+    assert "0700" in caught.value.hint
+    await control.stop()
+    with pytest.raises(KMEError, match="others than the daemon's user can write"):
+        await ControlSocket(path, pair.alice).start()
+    assert not path.exists()
+
+
 async def test_a_stale_socket_is_replaced_and_nothing_else(
     pair: KMEPair, tmp_path: Path
 ) -> None:
