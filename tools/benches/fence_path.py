@@ -3,6 +3,7 @@
 import secrets
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +27,15 @@ PAYLOAD = 1_368
 """Bytes of a full TCP segment at the tunnel's MTU of 1,420, with its timestamps."""
 
 CHUNK = bytes(1 << 20)
+
+WINDOW = 1 << 16
+"""Bytes of the stream that the receiver asks for room for. With no bound, TCP sends
+until wireguard-go's UDP buffer overflows: each sixth packet was lost and sent again,
+and one that is a little slower to receive lost more of them."""
+
+_RESENT = slice(100, 104)
+"""Where tcp_info (linux/tcp.h) has tcpi_total_retrans."""
+
 PATIENCE = 10.0
 UAPI = FilePath("/var/run/wireguard")
 
@@ -65,6 +75,11 @@ class Path:
             sending.join()
             size += len(CHUNK)
         return size // PAYLOAD
+
+    def resent(self) -> int:
+        """Return how many segments of the stream were sent more than once."""
+        found = self.near.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RESENT.stop)
+        return int.from_bytes(found[_RESENT], sys.byteorder)
 
 
 @contextmanager
@@ -110,6 +125,7 @@ def make_path() -> Iterator[Path]:
             for host in hosts
         )
         far.bind((INSIDE[1], INSIDE_PORT))
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW)
         far.listen(1)
         near.settimeout(PATIENCE)
         near.connect((INSIDE[1], INSIDE_PORT))

@@ -38,8 +38,16 @@ PROMISED = [
     *(f"relay_keys_per_s.{hops}" for hops in (1, 2, 5)),
     "relay_overhead_percent",
     *(f"route_ms.{paths}" for paths in (1, 2)),
-    "fence_cost.1",
-    "fence_cost.5000",
+    *(
+        f"fence_cost{place}.{count}"
+        for place in ("", "_one_cpu")
+        for count in (1, 5000)
+    ),
+    *(
+        f"fence_floor{place}.{count}"
+        for place in ("", "_one_cpu")
+        for count in (1, 5000)
+    ),
     "fence_load_s",
     "setup_s",
     "setup_degraded_s",
