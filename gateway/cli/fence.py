@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gateway.cli.audit import audited
 from gateway.cli.second_login import require_second_login
 from gateway.cli.session import Session, json_option, pass_session, print_json
 from gateway.cli.text import listing, table
@@ -70,7 +71,8 @@ def load(session: Session, file: Path | None) -> None:
         if state.present:
             click.echo("the fence stands already; it is left as it is")
             return
-        opened.load(plan)
+        with audited("fence.load", tunnels=len(plan.tunnels)):
+            opened.load(plan)
     finally:
         opened.close()
     click.echo(f"loaded: {len(plan.tunnels)} tunnels, nothing may pass")
@@ -89,6 +91,13 @@ def remove(session: Session, *, everything: bool) -> None:
     Not while the daemon runs, which keeps it: remove the tunnel from the configuration
     instead, and reload.
     """
+    with audited("fence.remove", everything=everything):
+        said = _remove(session, everything=everything)
+    if said:
+        click.echo(said)
+
+
+def _remove(session: Session, *, everything: bool) -> str:
     if _is_running(session):
         raise GatewayError(
             "qgwd is running and keeps the fence",
@@ -100,14 +109,14 @@ def remove(session: Session, *, everything: bool) -> None:
         from gateway.dataplane.leftovers import remove_leftovers  # noqa: PLC0415
 
         remove_leftovers(lambda what: click.echo(f"removed {what}"))
-        return
+        return ""
     opened = _open()
     try:
         was_there = opened.read().present
         opened.remove()
     finally:
         opened.close()
-    click.echo("removed" if was_there else "there is no fence")
+    return "removed" if was_there else "there is no fence"
 
 
 def render(state: "FenceState") -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.audit import audited
 from gateway.cli.render_tunnel import suite_name
 from gateway.cli.session import Session, expect, json_option, pass_session, print_json
 from gateway.cli.text import listing
@@ -15,6 +16,7 @@ from gateway.config.identity_files import (
 )
 from gateway.control.schema import IdentityStatus, Method
 from gateway.crypto.identity import (
+    PublicIdentity,
     encode_private,
     encode_public,
     format_fingerprint,
@@ -57,6 +59,18 @@ def identity() -> None:
 @click.option("--comment", default="", help="Written into the public file.")
 def new(private_path: Path, public_path: Path, suite: str, comment: str) -> None:
     """Make a new identity: a private file and a public one."""
+    with audited("identity.new", private=private_path, public=public_path):
+        made = _make(private_path, public_path, suite, comment)
+    click.echo(
+        f"private identity: {private_path} (stays on this gateway)\n"
+        f"public identity:  {public_path} (hand it to the peer)\n"
+        f"fingerprint:      {format_fingerprint(made.fingerprint)}"
+    )
+
+
+def _make(
+    private_path: Path, public_path: Path, suite: str, comment: str
+) -> PublicIdentity:
     if public_path.exists() or public_path.is_symlink():
         raise IdentityError(
             f"{public_path} is there already",
@@ -70,11 +84,7 @@ def new(private_path: Path, public_path: Path, suite: str, comment: str) -> None
         # Made a moment ago and known to nobody: removing it loses nothing.
         private_path.unlink()
         raise
-    click.echo(
-        f"private identity: {private_path} (stays on this gateway)\n"
-        f"public identity:  {public_path} (hand it to the peer)\n"
-        f"fingerprint:      {format_fingerprint(made.public.fingerprint)}"
-    )
+    return made.public
 
 
 @identity.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from gateway.cli.audit import audited
 from gateway.cli.exit_codes import PARTLY
 from gateway.cli.render import link_table
 from gateway.cli.session import (
@@ -149,7 +150,8 @@ def new_master_key(file: Path) -> None:
 
     The store's keys can be read with it alone: back it up, or lose them with it.
     """
-    create_master_key(file)
+    with audited("keystore.new-master-key", file=file):
+        create_master_key(file)
 
 
 @keystore.command("new-seed")
@@ -159,7 +161,8 @@ def new_seed(file: Path) -> None:
 
     For demonstrations and tests: both ends need the same one.
     """
-    create_seed(file)
+    with audited("keystore.new-seed", file=file):
+        create_seed(file)
 
 
 def _read_container(file: Path) -> bytes:

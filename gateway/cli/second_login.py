@@ -40,7 +40,7 @@ def require_second_login(config: Path, state_dir: Path, act: str) -> None:
     if not isinstance(acts, list) or act not in acts:
         return
     seconds = float(within) if isinstance(within, int | float) else DEFAULT_CONFIRMING
-    login = _read_login()
+    login = read_login()
     path = state_dir / f"{act}.request"
     first = _read_request(path, seconds)
     if first is not None and first != login:
@@ -53,7 +53,8 @@ def require_second_login(config: Path, state_dir: Path, act: str) -> None:
     )
 
 
-def _read_login() -> int:
+def read_login() -> int:
+    """Return the user who logged in, whoever they have become since."""
     with contextlib.suppress(OSError, ValueError):
         login = int(Path("/proc/self/loginuid").read_text(encoding="ascii"))
         if login != _NO_LOGIN:

@@ -34,16 +34,24 @@ _DEBUG_PRIORITY = 7
 class JournalHandler(logging.Handler):
     """Writes records to the journal, with `extra` values as fields."""
 
-    def __init__(self, fields: Mapping[str, str], path: str = JOURNAL_SOCKET) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, str],
+        path: str = JOURNAL_SOCKET,
+        *,
+        identifier: str = IDENTIFIER,
+    ) -> None:
         """Open a socket; the journal itself may come and go.
 
         Args:
             fields: Keys of ``extra`` and the journal fields they become.
             path: The journal's socket.
+            identifier: Who logs.
         """
         super().__init__()
         self._fields = fields
         self._path = path
+        self._identifier = identifier
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.settimeout(0)
         self._lost = 0
@@ -92,7 +100,7 @@ class JournalHandler(logging.Handler):
         entry = {
             "MESSAGE": message,
             "PRIORITY": str(_priority_of(record.levelno)),
-            "SYSLOG_IDENTIFIER": IDENTIFIER,
+            "SYSLOG_IDENTIFIER": self._identifier,
             "LOGGER": record.name,
             "CODE_FILE": record.pathname,
             "CODE_LINE": str(record.lineno),

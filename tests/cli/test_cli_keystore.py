@@ -83,7 +83,7 @@ def test_bad_keys_are_refused_one_by_one(start_daemon: StartDaemon, file: Path) 
     assert result.err == (
         "refused 3 keys:\n"
         "  00000000-0000-0000-0000-000000000009 has less than 256 bits\n"
-        "  keys[3] is not a UUID with a base64 key\n"
+        "  keys[3] is not a key_ID with a base64 key\n"
         "  00000000-0000-0000-0000-000000000000 is in the stock, or earlier in the "
         "file\n"
     )
