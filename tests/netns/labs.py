@@ -125,6 +125,9 @@ class Lab:
                 if sender.poll() is None:
                     sender.kill()
                 sender.wait()
+        # What came through the tunnel and found no room is not the tunnel's loss, and
+        # hides whether there was another.
+        assert not sum(report["overflowed"] for report in reports), reports
         result["sent"] = sum(report["sent"] for report in reports)
         result["lost"] = sum(
             one["sent"] - other["received"]

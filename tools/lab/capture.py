@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from lab.room import make_room
 from lab.traffic import MARKER
 
 WINDOW = 16
@@ -64,7 +65,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
-    sniffer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 25)
+    make_room(sniffer, 1 << 25)
     sniffer.bind((device, _ETH_P_ALL))
     sniffer.settimeout(0.1)
     kinds: Counter[str] = Counter()

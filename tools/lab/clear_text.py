@@ -12,6 +12,7 @@ from typing import Final
 
 from lab.capture import classify
 from lab.inside import open_socket
+from lab.room import make_room
 
 _ETH_P_ALL: Final = 3
 _SOL_PACKET: Final = 263
@@ -62,7 +63,7 @@ class ClearText:
                 socket.SOCK_RAW,
                 socket.htons(_ETH_P_ALL),
             )
-            sniffer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            make_room(sniffer, _BUFFER)
             sniffer.bind((place.device, _ETH_P_ALL))
             sniffer.setblocking(False)
             self._places[sniffer] = place

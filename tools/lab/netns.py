@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-COMMAND_TIMEOUT = 20.0
-"""Seconds any one ip command may take."""
+COMMAND_TIMEOUT = 60.0
+"""Seconds any one command may take, our own among them: a limit against hanging. In a
+virtual machine on a busy host, `qgw fence load` took more than 20."""
 
 
 def run(*command: str, check: bool = True, timeout: float = COMMAND_TIMEOUT) -> str:
