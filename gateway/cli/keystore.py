@@ -39,6 +39,7 @@ from gateway.keystore.container import MAX_CONTAINER_BYTES, parse_container
 from gateway.keystore.master_key import create_master_key
 from gateway.sources.simulated.seed import create_seed
 from gateway.units import plural
+from gateway.wire.key_ids import key_id_text
 
 MAX_SHOWN = 20
 """Refused keys listed on a terminal; --json lists all."""
@@ -186,7 +187,7 @@ def _read_container(file: Path) -> bytes:
 
 def _to_wire(key: NewKey) -> dict[str, str]:
     text = base64.b64encode(key.key.expose()).decode()
-    return {"key_ID": str(key.key_id), "key": text}
+    return {"key_ID": key_id_text(key.key_id), "key": text}
 
 
 def _report(link: str, added: int, refused: Sequence[RefusedKey]) -> None:

@@ -16,7 +16,7 @@ class RawKey:
     """One key of an import as it was written, not yet checked.
 
     Attributes:
-        key_id: Should be a UUID.
+        key_id: Should be a key_ID.
         key: Should have 32 bytes; None where it was not base64.
     """
 

@@ -71,6 +71,19 @@ def test_a_large_file_goes_in_batches(start_daemon: StartDaemon, file: Path) -> 
     assert store.keys == {str(UUID(int=n)): key(n) for n in range(count)}
 
 
+@pytest.mark.parametrize("text", ["key-1", str(UUID(int=0xABC)).upper()])
+def test_a_key_is_imported_under_its_kmes_name(
+    start_daemon: StartDaemon, file: Path, text: str
+) -> None:
+    store = Store()
+    named = {"key_ID": text, "key": base64.b64encode(key(7)).decode()}
+    file.write_text(container(0, named))
+    daemon = start_daemon({"keystore.import": store.take})
+    result = daemon.qgw("keystore", "import", "--link", "alpha", str(file))
+    assert (result.code, result.err) == (0, "")
+    assert store.keys == {text: key(7)}
+
+
 def test_bad_keys_are_refused_one_by_one(start_daemon: StartDaemon, file: Path) -> None:
     store = Store()
     store.keys[str(UUID(int=0))] = key(0)
