@@ -13,6 +13,7 @@ from gateway import __version__
 from gateway.acceptance.accept import Candidate, judge_files
 from gateway.config.load import DEFAULT_PATH, load_config
 from gateway.config.model import LogFormat
+from gateway.daemon.parts import build
 from gateway.daemon.service import Service
 from gateway.errors import ConfigError, DataPlaneError, GatewayError
 from gateway.host.garbage import Garbage
@@ -71,7 +72,8 @@ def command(config_path: Path, *, console: bool) -> None:
 async def _serve(
     candidate: Candidate, config_path: Path, log_format: LogFormat
 ) -> None:
-    service = Service(candidate, config_path, os.environ, log_format=log_format)
+    parts = build(candidate, os.environ)
+    service = Service(candidate, parts, config_path, os.environ, log_format=log_format)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.request_stop)

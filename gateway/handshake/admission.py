@@ -10,11 +10,11 @@ from typing import Final
 from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
 from gateway.errors import ProtocolError
 from gateway.handshake import limits
+from gateway.handshake.attempts import TunnelState
 from gateway.handshake.bucket import Bucket
 from gateway.handshake.cookies import NO_MAC, CookieJar, LoadMeter
 from gateway.handshake.core import Core, LocalIdentity
 from gateway.handshake.events import Address
-from gateway.handshake.tunnel import TunnelState
 from gateway.wire.header import (
     COOKIE_REPLY_SIZE,
     COOKIE_SALT_SIZE,

@@ -1,17 +1,20 @@
-"""Handshakes under way, as each side remembers them.
+"""Tunnels and their handshakes under way, as each side remembers them.
 
 Records only: `initiating` and `responding` alone change them.
 """
 
+from collections import OrderedDict
 from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway.handshake import limits
+from gateway.handshake.bucket import Bucket
+from gateway.handshake.cookies import Seal
 from gateway.handshake.events import Address, HandshakeID
 from gateway.handshake.holder import Holder
 from gateway.handshake.noise.responder import InitiationRead
-from gateway.handshake.tunnel import TunnelState
+from gateway.handshake.tunnel import TunnelParameters
 
 if TYPE_CHECKING:
     from gateway.handshake.noise.initiator import InitiationSent, ResponseRead
@@ -59,7 +62,7 @@ class InitiatorHandshake(Holder):
     def __init__(
         self,
         handshake_id: HandshakeID,
-        tunnel: TunnelState,
+        tunnel: "TunnelState",
         epoch: int,
         offered: tuple[UUID, ...],
         address: Address,
@@ -123,7 +126,7 @@ class ResponderHandshake(Holder):
         handshake_id: HandshakeID,
         *,
         remote_id: bytes,
-        tunnel: TunnelState,
+        tunnel: "TunnelState",
         read: InitiationRead,
         address: Address,
         digest: bytes,
@@ -144,3 +147,95 @@ class ResponderHandshake(Holder):
         self.sources: tuple[str, ...] = ()
         self.commit = b""
         self.commit_address: Address = None
+
+
+class TunnelState:
+    """One tunnel's protocol state.
+
+    Attributes:
+        parameters: The configuration.
+        terms: What the peer is told of it.
+        static_secret: ``ss``: ECDH of both static keys, the same in every handshake.
+        seal: The peer's, for mac1 on what we send.
+        address: Where the peer was last heard, authentically.
+        committed: The last epoch committed here.
+        chains: Chain secrets that may be mixed next, newest first, at most two.
+        handshake: The handshake we started, if one is under way.
+        pending: Handshakes the peer started, oldest first.
+        current: Session of the last committed epoch.
+        previous: The one before, while its datagrams may still arrive.
+        shown: At the responder, since when the initiator has shown that it holds
+            `current`; None before, and once two were seen to speak.
+        cookie: What the peer asked us to show, or empty.
+        cookie_expires: Until when.
+        round_trip: Last measured, seconds, or None.
+        heard: When the peer was last heard, authentically.
+        pings: Pings sent since.
+        silent: Whether the driver was told of the silence.
+        begun: Bounds the epochs that the peer begins.
+        refused: Bounds those that are refused, which may be replays.
+        moves: Bounds how often its address changes.
+        said: Bounds its control messages.
+        cookies: Bounds the cookies for its address.
+    """
+
+    __slots__ = (
+        "address",
+        "begun",
+        "chains",
+        "committed",
+        "cookie",
+        "cookie_expires",
+        "cookies",
+        "current",
+        "handshake",
+        "heard",
+        "moves",
+        "parameters",
+        "pending",
+        "pings",
+        "previous",
+        "refused",
+        "round_trip",
+        "said",
+        "seal",
+        "shown",
+        "silent",
+        "static_secret",
+        "terms",
+    )
+
+    def __init__(
+        self,
+        parameters: TunnelParameters,
+        committed: int,
+        peer_rate: float = limits.PEER_RATE,
+    ) -> None:
+        self.parameters = parameters
+        self.terms = parameters.terms()
+        self.static_secret = parameters.local.ecdh.exchange(parameters.peer.ecdh)
+        self.seal = Seal(parameters.peer)
+        self.address: Address = None
+        self.committed = committed
+        self.chains: tuple[Chain, ...] = ()
+        self.handshake: InitiatorHandshake | None = None
+        self.pending: OrderedDict[bytes, ResponderHandshake] = OrderedDict()
+        self.current: Session | None = None
+        self.previous: Session | None = None
+        self.shown: float | None = None
+        self.cookie = b""
+        self.cookie_expires = 0.0
+        self.round_trip: float | None = None
+        self.heard = float("-inf")
+        self.pings = 0
+        self.silent = False
+        self.begun = Bucket(peer_rate, limits.PEER_BURST)
+        self.refused = Bucket(peer_rate, limits.PEER_BURST)
+        self.moves = Bucket(limits.MOVE_RATE, limits.MOVE_BURST)
+        self.said = Bucket(limits.CONTROL_RATE, limits.CONTROL_BURST)
+        self.cookies = Bucket(limits.PEER_REPLIES, limits.PEER_REPLIES)
+
+    @property
+    def name(self) -> str:
+        """The tunnel's name."""
+        return self.parameters.name

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.crypto.identity import PrivateIdentity
 from gateway.handshake import limits
+from gateway.handshake.attempts import TunnelState
 from gateway.handshake.cookies import Seal
 from gateway.handshake.events import (
     Address,
@@ -17,7 +18,6 @@ from gateway.handshake.events import (
 from gateway.handshake.pace import ping_interval
 from gateway.handshake.session import Session
 from gateway.handshake.timers import TimerQueue
-from gateway.handshake.tunnel import TunnelState
 from gateway.wire.fragments import Reassembler
 from gateway.wire.header import ID_SIZE
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
-from gateway.handshake.attempts import InitiatorHandshake, InitiatorState
+from gateway.handshake.attempts import InitiatorHandshake, InitiatorState, TunnelState
 from gateway.handshake.cookies import NO_MAC, make_mac2
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
@@ -41,7 +41,6 @@ from gateway.handshake.noise.symmetric import Chain, QKDKey, SymmetricInputs
 from gateway.handshake.pace import commit_timeout, doubt_timeout, max_rto
 from gateway.handshake.policy import objection
 from gateway.handshake.session import Session
-from gateway.handshake.tunnel import TunnelState
 from gateway.secret import Secret
 from gateway.wire.fragments import split_message
 from gateway.wire.header import (

@@ -12,7 +12,11 @@ from uuid import UUID
 
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
-from gateway.handshake.attempts import InitiatorHandshake, ResponderHandshake
+from gateway.handshake.attempts import (
+    InitiatorHandshake,
+    ResponderHandshake,
+    TunnelState,
+)
 from gateway.handshake.core import PING_TIMER, Core, LocalIdentity
 from gateway.handshake.events import (
     Address,
@@ -29,7 +33,7 @@ from gateway.handshake.noise.symmetric import QKDKey
 from gateway.handshake.pace import double_grace, ping_interval, ping_retry
 from gateway.handshake.responding import ResponderSide
 from gateway.handshake.session import Session
-from gateway.handshake.tunnel import TunnelParameters, TunnelState
+from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
 from gateway.wire.control import ControlMessage, Ping, Pong
 from gateway.wire.header import (

@@ -1,10 +1,9 @@
 """What each end insists on, whatever the other says."""
 
 from gateway.handshake import limits
-from gateway.handshake.attempts import InitiatorHandshake
+from gateway.handshake.attempts import InitiatorHandshake, TunnelState
 from gateway.handshake.freshness import is_due
 from gateway.handshake.noise.responder import InitiationRead
-from gateway.handshake.tunnel import TunnelState
 from gateway.wire.payloads import Policy, ResponsePayload, Status, Terms
 
 

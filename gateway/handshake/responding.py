@@ -20,7 +20,7 @@ from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
 from gateway.handshake.admission import Admission, Admitted
-from gateway.handshake.attempts import ResponderHandshake, ResponderState
+from gateway.handshake.attempts import ResponderHandshake, ResponderState, TunnelState
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
     Address,
@@ -42,7 +42,6 @@ from gateway.handshake.noise.responder import (
 from gateway.handshake.noise.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInputs
 from gateway.handshake.policy import verdict
 from gateway.handshake.session import Session
-from gateway.handshake.tunnel import TunnelState
 from gateway.wire.fragments import split_message
 from gateway.wire.header import (
     HEADER_SIZE,

@@ -1,8 +1,15 @@
 """The line that ``systemctl status`` shows."""
 
-from collections.abc import Mapping
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from gateway.rotation.phases import TunnelPhase
+from gateway.tunnels.set import TunnelSet
+
+STATUS_DELAY: Final = 0.2
+"""Seconds until ``systemctl status`` shows a tunnel that came up or was blocked."""
 
 
 def summarize(phases: Mapping[TunnelPhase, int], *, unstarted: int) -> str:
@@ -22,3 +29,46 @@ def summarize(phases: Mapping[TunnelPhase, int], *, unstarted: int) -> str:
     if unstarted:
         parts.append(f"{unstarted} cannot start")
     return ", ".join(parts)
+
+
+class StatusLine:
+    """Shows how the tunnels stand, at once or soon."""
+
+    def __init__(self, tunnels: TunnelSet, show: Callable[[str], None]) -> None:
+        """Show nothing yet.
+
+        Args:
+            tunnels: What it is about.
+            show: Takes each line.
+        """
+        self._tunnels = tunnels
+        self._show = show
+        self._timer: asyncio.TimerHandle | None = None
+
+    def text(self) -> str:
+        """Return the line."""
+        drivers = self._tunnels.drivers.values()
+        phases = Counter(driver.state.rotation.phase for driver in drivers)
+        return summarize(phases, unstarted=len(self._tunnels.failed))
+
+    def show(self) -> None:
+        """Show it now."""
+        self._show(self.text())
+
+    def refresh(self) -> None:
+        """Show it soon, once for all that happens until then.
+
+        Looking at every tunnel for each event of each would grow with their square.
+        """
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(STATUS_DELAY, self._show_refreshed)
+
+    def stop(self) -> None:
+        """Show nothing more by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _show_refreshed(self) -> None:
+        self._timer = None
+        self.show()

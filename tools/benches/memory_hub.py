@@ -15,40 +15,18 @@ import json
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from doubles.fence import FakeFence
 from doubles.plane import FakePlane
+from doubles.planes import MemoryPlanes
 
 from gateway.acceptance.accept import accept
-from gateway.acceptance.host import Options
-from gateway.config.model import LogFormat, PlaneName
+from gateway.config.model import LogFormat
+from gateway.daemon.parts import build
 from gateway.daemon.service import Service
-from gateway.dataplane.base import DataPlane
-from gateway.dataplane.choose import PlaneOption
-from gateway.host.workers import Worker
 from gateway.rotation.phases import TunnelPhase
-from gateway.tunnels.planes import Planes
-
-
-class MemoryPlanes(Planes):
-    """The one plane, in memory."""
-
-    def __init__(self, worker: Worker) -> None:
-        super().__init__(worker, (0, 0))
-        self.plane = FakePlane(auto_receive=True)
-
-    async def probe(self) -> None:
-        """There is nothing to try."""
-
-    async def look(self, wanted: frozenset[PlaneName]) -> Options:
-        """Say that it can run whatever is wanted."""
-        return {plane: PlaneOption(plane.value) for plane in wanted}
-
-    async def get(self, wanted: PlaneName) -> DataPlane:
-        """Return the plane in memory, whichever is wanted."""
-        del wanted
-        return self.plane
 
 
 def resident_bytes() -> int:
@@ -65,15 +43,15 @@ class MemoryHub:
     """
 
     def __init__(self, path: Path) -> None:
-        self.service = Service(
-            accept(path, environ={}),
-            path,
+        self._plane = FakePlane(auto_receive=True)
+        candidate = accept(path, environ={})
+        parts = build(
+            candidate,
             {},
-            log_format=LogFormat.CONSOLE,
+            make_planes=partial(MemoryPlanes, self._plane),
             fence_opener=FakeFence,
         )
-        self._planes = MemoryPlanes(Worker("data-plane"))
-        self.service.planes = self._planes
+        self.service = Service(candidate, parts, path, {}, log_format=LogFormat.CONSOLE)
 
     async def run(self) -> None:
         """Serve until standard input ends."""
@@ -91,9 +69,9 @@ class MemoryHub:
             self.service.request_stop()
             return
         # The plane's record of calls is a tool of tests; no real plane has one.
-        self._planes.plane.calls.clear()
+        self._plane.calls.clear()
         gc.collect()
-        drivers = self.service.drivers.values()
+        drivers = self.service.tunnels.drivers.values()
         up = sum(driver.state.rotation.phase is TunnelPhase.UP for driver in drivers)
         proven = sum(
             driver.state.rotation.current is not None

@@ -17,14 +17,16 @@ from gateway.relay.client import RelayClient
 from gateway.relay.view import NetworkView
 
 if TYPE_CHECKING:
-    from gateway.daemon.service import Service
+    from gateway.relay.service import Relaying
+    from gateway.supply.links import Links
 
 
 class NetworkHandlers:
     """Describes the network as this gateway sees it."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    def __init__(self, relaying: "Relaying", links: "Links") -> None:
+        self._relaying = relaying
+        self._key_links = links
 
     def table(self) -> dict[str, Handler]:
         """Return the handlers by method name."""
@@ -33,7 +35,7 @@ class NetworkHandlers:
     async def network(self, params: Mapping[str, object]) -> NetworkResult:
         """Describe nodes, links, stocks and routes."""
         refuse_unknown(params, set())
-        relaying = self._service.relaying
+        relaying = self._relaying
         config, view = relaying.config, relaying.view
         if config is None or view is None:
             return NetworkResult(
@@ -58,12 +60,12 @@ class NetworkHandlers:
             routes=[
                 self._route(name, client)
                 for name, client in sorted(relaying.clients.items())
-                if name in self._service.links.configs
+                if name in self._key_links.configs
             ],
         )
 
     def _nodes(self, view: NetworkView) -> list[NetworkNode]:
-        relaying = self._service.relaying
+        relaying = self._relaying
         config, transport = relaying.config, relaying.transport
         neighbours = config.neighbours if config else {}
         return [
@@ -80,7 +82,7 @@ class NetworkHandlers:
         ]
 
     def _links(self, view: NetworkView) -> list[NetworkLink]:
-        now = self._service.relaying.now
+        now = self._relaying.now
         return [
             NetworkLink(
                 nodes=[a, b],
@@ -91,7 +93,7 @@ class NetworkHandlers:
         ]
 
     def _route(self, name: str, client: RelayClient) -> NetworkRoute:
-        links = self._service.links
+        links = self._key_links
         keeper, stock = links.keepers.get(name), links.statuses.get(name)
         paths: list[list[str]] = []
         error = ""

@@ -39,7 +39,8 @@ from gateway.supply.alarms import StockAlarm
 from gateway.supply.link import StockKeeper
 
 if TYPE_CHECKING:
-    from gateway.daemon.service import Service
+    from gateway.supply.links import Links
+    from gateway.tunnels.set import TunnelSet
 
 Params = Mapping[str, object]
 
@@ -58,8 +59,9 @@ TEST_TIME: Final = 50.0
 class QKDHandlers:
     """Shows and steers the supply of one service's links."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    def __init__(self, links: "Links", tunnels: "TunnelSet") -> None:
+        self._links = links
+        self._tunnels = tunnels
 
     def table(self) -> dict[str, Handler]:
         """Return the handlers by method name."""
@@ -75,14 +77,14 @@ class QKDHandlers:
         refuse_unknown(params, set())
         return [
             await self._row(name, config)
-            for name, config in sorted(self._service.links.configs.items())
+            for name, config in sorted(self._links.configs.items())
         ]
 
     async def status(self, params: Params) -> list[QKDStatus]:
         """Describe the supply of one link, or of every one; their KMEs are asked."""
         refuse_unknown(params, {"link"})
         wanted = read_optional_name(params, "link")
-        configs = self._service.links.configs
+        configs = self._links.configs
         names = sorted(configs) if wanted is None else [wanted]
         for name in names:
             self._config(name)
@@ -95,7 +97,7 @@ class QKDHandlers:
         name = read_name(params, "link")
         count = read_count(params, "count", MAX_FETCH)
         config, keeper = self._config(name), self._drawing_keeper(name)
-        stock = await self._service.links.refresh(name)
+        stock = await self._links.refresh(name)
         room = config.capacity - stock.available - stock.reserved
         if room <= 0:
             raise ControlError(
@@ -161,7 +163,7 @@ class QKDHandlers:
             if not error:
                 error = "the KME gave no key that could be taken"
                 hint = "look for the reason in: journalctl -u qgwd"
-        stock = await self._service.links.refresh(name)
+        stock = await self._links.refresh(name)
         return FetchResult(
             link=name,
             wanted=wanted,
@@ -185,12 +187,12 @@ class QKDHandlers:
             peer_sae_id=kme.peer_sae_id if kme else "",
             draws=self._draws(name),
             tunnels=list(self._schedule(name).tunnels),
-            stock=self._stock(name, await self._service.links.refresh(name)),
-            error=self._service.links.trouble(name),
+            stock=self._stock(name, await self._links.refresh(name)),
+            error=self._links.trouble(name),
         )
 
     async def _status(self, name: str) -> QKDStatus:
-        config, links = self._config(name), self._service.links
+        config, links = self._config(name), self._links
         keeper, source = links.keepers.get(name), links.sources.get(name)
         kme, trouble = await _ask(keeper)
         stock = await links.refresh(name)
@@ -214,7 +216,7 @@ class QKDHandlers:
         )
 
     def _config(self, name: str) -> LinkConfig:
-        config = self._service.links.configs.get(name)
+        config = self._links.configs.get(name)
         if config is None:
             raise ControlError(
                 f"no link named {name} is configured",
@@ -224,7 +226,7 @@ class QKDHandlers:
         return config
 
     def _drawing_keeper(self, name: str) -> StockKeeper:
-        config, keeper = self._config(name), self._service.links.keepers.get(name)
+        config, keeper = self._config(name), self._links.keepers.get(name)
         if (config.kme is None and config.route is None) or keeper is None:
             raise _no_kme(config)
         if not keeper.status().draws:
@@ -236,15 +238,15 @@ class QKDHandlers:
         return keeper
 
     def _draws(self, name: str) -> bool:
-        keeper = self._service.links.keepers.get(name)
+        keeper = self._links.keepers.get(name)
         return keeper is not None and keeper.status().draws
 
     def _schedule(self, name: str) -> Schedule:
-        return scheduled(name, self._service.drivers.values())
+        return scheduled(name, self._tunnels.drivers.values())
 
     def _stock(self, name: str, status: StockStatus) -> LinkStatus:
-        alarm = self._service.links.alarms.get(name, StockAlarm.OK)
-        return report_link(self._service.links.configs.get(name), status, alarm)
+        alarm = self._links.alarms.get(name, StockAlarm.OK)
+        return report_link(self._links.configs.get(name), status, alarm)
 
 
 def _no_kme(config: LinkConfig) -> ControlError:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.control.params import read_name, refuse_unknown
 from gateway.control.schema import ErrorCode, Method, TunnelDetails, TunnelStatus
@@ -18,17 +18,39 @@ from gateway.observe.status import (
 from gateway.wire.control import RotateReason
 
 if TYPE_CHECKING:
-    from gateway.daemon.service import Service
+    from gateway.config.model import GatewayConfig
+    from gateway.crypto.identity import PrivateIdentity
+    from gateway.daemon.endpoint import Exchange
+    from gateway.observe.oversight import Oversight
     from gateway.tunnels.driver import TunnelDriver
+    from gateway.tunnels.set import TunnelSet
+    from gateway.tunnels.upkeep import Holding
 
 Params = Mapping[str, object]
 
 
-class TunnelHandlers:
-    """Shows and steers the tunnels of one service."""
+class TunnelsOfGateway(Protocol):
+    """What requests about tunnels need of the daemon."""
 
-    def __init__(self, service: "Service") -> None:
-        self._service = service
+    tunnels: "TunnelSet"
+    exchange: "Exchange"
+    holding: "Holding"
+    oversight: "Oversight"
+
+    @property
+    def config(self) -> "GatewayConfig":
+        """The configuration in force."""
+
+    @property
+    def identity(self) -> "PrivateIdentity":
+        """Our own identity."""
+
+
+class TunnelHandlers:
+    """Shows and steers the tunnels of one gateway."""
+
+    def __init__(self, gateway: TunnelsOfGateway) -> None:
+        self._gateway = gateway
 
     def table(self) -> dict[str, Handler]:
         """Return the handlers by method name."""
@@ -42,19 +64,19 @@ class TunnelHandlers:
 
     def statuses(self) -> list[TunnelStatus]:
         """Describe every tunnel, by name, as last read from the kernel."""
-        service = self._service
-        unsent = ", ".join(service.exchange.sockets.unsent.recent_reasons())
-        found = [self._status(one, unsent) for one in service.drivers.values()]
-        fence = service.oversight.fence.state
+        gateway = self._gateway
+        unsent = ", ".join(gateway.exchange.sockets.unsent.recent_reasons())
+        found = [self._status(one, unsent) for one in gateway.tunnels.drivers.values()]
+        fence = gateway.oversight.fence.state
         found += [
             report_unstarted(
-                service.config.tunnels[name],
+                gateway.config.tunnels[name],
                 error,
-                suite=service.identity.suite.id,
+                suite=gateway.identity.suite.id,
                 fenced=fence is not None and fence.present,
             )
-            for name, error in service.failed.items()
-            if name in service.config.tunnels
+            for name, error in gateway.tunnels.failed.items()
+            if name in gateway.config.tunnels
         ]
         return sorted(found, key=lambda status: status["name"])
 
@@ -66,18 +88,18 @@ class TunnelHandlers:
     async def show(self, params: Params) -> TunnelDetails:
         """Describe one tunnel, as it is in the kernel now."""
         refuse_unknown(params, {"name"})
-        name, service = read_name(params), self._service
-        driver = service.drivers.get(name)
-        config = service.config.tunnels.get(name)
-        await service.oversight.look(service.up())
+        name, gateway = read_name(params), self._gateway
+        driver = gateway.tunnels.drivers.get(name)
+        config = gateway.config.tunnels.get(name)
+        await gateway.oversight.look(gateway.tunnels.up())
         view = TunnelView() if driver is None else await _look(driver)
         # Only now: what was read of the kernel is in it.
         for status in self.statuses():
             if status["name"] == name and config is not None:
                 address = self._address(name) if driver is not None else None
-                fence = service.oversight.fence.of(name)
+                fence = gateway.oversight.fence.of(name)
                 # What status tells in an alert of its own is a fault here.
-                status["faults"] += service.holding.missing_of(name)
+                status["faults"] += gateway.holding.missing_of(name)
                 return report_details(status, config, view, fence, address)
         raise _no_tunnel(name)
 
@@ -90,7 +112,7 @@ class TunnelHandlers:
         """Take a tunnel down."""
         driver = self._driver(params)
         driver.take_down()
-        self._service.oversight.failing.forget(driver.name)
+        self._gateway.oversight.failing.forget(driver.name)
         return await self.show(params)
 
     async def rotate(self, params: Params) -> TunnelDetails:
@@ -105,11 +127,11 @@ class TunnelHandlers:
         return await self.show(params)
 
     def _status(self, driver: "TunnelDriver", unsent: str) -> TunnelStatus:
-        service, link = self._service, driver.state.config.link or ""
-        error, hint = service.oversight.kmes.trouble_of(link)
+        gateway, link = self._gateway, driver.state.config.link or ""
+        error, hint = gateway.oversight.kmes.trouble_of(link)
         around = Surroundings(
             address=self._address(driver.name),
-            failing=service.oversight.failing.get(driver.name),
+            failing=gateway.oversight.failing.get(driver.name),
             link_hint=hint if error else "",
             unsent=unsent,
             now=asyncio.get_running_loop().time(),
@@ -117,15 +139,15 @@ class TunnelHandlers:
         return report_tunnel(driver.state, around)
 
     def _address(self, name: str) -> object:
-        return self._service.exchange.machine.peer_address(name)
+        return self._gateway.exchange.machine.peer_address(name)
 
     def _driver(self, params: Params) -> "TunnelDriver":
         refuse_unknown(params, {"name"})
         name = read_name(params)
-        driver = self._service.drivers.get(name)
+        driver = self._gateway.tunnels.drivers.get(name)
         if driver is not None:
             return driver
-        failure = self._service.failed.get(name)
+        failure = self._gateway.tunnels.failed.get(name)
         if failure is not None:
             raise failure
         raise _no_tunnel(name)

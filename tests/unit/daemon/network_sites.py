@@ -7,11 +7,13 @@ import itertools
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from doubles.fence import FakeFence
 from doubles.plane import FakePlane
+from doubles.planes import MemoryPlanes
 
 from gateway.acceptance.accept import accept
 from gateway.config.identity_files import (
@@ -25,15 +27,12 @@ from gateway.crypto.identity import (
     encode_public,
     generate_identity,
 )
-from gateway.daemon.api.handlers import Handlers
+from gateway.daemon.api.gateway import Handlers
+from gateway.daemon.parts import build
 from gateway.daemon.service import Service
 from gateway.keystore.master_key import create_master_key
 from gateway.sources.simulated.seed import create_seed
 from tests.ports import free_ports
-from tests.unit.daemon.services import MemoryPlanes
-
-if TYPE_CHECKING:
-    from gateway.tunnels.planes import Planes
 
 Pair = tuple[str, str]
 
@@ -92,14 +91,19 @@ class Site:
     async def start(self) -> None:
         """Start a new service."""
         self.write()
+        candidate = accept(self.path, environ={})
         self.service = Service(
-            accept(self.path, environ={}),
+            candidate,
+            build(
+                candidate,
+                {},
+                make_planes=partial(MemoryPlanes, self.plane),
+                fence_opener=FakeFence,
+            ),
             self.path,
             {},
             log_format=LogFormat.CONSOLE,
-            fence_opener=FakeFence,
         )
-        self.service.planes = cast("Planes", MemoryPlanes(self.plane))
         await self.service.start()
 
     async def call(self, method: str, **params: object) -> Any:  # JSON
@@ -108,7 +112,7 @@ class Site:
 
     def in_force(self, tunnel: str) -> bool:
         """Whether a tunnel's newest epoch is proven here."""
-        driver = self.service.drivers.get(tunnel)
+        driver = self.service.tunnels.drivers.get(tunnel)
         current = driver.state.rotation.current if driver is not None else None
         return current is not None and current.in_force_at is not None
 

@@ -5,31 +5,30 @@ import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from uuid import UUID
 
 from doubles.fence import FakeFence
 from doubles.plane import FakePlane
+from doubles.planes import MemoryPlanes
 
 from gateway.acceptance.accept import accept
-from gateway.acceptance.host import Options
 from gateway.config.identity_files import (
     write_private_identity,
     write_public_identity,
 )
-from gateway.config.model import LogFormat, PlaneName
-from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
+from gateway.config.model import LogFormat
 from gateway.crypto.identity import (
     PrivateIdentity,
     encode_private,
     encode_public,
     generate_identity,
 )
-from gateway.daemon.api.handlers import Handlers
+from gateway.daemon.api.gateway import Handlers
+from gateway.daemon.parts import build
 from gateway.daemon.service import Service
-from gateway.dataplane.base import DataPlane
-from gateway.dataplane.choose import PlaneOption
 from gateway.keystore.container import parse_container
 from gateway.keystore.master_key import create_master_key
 from gateway.secret import Secret
@@ -37,52 +36,10 @@ from gateway.sources.simulated.seed import create_seed
 from gateway.tunnels.driver import TunnelDriver
 from tests.ports import free_ports
 
-if TYPE_CHECKING:
-    from gateway.tunnels.planes import Planes
-
 LINK = "fibre"
 TUNNEL = "paris"
 PATIENCE = 60.0
 """Seconds to wait for what takes milliseconds on an idle machine: against hanging."""
-
-
-class MemoryPlanes:
-    """Stands where `gateway.tunnels.planes.Planes` does; has one plane in memory."""
-
-    def __init__(self, plane: FakePlane) -> None:
-        self.plane = plane
-        self.ports = DEFAULT_WIREGUARD_PORTS
-
-    async def move_ports(self, wireguard_ports: tuple[int, int]) -> None:
-        """Tell the plane in memory, if they are other ones."""
-        if wireguard_ports != self.ports:
-            self.plane.listen_on(wireguard_ports)
-            self.ports = wireguard_ports
-
-    async def options(self) -> tuple[PlaneOption, ...]:
-        """Say that there is one."""
-        return (PlaneOption("esp"),)
-
-    @property
-    def auto(self) -> PlaneName:
-        """What ``auto`` stands for."""
-        return PlaneName(self.plane.name)
-
-    @property
-    def opened(self) -> tuple[str, ...]:
-        """It is open from the start."""
-        return (self.plane.name,)
-
-    async def look(self, wanted: frozenset[PlaneName]) -> Options:
-        """Say that it can run them all."""
-        return {plane: PlaneOption(self.plane.name) for plane in wanted}
-
-    async def get(self, wanted: PlaneName) -> DataPlane:
-        """Return the plane in memory."""
-        return self.plane
-
-    async def close(self) -> None:
-        """Close nothing: the plane stands for the kernel, which outlives us."""
 
 
 @dataclass
@@ -139,14 +96,19 @@ class End:
     def make(self) -> Service:
         """Make the service, not yet started."""
         self.write()
+        candidate = accept(self.path, environ={})
         self.service = Service(
-            accept(self.path, environ={}),
+            candidate,
+            build(
+                candidate,
+                {},
+                make_planes=partial(MemoryPlanes, self.plane),
+                fence_opener=lambda: self.fence,
+            ),
             self.path,
             {},
             log_format=LogFormat.CONSOLE,
-            fence_opener=lambda: self.fence,
         )
-        self.service.planes = cast("Planes", MemoryPlanes(self.plane))
         return self.service
 
     async def start(self) -> None:
@@ -168,7 +130,7 @@ class End:
     @property
     def driver(self) -> TunnelDriver:
         """Driver of the tunnel."""
-        return self.service.drivers[TUNNEL]
+        return self.service.tunnels.drivers[TUNNEL]
 
     async def call(self, method: str, **params: object) -> Any:  # JSON
         """Ask as the control socket does."""

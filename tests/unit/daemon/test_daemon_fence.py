@@ -37,7 +37,7 @@ async def test_the_fence_stands_before_anything_can_refuse_to_start(
     end = ends[0]
     end.plane.fail_next("add_tunnel")
     await end.start()
-    assert TUNNEL in end.service.failed
+    assert TUNNEL in end.service.tunnels.failed
     (first, _), (last, before) = loads(end)[:2]
     assert first.tunnels == last.tunnels == (fenced("10.20.0.0/24"),)
     assert before is None

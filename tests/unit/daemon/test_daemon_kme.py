@@ -103,7 +103,9 @@ async def test_two_tunnels_share_a_scarce_link(sites: KMESites) -> None:
     await start_gateways(sites)
 
     def both_up(epoch: int) -> bool:
-        drivers = [end.service.drivers[n] for n in POLICED for end in (first, second)]
+        drivers = [
+            end.service.tunnels.drivers[n] for n in POLICED for end in (first, second)
+        ]
         current = [driver.state.rotation.current for driver in drivers]
         return all(
             one is not None and one.number >= epoch and one.in_force_at is not None
@@ -114,8 +116,10 @@ async def test_two_tunnels_share_a_scarce_link(sites: KMESites) -> None:
         await until(partial(both_up, epoch), f"epoch {epoch}", 20.0)
         if epoch < 4:
             for name in POLICED:
-                first.service.drivers[name].rotate(RotateReason.OPERATOR)
-    assert not any(first.service.drivers[n].state.rotation.failures for n in POLICED)
+                first.service.tunnels.drivers[name].rotate(RotateReason.OPERATOR)
+    assert not any(
+        first.service.tunnels.drivers[n].state.rotation.failures for n in POLICED
+    )
     # Each of the eight keys keyed one epoch of one tunnel.
     assert first.service.store.status("fibre").consumed == 8
 

@@ -97,8 +97,8 @@ async def test_a_tunnel_that_cannot_start_is_shown_and_tried_again(
         f"tunnel {TUNNEL}: cannot start: interface qgw0 belongs to someone else"
         in warnings
     )
-    assert first.service.summary() == "0 of 1 tunnels up, 1 cannot start"
-    await until(lambda: TUNNEL in first.service.drivers, "the second try")
+    assert first.service.status_line.text() == "0 of 1 tunnels up, 1 cannot start"
+    await until(lambda: TUNNEL in first.service.tunnels.drivers, "the second try")
     await until(lambda: in_force(ends), "the tunnel")
 
 
@@ -113,8 +113,8 @@ async def test_a_start_refused_halfway_is_tried_again(
     for _ in range(3):
         first.plane.fail_next(method, DataPlaneError("busy", retryable=True))
     await first.start()
-    assert TUNNEL in first.service.failed
-    await until(lambda: TUNNEL in first.service.drivers, "a later try")
+    assert TUNNEL in first.service.tunnels.failed
+    await until(lambda: TUNNEL in first.service.tunnels.drivers, "a later try")
     await until(lambda: in_force(ends), "the tunnel")
 
 

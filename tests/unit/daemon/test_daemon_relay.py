@@ -37,10 +37,10 @@ async def test_a_relayed_tunnel_comes_up_and_rotates(line: Sites) -> None:
         assert first["key_id"] == second["key_id"]
         used.add(first["key_id"])
         epoch = first["epoch"]
-        redu.service.drivers[FAR].rotate(RotateReason.OPERATOR)
+        redu.service.tunnels.drivers[FAR].rotate(RotateReason.OPERATOR)
 
         def newer(after: int = epoch) -> bool:
-            current = redu.service.drivers[FAR].state.rotation.current
+            current = redu.service.tunnels.drivers[FAR].state.rotation.current
             return current is not None and current.number > after and both(line)
 
         await until(newer, "the next epoch", 20.0)

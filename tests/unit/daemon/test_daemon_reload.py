@@ -62,7 +62,7 @@ async def test_another_tunnel_is_added_and_removed(running: Pair) -> None:
         assert {call[1] for call in calls} == {"lyon"}
     await until(
         lambda: all(
-            (current := end.service.drivers["lyon"].state.rotation.current)
+            (current := end.service.tunnels.drivers["lyon"].state.rotation.current)
             and current.in_force_at
             for end in running
         ),
@@ -126,7 +126,7 @@ async def test_a_seed_that_cannot_be_read_changes_nothing(running: Pair) -> None
         await reload(first)
     assert "no-such-seed" in caught.value.problems[0].found
     assert first.service.config is config
-    assert list(first.service.drivers) == [TUNNEL]
+    assert list(first.service.tunnels.drivers) == [TUNNEL]
     await rotate(running)
 
 
@@ -274,10 +274,10 @@ async def test_wireguard_carries_one_tunnel_between_two_gateways(
     await start_both(ends)
     for end in ends:
         if kind == "esp":
-            assert set(end.service.drivers) == {TUNNEL, "rome"}
+            assert set(end.service.tunnels.drivers) == {TUNNEL, "rome"}
             continue
-        assert set(end.service.drivers) == {TUNNEL}
-        error = end.service.failed["rome"]
+        assert set(end.service.tunnels.drivers) == {TUNNEL}
+        error = end.service.tunnels.failed["rome"]
         assert error.message == "tunnel paris already has this peer on wireguard"
         assert "esp" in error.hint
         # The second takes over once the first is not to come up any more.
@@ -286,16 +286,16 @@ async def test_wireguard_carries_one_tunnel_between_two_gateways(
     if kind == "wireguard":
         for end in ends:
             await end.service.reload()
-            assert set(end.service.drivers) == {TUNNEL, "rome"}
-            assert not end.service.failed
+            assert set(end.service.tunnels.drivers) == {TUNNEL, "rome"}
+            assert not end.service.tunnels.failed
         # And gives way to nobody while it is.
         ends[0].tunnel_keys[TUNNEL]["enabled"] = True
         ends[0].write()
         with pytest.raises(ConfigError):
             await ends[0].service.reload()
-        assert set(ends[0].service.drivers) == {TUNNEL, "rome"}
+        assert set(ends[0].service.tunnels.drivers) == {TUNNEL, "rome"}
         assert not ends[0].service.config.tunnels[TUNNEL].enabled
         del ends[0].tunnel_keys["rome"]
         ends[0].write()
         await ends[0].service.reload()
-        assert set(ends[0].service.drivers) == {TUNNEL}
+        assert set(ends[0].service.tunnels.drivers) == {TUNNEL}

@@ -11,9 +11,9 @@ import pytest
 
 from gateway.config.identity_files import write_private_identity
 from gateway.crypto.identity import encode_private, format_fingerprint
-from gateway.daemon.service import STATUS_DELAY, Service
 from gateway.errors import ConfigError, GatewayError, KeyStoreError
 from gateway.host import memory
+from gateway.observe.summary import STATUS_DELAY, StatusLine
 from gateway.observe.unknown_peers import MAX_STRANGERS, SHOWN_FOR, Strangers
 from tests.unit.daemon.conftest import start_both, tasks_but_this
 from tests.unit.daemon.services import (
@@ -169,14 +169,14 @@ async def test_two_hundred_tunnels_between_two_services(
 ) -> None:
     first, second = ends
     looks = 0
-    summary = Service.summary
+    text = StatusLine.text
 
-    def counted(service: Service) -> str:
+    def counted(line: StatusLine) -> str:
         nonlocal looks
         looks += 1
-        return summary(service)
+        return text(line)
 
-    monkeypatch.setattr(Service, "summary", counted)
+    monkeypatch.setattr(StatusLine, "text", counted)
     began = asyncio.get_running_loop().time()
     for end, peer in ((first, second), (second, first)):
         for number in range(1, 200):
@@ -188,11 +188,11 @@ async def test_two_hundred_tunnels_between_two_services(
 
     def all_in_force() -> bool:
         return all(
-            len(end.service.drivers) == 200
+            len(end.service.tunnels.drivers) == 200
             and all(
                 (current := driver.state.rotation.current) is not None
                 and current.in_force_at is not None
-                for driver in end.service.drivers.values()
+                for driver in end.service.tunnels.drivers.values()
             )
             for end in ends
         )
@@ -200,14 +200,14 @@ async def test_two_hundred_tunnels_between_two_services(
     await until(all_in_force, "200 tunnels", 45.0)
     key_ids = [
         current.key_id
-        for driver in first.service.drivers.values()
+        for driver in first.service.tunnels.drivers.values()
         if (current := driver.state.rotation.current)
     ]
     assert None not in key_ids
     assert len(set(key_ids)) == 200
-    indexes = {one.state.record.index for one in first.service.drivers.values()}
+    indexes = {one.state.record.index for one in first.service.tunnels.drivers.values()}
     assert len(indexes) == 200
-    assert second.service.summary() == "200 of 200 tunnels up"
+    assert second.service.status_line.text() == "200 of 200 tunnels up"
     # A look at all tunnels costs as much as there are: not one for each event.
     elapsed = asyncio.get_running_loop().time() - began
     assert looks <= 2 * (elapsed / STATUS_DELAY + 4)

@@ -89,8 +89,8 @@ async def test_counters_outlive_a_reload_that_makes_a_tunnel_anew(calm: Pair) ->
         second.plane.send(TUNNEL)
     before = await first.status()
     assert before["rx_packets"] >= 5
-    await first.service._remove_tunnel(TUNNEL, returning=True)
-    await first.service._add_tunnel(first.service.config.tunnels[TUNNEL])
+    await first.service.tunnels.remove(TUNNEL, returning=True)
+    await first.service.tunnels.add(first.service.config.tunnels[TUNNEL])
     await until(first.in_force, "the tunnel made anew")
     after = await first.status()
     assert after["rx_packets"] >= before["rx_packets"]
@@ -107,7 +107,7 @@ async def test_what_was_seen_last(calm: Pair) -> None:
 
 async def test_all_is_well_but_for_the_laboratory(calm: Pair) -> None:
     assert await kinds(calm[0]) == {"simulated"}
-    assert calm[0].service.summary() == "1 of 1 tunnels up"
+    assert calm[0].service.status_line.text() == "1 of 1 tunnels up"
 
 
 async def test_the_fence_refuses_something_of_a_tunnel_that_is_up(
@@ -126,7 +126,7 @@ async def test_a_tunnel_that_an_operator_takes_down(calm: Pair) -> None:
     first, second = calm
     await first.call("tunnel.down", name=TUNNEL)
     assert await kinds(first) == {"simulated", "tunnel-down"}
-    assert first.service.summary() == "0 of 1 tunnels up, 1 down"
+    assert first.service.status_line.text() == "0 of 1 tunnels up, 1 down"
     status = await first.status()
     assert (status["state"], status["failing"]) == ("down", None)
     assert status["hint"] == f"bring it up: qgw tunnel up {TUNNEL}"
@@ -143,7 +143,7 @@ async def test_a_tunnel_that_an_operator_takes_down(calm: Pair) -> None:
     assert alert["severity"] == "critical"
     assert alert["text"] == "blocked: the peer took the tunnel down"
     assert alert["hint"] == f"at the peer: qgw tunnel up {TUNNEL}"
-    assert second.service.summary() == "0 of 1 tunnels up, 1 blocked"
+    assert second.service.status_line.text() == "0 of 1 tunnels up, 1 blocked"
 
 
 async def test_each_warning_is_an_alert_that_names_its_subject_once(

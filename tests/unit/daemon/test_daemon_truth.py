@@ -62,7 +62,7 @@ async def test_packets_that_are_filtered_from_the_start(
         assert status["last_failure"]["reason"] == "not-in-force"
         assert status["last_failure"]["detail"] == FILTERED
         assert status["failed_rotations"] == 1
-        assert end.service.summary() == "0 of 1 tunnels up, 1 unproven"
+        assert end.service.status_line.text() == "0 of 1 tunnels up, 1 unproven"
     await until(lambda: epochs(ends) == [2, 2], "the one handshake more")
     await asyncio.sleep(limits.PROOF_TIMEOUT + 1.0)
     assert are(ends, TunnelPhase.UNPROVEN)
@@ -177,10 +177,10 @@ async def test_disabled_and_enabled_at_the_responder(running: Pair) -> None:
 async def test_a_tunnel_that_the_responder_makes_anew(running: Pair) -> None:
     """What a reload cannot do in place takes the keys away; new ones follow at once."""
     first, second = running
-    await second.service._remove_tunnel(TUNNEL, returning=True)
+    await second.service.tunnels.remove(TUNNEL, returning=True)
     second.service.exchange.flush()
     await until(lambda: phases_of(first) is TunnelPhase.BLOCKED, "the notice")
-    await second.service._add_tunnel(second.service.config.tunnels[TUNNEL])
+    await second.service.tunnels.add(second.service.config.tunnels[TUNNEL])
     await until(lambda: in_force(running), "traffic", 2.0)
 
 

@@ -43,9 +43,8 @@ async def cut_down(site: Site) -> None:
         if task is not None:
             task.cancel()
     service.exchange.stop()
-    if service._status_timer is not None:
-        service._status_timer.cancel()
-    for driver in service.drivers.values():
+    service.status_line.stop()
+    for driver in service.tunnels.drivers.values():
         await driver.stop()
     await asyncio.gather(*filter(None, tasks), return_exceptions=True)
     if relaying.transport is not None:

@@ -55,7 +55,7 @@ def drawn(sites: Sites) -> int:
 async def rotate(sites: Sites) -> None:
     """Bring a new epoch with a QKD key into force."""
     before = (await sites["a"].call("tunnel.show", name=FAR))["epoch"]
-    sites["a"].service.drivers[FAR].rotate(RotateReason.OPERATOR)
+    sites["a"].service.tunnels.drivers[FAR].rotate(RotateReason.OPERATOR)
 
     async def newer() -> bool:
         shown = await sites["a"].call("tunnel.show", name=FAR)

@@ -54,7 +54,7 @@ async def rotate(sites: Sites, tunnels: list[str]) -> list[str]:
     epochs = {one["name"]: one["epoch"] for one in await shown(sites, tunnels)}
     for end in ENDS:
         for name in tunnels:
-            sites[end].service.drivers[name].rotate(RotateReason.OPERATOR)
+            sites[end].service.tunnels.drivers[name].rotate(RotateReason.OPERATOR)
 
     async def newer() -> bool:
         later = [

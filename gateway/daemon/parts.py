@@ -1,0 +1,91 @@
+"""The parts of one daemon that reach outside it: its store, its threads, its kernel."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gateway.acceptance.accept import Candidate
+from gateway.config.model import KEMProviderName
+from gateway.crypto.identity import PrivateIdentity, format_fingerprint
+from gateway.crypto.suite import choose_provider, passed_over
+from gateway.dataplane.fence.base import Fence
+from gateway.dataplane.fence.enforcement import Fencing
+from gateway.dataplane.fence.open import open_fence
+from gateway.host.workers import Worker
+from gateway.keystore.master_key import load_master_key
+from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.tunnels.planes import Planes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a `Service` is given, and stops at its end.
+
+    Attributes:
+        identity: Our own identity.
+        provider: The KEM provider in use.
+        store: The key store; called only through `store_worker`.
+        store_worker: Its thread.
+        plane_worker: The data planes' thread.
+        planes: The data planes.
+        fencing: The fence around them.
+    """
+
+    identity: PrivateIdentity
+    provider: str
+    store: SQLiteKeyStore
+    store_worker: Worker
+    plane_worker: Worker
+    planes: Planes
+    fencing: Fencing
+
+
+def build(
+    candidate: Candidate,
+    environ: Mapping[str, str],
+    *,
+    make_planes: Callable[[Worker, tuple[int, int]], Planes] = Planes,
+    fence_opener: Callable[[], Fence] = open_fence,
+) -> Parts:
+    """Open what needs no event loop.
+
+    Args:
+        candidate: What the operator wrote, and what the files hold.
+        environ: Where credentials are, as systemd says.
+        make_planes: Makes the kernel's data planes, or some in memory.
+        fence_opener: Opens the fence of the kernel, or one in memory.
+
+    Raises:
+        ConfigError: Something is wrong that keeps all of it from working.
+        GatewayError: Master key or key store cannot be used.
+    """
+    candidate.refuse_general()
+    identity, config = candidate.identity, candidate.config
+    assert identity is not None  # noqa: S101  # else there is a finding
+    provider = choose_provider(config.kem_provider.value)
+    logger.info(
+        "identity %s, suite %d, ML-KEM from %s",
+        format_fingerprint(identity.public.fingerprint),
+        identity.suite.id,
+        provider,
+    )
+    if config.kem_provider is KEMProviderName.AUTO and (why := passed_over()):
+        logger.warning(
+            "liboqs is installed and not used, OpenSSL is: %s",
+            why,
+            extra={"event": "liboqs-passed-over"},
+        )
+    store = SQLiteKeyStore(config.keystore, load_master_key(config.master_key, environ))
+    store.release_all()
+    plane_worker = Worker("data-plane")
+    return Parts(
+        identity=identity,
+        provider=provider,
+        store=store,
+        store_worker=Worker("key-store"),
+        plane_worker=plane_worker,
+        planes=make_planes(plane_worker, config.wireguard_ports),
+        fencing=Fencing(plane_worker, config.state_dir, fence_opener),
+    )
