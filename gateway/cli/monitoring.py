@@ -31,7 +31,7 @@ _LEVELS: Final = {"warning": Level.WARNING, "critical": Level.CRITICAL}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What a plugin says.
 
     Attributes:
@@ -51,7 +51,7 @@ class Verdict:
         return f"{head} | {' '.join(self.data)}" if self.data else head
 
 
-def judge_gateway(status: StatusResult) -> Verdict:
+def judge_gateway(status: StatusResult) -> Judgement:
     """Judge the whole gateway."""
     tunnels, links = status["tunnels"], status["links"]
     up = sum(tunnel["state"] == "up" for tunnel in tunnels)
@@ -66,14 +66,14 @@ def judge_gateway(status: StatusResult) -> Verdict:
         f"failed_rotations={sum(one['failed_rotations'] for one in tunnels)}c",
         *map(_stock_data, links),
     ]
-    return Verdict(_level(alerts), text, data)
+    return Judgement(_level(alerts), text, data)
 
 
-def judge_tunnel(status: StatusResult, name: str) -> Verdict:
+def judge_tunnel(status: StatusResult, name: str) -> Judgement:
     """Judge one tunnel and its link, and nothing else."""
     found = [tunnel for tunnel in status["tunnels"] if tunnel["name"] == name]
     if not found:
-        return Verdict(Level.UNKNOWN, f"there is no tunnel named {name}")
+        return Judgement(Level.UNKNOWN, f"there is no tunnel named {name}")
     tunnel = found[0]
     ours = {("tunnel", name), ("link", tunnel["link"])}
     alerts = [a for a in _serious(status["alerts"]) if (a["about"], a["name"]) in ours]
@@ -82,7 +82,7 @@ def judge_tunnel(status: StatusResult, name: str) -> Verdict:
         # Not to come up is no fault, but whoever names the tunnel wants it up.
         level = Level.WARNING
     links = [link for link in status["links"] if link["link"] == tunnel["link"]]
-    return Verdict(level, text, [*_tunnel_data(tunnel), *map(_stock_data, links)])
+    return Judgement(level, text, [*_tunnel_data(tunnel), *map(_stock_data, links)])
 
 
 def _serious(alerts: Iterable[Alert]) -> list[Alert]:

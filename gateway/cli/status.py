@@ -5,7 +5,7 @@ import time
 
 import click
 
-from gateway.cli.monitoring import Level, Verdict, judge_gateway, judge_tunnel
+from gateway.cli.monitoring import Judgement, Level, judge_gateway, judge_tunnel
 from gateway.cli.render import daemon_status
 from gateway.cli.session import (
     Session,
@@ -76,19 +76,19 @@ def status(
         click.echo()  # the shell's prompt goes below what was shown
 
 
-def _check(session: Session, name: str | None, *, alone: bool) -> Verdict:
+def _check(session: Session, name: str | None, *, alone: bool) -> Judgement:
     """Judge; whatever keeps us from it is UNKNOWN, and never a traceback."""
     if not alone:
-        return Verdict(Level.UNKNOWN, "--check goes with neither --watch nor --json")
+        return Judgement(Level.UNKNOWN, "--check goes with neither --watch nor --json")
     try:
         with session.client(CHECK_TIMEOUT) as client:
             result = expect(client.call(Method.STATUS), StatusResult)
         return judge_gateway(result) if name is None else judge_tunnel(result, name)
     except GatewayError as error:
-        return Verdict(Level.UNKNOWN, error.message)
+        return Judgement(Level.UNKNOWN, error.message)
     except (LookupError, TypeError, ValueError):
         # Members of members are not looked at before they are used.
-        return Verdict(Level.UNKNOWN, "the daemon's answer is not what was asked for")
+        return Judgement(Level.UNKNOWN, "the daemon's answer is not what was asked for")
 
 
 def _watch(

@@ -11,7 +11,7 @@ from gateway.errors import ControlError
 _HINT: Final = "close some, or try again in a moment"
 
 
-class Admission:
+class ConnectionAdmission:
     """Counts connections by user.
 
     Root and the daemon's own user, which `systemctl reload` connects as, find room

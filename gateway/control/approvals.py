@@ -20,7 +20,7 @@ MAX_PENDING: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class Actor:
     """Who asks.
 
     Attributes:
@@ -32,10 +32,10 @@ class Caller:
     name: str
 
 
-SYSTEM: Final = Caller(0, "a signal")
+SYSTEM: Final = Actor(0, "a signal")
 """Who asks where no connection does: SIGHUP."""
 
-CALLER: Final[ContextVar[Caller]] = ContextVar("caller", default=SYSTEM)
+CALLER: Final[ContextVar[Actor]] = ContextVar("caller", default=SYSTEM)
 """Who asks for what is being done; set by the server for each request."""
 
 _CONFIRMED: Final[ContextVar["Pending | None"]] = ContextVar("confirmed", default=None)
@@ -60,7 +60,7 @@ class Pending:
     words: str
     method: str
     params: Mapping[str, object]
-    asked_by: Caller
+    asked_by: Actor
     until: float = field(compare=False)
 
 
@@ -151,7 +151,7 @@ class Approvals:
         words: str,
         method: str,
         params: Mapping[str, object],
-        caller: Caller,
+        caller: Actor,
     ) -> Pending:
         self._forget_old()
         for each in self._pending.values():

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final
 
-from gateway.control.approvals import Caller
+from gateway.control.approvals import Actor
 from gateway.control.peer import Peer, name_user
 from gateway.control.protocol import Request, code_of
 from gateway.control.roles import READING
@@ -32,7 +32,11 @@ class Audit:
         self._names: dict[int, str] = {}
 
     async def note(
-        self, caller: Caller, peer: Peer, request: Request, error: GatewayError | None
+        self,
+        caller: Actor,
+        peer: Peer,
+        request: Request,
+        error: GatewayError | None,
     ) -> None:
         """Write a line, unless the request only read.
 
@@ -54,9 +58,9 @@ class Audit:
             extra={"event": "command", "user": caller.name},
         )
 
-    async def identify(self, peer: Peer) -> Caller:
+    async def identify(self, peer: Peer) -> Actor:
         """Return who a peer is, for those who read the log."""
-        return Caller(peer.uid, await self._name(peer.uid))
+        return Actor(peer.uid, await self._name(peer.uid))
 
     async def _name(self, uid: int) -> str:
         name = self._names.get(uid)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.control import limits
-from gateway.control.admission import Admission
+from gateway.control.admission import ConnectionAdmission
 from gateway.control.approvals import CALLER
 from gateway.control.audit import Audit
 from gateway.control.lines import LineReader, wipe
@@ -28,7 +28,7 @@ from gateway.control.protocol import (
     encode_error,
     encode_result,
 )
-from gateway.control.roles import Role, check_method, may_enter
+from gateway.control.roles import Access, check_method, may_enter
 from gateway.control.schema import ErrorCode
 from gateway.control.socket_file import SocketFile, view_path
 from gateway.errors import ControlError, GatewayError
@@ -77,9 +77,9 @@ class ControlServer:
         self._files: list[SocketFile] = []
         self._accepting: list[asyncio.Task[None]] = []
         self._connections: set[asyncio.Task[None]] = set()
-        self._admission = Admission()
+        self._admission = ConnectionAdmission()
         self._audit = Audit()
-        self._groups: dict[Role, int | None] = {}
+        self._groups: dict[Access, int | None] = {}
 
     async def start(self) -> None:
         """Make the socket and serve.
@@ -87,8 +87,8 @@ class ControlServer:
         Raises:
             ControlError: Another daemon listens there, or the file cannot be made.
         """
-        self._groups[Role.CONTROL] = find_group(self._group)
-        if self._groups[Role.CONTROL] is None:
+        self._groups[Access.CONTROL] = find_group(self._group)
+        if self._groups[Access.CONTROL] is None:
             logger.warning(
                 "group %s does not exist: only root can use the control socket %s; "
                 "to let its members in, run groupadd --system %s and restart qgwd",
@@ -97,12 +97,12 @@ class ControlServer:
                 self._group,
                 extra={"event": "control-root-only"},
             )
-        self._open(self._path, Role.CONTROL)
+        self._open(self._path, Access.CONTROL)
         if self._view_group:
-            self._groups[Role.VIEW] = find_group(self._view_group)
-        if self._groups.get(Role.VIEW) is not None:
+            self._groups[Access.VIEW] = find_group(self._view_group)
+        if self._groups.get(Access.VIEW) is not None:
             try:
-                self._open(view_path(self._path), Role.VIEW)
+                self._open(view_path(self._path), Access.VIEW)
             except ControlError as error:
                 # Nobody steers by it.
                 logger.warning(
@@ -123,7 +123,7 @@ class ControlServer:
         self._files.clear()
         self._accepting.clear()
 
-    def _open(self, path: Path, role: Role) -> None:
+    def _open(self, path: Path, role: Access) -> None:
         file = SocketFile(path, self._groups[role])
         self._files.append(file)
         file.socket.settimeout(0)
@@ -131,7 +131,7 @@ class ControlServer:
         loop = asyncio.get_running_loop()
         self._accepting.append(loop.create_task(self._accept(file.socket, role)))
 
-    async def _accept(self, listener: socket.socket, role: Role) -> None:
+    async def _accept(self, listener: socket.socket, role: Access) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -150,7 +150,7 @@ class ControlServer:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
-    async def _serve_connection(self, connection: socket.socket, role: Role) -> None:
+    async def _serve_connection(self, connection: socket.socket, role: Access) -> None:
         with connection:
             try:
                 peer = self._admit(connection, role)
@@ -175,7 +175,7 @@ class ControlServer:
                 reader.wipe()
                 self._admission.leave(peer)
 
-    def _admit(self, connection: socket.socket, role: Role) -> Peer:
+    def _admit(self, connection: socket.socket, role: Access) -> Peer:
         try:
             peer = read_peer(connection)
         except OSError as error:
@@ -201,7 +201,7 @@ class ControlServer:
         return peer
 
     async def _serve_requests(
-        self, peer: Peer, role: Role, connection: socket.socket, reader: LineReader
+        self, peer: Peer, role: Access, connection: socket.socket, reader: LineReader
     ) -> None:
         while line := await reader.read():
             try:
@@ -210,7 +210,7 @@ class ControlServer:
                 wipe(line)
             await _send(connection, answer)
 
-    async def _answer(self, peer: Peer, role: Role, line: bytearray) -> bytes:
+    async def _answer(self, peer: Peer, role: Access, line: bytearray) -> bytes:
         try:
             request = decode_request(line)
         except ControlError as error:

@@ -22,7 +22,7 @@ from gateway.handshake.events import (
 from gateway.handshake.machine import Machine
 from gateway.host.path import Path, remote_of
 from gateway.host.sockets import ControlSockets
-from gateway.observe.unknown_peers import Strangers
+from gateway.observe.unknown_peers import UnknownPeers
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Exchange:
         """
         self.machine = Machine(random=os.urandom, mtu=control_mtu, remote_of=remote_of)
         self.sockets = ControlSockets(listen, self._receive, self.flush)
-        self.strangers = Strangers()
+        self.strangers = UnknownPeers()
         self._deliver = deliver
         self._logged = 0
         self._dispatching = False

@@ -50,7 +50,7 @@ from gateway.supply.links import Links
 from gateway.tunnels.context import Context
 from gateway.tunnels.records import StateDirectory
 from gateway.tunnels.set import Basis, TunnelSet
-from gateway.tunnels.upkeep import Holding
+from gateway.tunnels.upkeep import Upkeep
 from gateway.wire.control import StockMessage
 from gateway.wire.network import NetworkMessage
 
@@ -136,7 +136,7 @@ class Service:
         self.planes = parts.planes
         self.fencing = parts.fencing
         self.tunnels = TunnelSet(self._basis, self.planes, environ)
-        self.holding = Holding(
+        self.holding = Upkeep(
             self.planes,
             self.tunnels.look_at,
             self.tunnels.note_obstacles,

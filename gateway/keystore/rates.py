@@ -13,7 +13,7 @@ _WINDOW_MS = int(RATE_WINDOW * 1000)
 
 
 @dataclass(slots=True)
-class Bucket:
+class RateBucket:
     """What happened in one slice of store time.
 
     Attributes:
@@ -30,7 +30,7 @@ class Bucket:
 class RateMeter:
     """Counts of the last `RATE_WINDOW` seconds, in constant memory."""
 
-    def __init__(self, since_ms: int, buckets: Iterable[Bucket] = ()) -> None:
+    def __init__(self, since_ms: int, buckets: Iterable[RateBucket] = ()) -> None:
         self._since = since_ms
         self._buckets = deque(buckets)
 
@@ -39,7 +39,7 @@ class RateMeter:
         number = now_ms // BUCKET_MS
         if not self._buckets or self._buckets[-1].number < number:
             self._forget(now_ms)
-            self._buckets.append(Bucket(number))
+            self._buckets.append(RateBucket(number))
         self._buckets[-1].taken_in += taken_in
         self._buckets[-1].consumed += consumed
 
@@ -51,7 +51,7 @@ class RateMeter:
         consumed = sum(bucket.consumed for bucket in self._buckets)
         return taken_in / seconds, consumed / seconds
 
-    def buckets(self) -> tuple[Bucket, ...]:
+    def buckets(self) -> tuple[RateBucket, ...]:
         """Return what to save."""
         return tuple(self._buckets)
 

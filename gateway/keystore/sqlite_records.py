@@ -10,7 +10,7 @@ from uuid import UUID
 
 from gateway.keystore.clock import ClockMark
 from gateway.keystore.past import Trace
-from gateway.keystore.rates import Bucket, RateMeter
+from gateway.keystore.rates import RateBucket, RateMeter
 from gateway.keystore.sealing import KeySealer
 from gateway.secret import Secret
 
@@ -118,13 +118,13 @@ class Records:
             for link_id, name, created in rows.fetchall()
         ]
 
-    def _load_rates(self, link_id: int) -> list[Bucket]:
+    def _load_rates(self, link_id: int) -> list[RateBucket]:
         rows = self._connection.execute(
             "SELECT bucket, taken_in, consumed FROM rate WHERE link = ?"
             " ORDER BY bucket",
             (link_id,),
         )
-        return [Bucket(*row) for row in rows.fetchall()]
+        return [RateBucket(*row) for row in rows.fetchall()]
 
     def save_rates(self, link: Link) -> None:
         """Replace a link's saved rates."""

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
-from gateway.kme.keys import KeySequence
+from gateway.kme.keys import PoolSequence
 from gateway.kme.link import LinkStatus
 from gateway.kme.marks import (
     BehindError,
@@ -68,7 +68,7 @@ class KMECore:
     def __init__(
         self,
         settings: KMESettings,
-        sequence: KeySequence,
+        sequence: PoolSequence,
         pool: Pool,
         peer: PeerClient,
     ) -> None:

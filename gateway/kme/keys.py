@@ -37,7 +37,7 @@ _VERSION: Final = 4
 _VARIANT: Final = 0b10
 
 
-class KeySequence:
+class PoolSequence:
     """The keys of one link, by counter.
 
     Args:

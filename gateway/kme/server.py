@@ -16,7 +16,7 @@ from gateway.kme.core import KMECore, half_of
 from gateway.kme.expiry import warn_of_expiry
 from gateway.kme.feed import LinkFeed
 from gateway.kme.guard import Guard
-from gateway.kme.keys import KeySequence
+from gateway.kme.keys import PoolSequence
 from gateway.kme.link import LinkModel, LinkUnderSky
 from gateway.kme.listener import Listener, listen
 from gateway.kme.misbehaviour.switch import Misbehaviour
@@ -106,7 +106,7 @@ class KMEServer:
         is_alice = settings.link.end is End.ALICE
         if is_alice and self._model is None:
             self._model = make_model(settings.link)
-        sequence = KeySequence(load_seed(settings.link.seed_file))
+        sequence = PoolSequence(load_seed(settings.link.seed_file))
         listening = listening or listen(settings.host, settings.port)
         try:
             pool = _open_pool(settings, sequence.link_id)

@@ -34,10 +34,10 @@ from gateway.observe.fence import FenceWatch
 from gateway.observe.growth import Growth
 from gateway.observe.kmes import KMEWatch
 from gateway.observe.store import StoreWatch
-from gateway.observe.unknown_peers import Strangers
+from gateway.observe.unknown_peers import UnknownPeers
 from gateway.relay.service import Relaying
 from gateway.supply.links import Links
-from gateway.tunnels.upkeep import Holding
+from gateway.tunnels.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from gateway.dataplane.fence.guard import FenceGuard
@@ -56,7 +56,7 @@ class ControlPlane(Protocol):
         """The UDP sockets."""
 
     @property
-    def strangers(self) -> Strangers:
+    def strangers(self) -> UnknownPeers:
         """Peers that are not configured."""
 
 
@@ -76,7 +76,7 @@ class Oversight:
         links: Links,
         relaying: Relaying,
         fencing: Fencing,
-        holding: Holding,
+        holding: Upkeep,
         clock: Callable[[], float],
         signs: Iterable[Sign] = (),
     ) -> None:

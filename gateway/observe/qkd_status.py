@@ -12,12 +12,12 @@ from gateway.supply.link import SupplyStatus
 from gateway.wire.payloads import Policy
 
 if TYPE_CHECKING:
-    from gateway.sources.diagnosis.findings import Finding
+    from gateway.sources.diagnosis.findings import TrialFinding
     from gateway.tunnels.driver import TunnelDriver
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class DrawSchedule:
     """What the tunnels of a link take from its stock.
 
     Attributes:
@@ -34,7 +34,7 @@ class Schedule:
         return available / self.rate if self.rate else None
 
 
-def scheduled(link: str, drivers: Iterable["TunnelDriver"]) -> Schedule:
+def scheduled(link: str, drivers: Iterable["TunnelDriver"]) -> DrawSchedule:
     """Add up what a link's tunnels take."""
     users = [
         driver.state
@@ -47,7 +47,7 @@ def scheduled(link: str, drivers: Iterable["TunnelDriver"]) -> Schedule:
         for state in users
         if state.rotation.phase is not TunnelPhase.DOWN
     )
-    return Schedule(tuple(sorted(state.name for state in users)), rate)
+    return DrawSchedule(tuple(sorted(state.name for state in users)), rate)
 
 
 def report_supply(supply: SupplyStatus) -> Supply:
@@ -83,7 +83,7 @@ def report_kme(status: KMEStatus) -> KMEReport:
     )
 
 
-def report_finding(finding: "Finding") -> QKDFinding:
+def report_finding(finding: "TrialFinding") -> QKDFinding:
     """Describe what a test found."""
     return QKDFinding(
         source=finding.source,

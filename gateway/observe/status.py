@@ -31,7 +31,7 @@ from gateway.tunnels.state import TunnelState
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class TunnelSurroundings:
     """What a tunnel's report needs beside the tunnel's own state.
 
     Attributes:
@@ -49,7 +49,7 @@ class Surroundings:
     now: float
 
 
-def report_tunnel(state: TunnelState, around: Surroundings) -> TunnelStatus:
+def report_tunnel(state: TunnelState, around: TunnelSurroundings) -> TunnelStatus:
     """Describe one tunnel."""
     address, now, failing = around.address, around.now, around.failing
     config, rotation = state.config, state.rotation
@@ -245,7 +245,7 @@ def _endpoint(state: TunnelState, address: object) -> str | None:
     return str(state.config.endpoint) if state.config.endpoint else None
 
 
-def _hint(state: TunnelState, around: Surroundings) -> str:
+def _hint(state: TunnelState, around: TunnelSurroundings) -> str:
     config, address = state.config, around.address
     peer = config.endpoint.host if config.endpoint else ""
     return hint_of(

@@ -15,7 +15,7 @@ MAX_STRANGERS: Final = 20
 fingerprints."""
 
 
-class Strangers:
+class UnknownPeers:
     """The last few of them, in words."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from gateway.keystore.base import StockStatus
 from gateway.keystore.check import check_of
 from gateway.sources.base import KeyClient
 from gateway.supply.budget import MAX_EMPTY_PAUSE, MAX_PAUSE, CallBudget
-from gateway.supply.intake import Intake
+from gateway.supply.intake import StockIntake
 from gateway.supply.outage import LinkLog, Outage
 from gateway.wire.stock import NO_CHECK, Announced
 
@@ -52,7 +52,7 @@ class Drawing:
     def __init__(
         self,
         client: KeyClient,
-        intake: Intake,
+        intake: StockIntake,
         budget: CallBudget,
         clock: Callable[[], float],
     ) -> None:

@@ -15,7 +15,7 @@ from gateway.keystore.check import check_of
 from gateway.sources.base import Delivery, KeyClient
 from gateway.supply.budget import CallBudget
 from gateway.supply.drawing import fault_of, unusable
-from gateway.supply.intake import Intake
+from gateway.supply.intake import StockIntake
 from gateway.supply.outage import LinkLog, Outage
 from gateway.wire.stock import (
     Holding,
@@ -39,7 +39,7 @@ _HOLDINGS: Final = {
 }
 
 
-class Serving:
+class Follower:
     """The answering end of one link.
 
     Args:
@@ -60,7 +60,7 @@ class Serving:
     def __init__(
         self,
         client: KeyClient | None,
-        intake: Intake,
+        intake: StockIntake,
         store: KeyStore,
         run: RunBlocking,
         budget: CallBudget,

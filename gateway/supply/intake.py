@@ -21,7 +21,7 @@ NAMED_REFUSALS: Final = 5
 logger = logging.getLogger(__name__)
 
 
-class Intake:
+class StockIntake:
     """The way of one link's keys into its stock.
 
     Attributes:

@@ -68,7 +68,7 @@ class _Suspicion:
     is_old: bool = False
 
 
-class Herald:
+class Leader:
     """The announcing end of one link.
 
     Args:

@@ -26,9 +26,9 @@ from gateway.keystore.calls import RunBlocking
 from gateway.sources.base import KeyClient, KMEStatus
 from gateway.supply.budget import CallBudget
 from gateway.supply.drawing import AT_ONCE, Drawing
-from gateway.supply.follower import Serving
-from gateway.supply.intake import Intake
-from gateway.supply.leader import Herald, Send
+from gateway.supply.follower import Follower
+from gateway.supply.intake import StockIntake
+from gateway.supply.leader import Leader, Send
 from gateway.supply.outage import LinkLog, Outage
 from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
@@ -105,7 +105,7 @@ class StockKeeper:
         mtu: Bytes that a control message may have.
         tick: Seconds between looks at the stock.
         shared: Who else draws on its KMEs.
-        unlisted: See `Serving`; called only while the peer draws.
+        unlisted: See `Follower`; called only while the peer draws.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class StockKeeper:
         self._run = run
         self._clock = clock
         self._tick = tick
-        self._intake = Intake(config, store, run)
+        self._intake = StockIntake(config, store, run)
         self._log = LinkLog(logger, config.name)
         self._outage = Outage(self._log, "supply")
         allowed = config.requests_per_minute
@@ -139,7 +139,7 @@ class StockKeeper:
             self._drawing = Drawing(client, self._intake, budget, clock)
         budget = CallBudget(allowed * SERVING_FACTOR, _jitter)
         self._unlisted = unlisted
-        self._serving = Serving(
+        self._serving = Follower(
             client,
             self._intake,
             store,
@@ -148,7 +148,7 @@ class StockKeeper:
             clock,
             self._note_unlisted if unlisted is not None else None,
         )
-        self._herald = Herald(
+        self._herald = Leader(
             config.name,
             store,
             run,

@@ -48,10 +48,10 @@ from gateway.rotation.actions import (
 from gateway.rotation.epochs import EpochPhase
 from gateway.tunnels.context import Context
 from gateway.tunnels.eager import start_eagerly
-from gateway.tunnels.initiator import Asking
+from gateway.tunnels.initiator import InitiatorDriver
 from gateway.tunnels.plane import spec_of
 from gateway.tunnels.records import TunnelRecord
-from gateway.tunnels.responder import Answering
+from gateway.tunnels.responder import ResponderDriver
 from gateway.tunnels.state import TunnelState
 from gateway.wire.control import (
     Close,
@@ -97,8 +97,8 @@ class TunnelDriver:
         self._context = context
         self._rotation = self.state.rotation
         self._plane = self.state.plane
-        self._asking = Asking(self.state)
-        self._answering = Answering(self.state)
+        self._asking = InitiatorDriver(self.state)
+        self._answering = ResponderDriver(self.state)
         self._queue: deque[Event | Action] = deque()
         self._draining = False
         self._task: asyncio.Task[None] | None = None

@@ -29,7 +29,7 @@ UNANSWERED: Final = frozenset({"timeout", "unconfirmed"})
 """Ends of a handshake that may mean that the peer is elsewhere."""
 
 
-class Asking:
+class InitiatorDriver:
     """Carries out what the handshakes that this end starts ask for.
 
     One handshake is under way at a time; a later one replaces it.

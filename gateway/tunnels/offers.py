@@ -24,7 +24,7 @@ FRESH_INTERVAL: Final = 30.0
 its KME may be away, and ours must not be emptied meanwhile."""
 
 
-class TunnelStock:
+class KeyOffers:
     """Reserves, consumes, retires and releases keys of one tunnel's link."""
 
     def __init__(

@@ -22,7 +22,7 @@ MAX_ANSWERS: Final = 8
 """Plane offers kept for handshakes that no M3 has followed: twice the machine's cap."""
 
 
-class Answering:
+class ResponderDriver:
     """Carries out what the handshakes that the peer starts ask for."""
 
     def __init__(self, state: TunnelState) -> None:

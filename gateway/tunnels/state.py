@@ -16,7 +16,7 @@ from gateway.rotation.schedule import Schedule
 from gateway.rotation.tunnel import NOT_IN_FORCE, TunnelRotation
 from gateway.tunnels.context import Context
 from gateway.tunnels.explain import explain_refusal, list_faults
-from gateway.tunnels.offers import TunnelStock
+from gateway.tunnels.offers import KeyOffers
 from gateway.tunnels.plane import TunnelPlane
 from gateway.tunnels.twins import Twins
 from gateway.tunnels.unproven import describe_unproven
@@ -62,7 +62,7 @@ class TunnelState:
             config.name, format_fingerprint(parameters.peer.fingerprint)
         )
         self.plane = TunnelPlane(context, plane, config.name)
-        self.stock = TunnelStock(context, config.name, config.link, parameters.policy)
+        self.stock = KeyOffers(context, config.name, config.link, parameters.policy)
         self.rotation = TunnelRotation(
             Schedule(config.name, config.rotation_interval),
             initiator=parameters.initiator,
@@ -101,7 +101,7 @@ class TunnelState:
         self.config = config
         self.parameters = parameters
         self.context.machine.update_tunnel(parameters)
-        self.stock = TunnelStock(
+        self.stock = KeyOffers(
             self.context, config.name, config.link, parameters.policy
         )
         self.rotation.reconfigure(

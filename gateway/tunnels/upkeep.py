@@ -51,7 +51,7 @@ PULSE: Final = 0.7
 """Seconds between looks for keys that went without a notification."""
 
 
-class Holding:
+class Upkeep:
     """Keeps the planes' tunnels as they are wanted.
 
     Attributes:

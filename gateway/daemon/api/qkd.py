@@ -27,7 +27,7 @@ from gateway.control.server import Handler
 from gateway.errors import ControlError, KeySourceError, SourceFault
 from gateway.keystore.base import StockStatus
 from gateway.observe.qkd_status import (
-    Schedule,
+    DrawSchedule,
     report_finding,
     report_kme,
     report_supply,
@@ -241,7 +241,7 @@ class QKDHandlers:
         keeper = self._links.keepers.get(name)
         return keeper is not None and keeper.status().draws
 
-    def _schedule(self, name: str) -> Schedule:
+    def _schedule(self, name: str) -> DrawSchedule:
         return scheduled(name, self._tunnels.drivers.values())
 
     def _stock(self, name: str, status: StockStatus) -> LinkStatus:

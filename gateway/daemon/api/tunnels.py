@@ -10,7 +10,7 @@ from gateway.control.server import Handler
 from gateway.dataplane.view import TunnelView
 from gateway.errors import ControlError, DataPlaneError
 from gateway.observe.status import (
-    Surroundings,
+    TunnelSurroundings,
     report_details,
     report_tunnel,
     report_unstarted,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.observe.oversight import Oversight
     from gateway.tunnels.driver import TunnelDriver
     from gateway.tunnels.set import TunnelSet
-    from gateway.tunnels.upkeep import Holding
+    from gateway.tunnels.upkeep import Upkeep
 
 Params = Mapping[str, object]
 
@@ -34,7 +34,7 @@ class TunnelsOfGateway(Protocol):
 
     tunnels: "TunnelSet"
     exchange: "Exchange"
-    holding: "Holding"
+    holding: "Upkeep"
     oversight: "Oversight"
 
     @property
@@ -129,7 +129,7 @@ class TunnelHandlers:
     def _status(self, driver: "TunnelDriver", unsent: str) -> TunnelStatus:
         gateway, link = self._gateway, driver.state.config.link or ""
         error, hint = gateway.oversight.kmes.trouble_of(link)
-        around = Surroundings(
+        around = TunnelSurroundings(
             address=self._address(driver.name),
             failing=gateway.oversight.failing.get(driver.name),
             link_hint=hint if error else "",

@@ -1,6 +1,6 @@
 """The kernel's SA and policy databases, as far as they are ours.
 
-`Database` carries out what the plane decides; `Inventory` is what a new daemon
+`Database` carries out what the plane decides; `EspInventory` is what a new daemon
 finds of an earlier one.
 """
 
@@ -51,7 +51,7 @@ TRIAL_LIFETIME = 2
 
 
 @dataclass(slots=True)
-class Inventory:
+class EspInventory:
     """What is in the kernel under our reqids, by reqid.
 
     Attributes:
@@ -123,9 +123,9 @@ class Database:
         )
         self.delete([trial])
 
-    def take_inventory(self) -> Inventory:
+    def take_inventory(self) -> EspInventory:
         """Return all SAs and policies that carry a reqid of ours."""
-        inventory = Inventory()
+        inventory = EspInventory()
         with kernel_call("list SAs and policies", needs=NEEDS_ESP):
             request = build(c.XFRM_MSG_GETSA, {})
             for message in self._connection.dump(request, ANSWER_SIZE):

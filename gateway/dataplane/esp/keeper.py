@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from gateway.dataplane.esp.database import Database, Inventory
+from gateway.dataplane.esp.database import Database, EspInventory
 from gateway.dataplane.esp.policies import expected_policy
 from gateway.dataplane.esp.rules import PolicyKey, Purpose, Rule
 from gateway.dataplane.esp.tunnel import Tunnel
@@ -20,7 +20,7 @@ class PolicyKeeper:
     def __init__(
         self,
         database: Database,
-        inventory: Inventory,
+        inventory: EspInventory,
         tunnels: Mapping[str, Tunnel],
     ) -> None:
         self._database = database

@@ -13,7 +13,7 @@ from gateway.dataplane.esp.associations import (
     Pair,
     pair_of,
 )
-from gateway.dataplane.esp.database import Database, Inventory
+from gateway.dataplane.esp.database import Database, EspInventory
 from gateway.dataplane.esp.devices import Devices
 from gateway.dataplane.esp.keeper import PolicyKeeper
 from gateway.dataplane.esp.probe import Prober, probe_target
@@ -28,7 +28,7 @@ from gateway.dataplane.esp.tunnel import Tunnel
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.exchanged import change_all, moving_prefixes
 from gateway.dataplane.held.keeper import Keeper
-from gateway.dataplane.held.patience import Patience
+from gateway.dataplane.held.patience import RepairPatience
 from gateway.dataplane.held.restored import Loss, Restoration, Scope
 from gateway.dataplane.view import TunnelView
 from gateway.errors import DataPlaneError, GatewayError
@@ -57,10 +57,10 @@ class EspPlane:
         """Take the keeper of all planes; without one, the plane has its own."""
         self._given = keeper
         self._connected: tuple[str, ...] = ()
-        self._patience = Patience()
+        self._patience = RepairPatience()
         self._tunnels: dict[str, Tunnel] = {}
         self._spis: set[int] = set()
-        self._inventory = Inventory()
+        self._inventory = EspInventory()
         self._opened = ExitStack()
 
     def open(self) -> None:

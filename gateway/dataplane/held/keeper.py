@@ -26,7 +26,7 @@ from gateway.dataplane.held.compare import (
 )
 from gateway.dataplane.held.interfaces import LinkMaker
 from gateway.dataplane.held.inventory import Inventory
-from gateway.dataplane.held.patience import Patience
+from gateway.dataplane.held.patience import RepairPatience
 from gateway.dataplane.held.repair import Repairer, route_change
 from gateway.dataplane.held.restored import Loss, Restoration, loss_of
 from gateway.dataplane.held.rules import ensure_rules
@@ -82,7 +82,7 @@ class Keeper:
         self._repairer = Repairer(self._connection, self._links)
         self._inventory: Inventory | None = None
         self._sites = SiteGuards(self._connection)
-        self._patience = Patience()
+        self._patience = RepairPatience()
         self._prefixes: Counter[str] = Counter()
         self._local: Counter[str] = Counter()
         self._guarded: set[str] = set()

@@ -24,7 +24,7 @@ class _Struggle:
     not_before: float = 0.0
 
 
-class Patience:
+class RepairPatience:
     """Counts what was put back, each thing for itself."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ from cryptography.x509.oid import NameOID
 from gateway.config.model import KMEConfig
 from gateway.sources.diagnosis.findings import (
     SOON,
-    Finding,
     Step,
+    TrialFinding,
     day,
     failed,
     ok,
@@ -26,7 +26,7 @@ _MAX_NAMES = 8
 
 def findings_of(
     config: KMEConfig, material: TLSMaterial, now: datetime
-) -> Iterator[Finding]:
+) -> Iterator[TrialFinding]:
     """Judge the files of a link that could be read.
 
     Args:
@@ -78,7 +78,7 @@ def alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(str(name.value) for name in extension.value if isinstance(name, plain))
 
 
-def _end_of(certificate: x509.Certificate, now: datetime) -> Finding:
+def _end_of(certificate: x509.Certificate, now: datetime) -> TrialFinding:
     subject, end = _subject(certificate), certificate.not_valid_after_utc
     start = certificate.not_valid_before_utc
     if end <= now:
@@ -106,7 +106,7 @@ def _end_of(certificate: x509.Certificate, now: datetime) -> Finding:
     return ok("", Step.FILES, f"our certificate {subject} is valid until {day(end)}")
 
 
-def _identity(sae_id: str, certificate: x509.Certificate) -> Finding:
+def _identity(sae_id: str, certificate: x509.Certificate) -> TrialFinding:
     names = names_of(certificate)
     tail = ":" + quote(sae_id, safe="")
     serials = {str(certificate.serial_number), f"{certificate.serial_number:x}"}

@@ -47,7 +47,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class TrialFinding:
     """One thing found.
 
     Attributes:
@@ -65,19 +65,19 @@ class Finding:
     hint: str = ""
 
 
-def ok(source: str, step: Step, text: str) -> Finding:
+def ok(source: str, step: Step, text: str) -> TrialFinding:
     """Make a good finding."""
-    return Finding(source, step, Grade.OK, text)
+    return TrialFinding(source, step, Grade.OK, text)
 
 
-def warning(source: str, step: Step, text: str, hint: str = "") -> Finding:
+def warning(source: str, step: Step, text: str, hint: str = "") -> TrialFinding:
     """Make a finding to look after."""
-    return Finding(source, step, Grade.WARNING, text, hint)
+    return TrialFinding(source, step, Grade.WARNING, text, hint)
 
 
-def failed(source: str, step: Step, text: str, hint: str = "") -> Finding:
+def failed(source: str, step: Step, text: str, hint: str = "") -> TrialFinding:
     """Make a finding that keeps keys from coming."""
-    return Finding(source, step, Grade.FAILED, text, hint)
+    return TrialFinding(source, step, Grade.FAILED, text, hint)
 
 
 def shown(text: str) -> str:

@@ -7,7 +7,7 @@ from gateway.config.model import KMEConfig
 from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey
 from gateway.sources.base import KeyClient, KMEStatus
-from gateway.sources.diagnosis.findings import Finding, Step, failed, ok, warning
+from gateway.sources.diagnosis.findings import Step, TrialFinding, failed, ok, warning
 
 _BITS = 8 * KEY_SIZE
 
@@ -19,7 +19,7 @@ _WITHOUT_STATUS = frozenset(
 
 async def look_at_status(
     source: str, client: KeyClient, config: KMEConfig, *, draw: bool
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[TrialFinding]:
     """Ask the status and judge it; a failure is the last finding.
 
     A KME without a status that can be used may give keys all the same: that is a
@@ -48,7 +48,7 @@ async def look_at_status(
         yield finding
 
 
-def failure(source: str, step: Step, error: KeySourceError) -> Finding:
+def failure(source: str, step: Step, error: KeySourceError) -> TrialFinding:
     """Make a finding of an error."""
     return failed(source, step, _words(error), error.hint)
 
@@ -67,7 +67,7 @@ async def _is_kme(client: KeyClient) -> bool:
         return False
 
 
-def _limits(source: str, status: KMEStatus, config: KMEConfig) -> list[Finding]:
+def _limits(source: str, status: KMEStatus, config: KMEConfig) -> list[TrialFinding]:
     found = [
         ok(
             source,
@@ -115,7 +115,7 @@ class DrawnKey:
 
 async def look_at_draw(
     source: str, client: KeyClient, drawn: DrawnKey
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[TrialFinding]:
     """Draw one key, which is lost to tunnels by that."""
     try:
         delivery = await client.get_keys(1)
@@ -137,7 +137,7 @@ async def look_at_draw(
 
 async def look_at_peer(
     source: str, client: KeyClient, drawn: NewKey
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[TrialFinding]:
     """Fetch the key that was drawn from the other end's KME, and compare.
 
     Args:

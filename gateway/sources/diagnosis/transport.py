@@ -16,8 +16,8 @@ from gateway.errors import SourceFault
 from gateway.sources.diagnosis.files import alternative_names
 from gateway.sources.diagnosis.findings import (
     SOON,
-    Finding,
     Step,
+    TrialFinding,
     day,
     failed,
     ok,
@@ -48,7 +48,7 @@ class Place(NamedTuple):
     port: int
 
 
-async def look_at_network(place: Place) -> AsyncIterator[Finding]:
+async def look_at_network(place: Place) -> AsyncIterator[TrialFinding]:
     """Find the host and connect; a failure is the last finding."""
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -83,7 +83,7 @@ async def look_at_network(place: Place) -> AsyncIterator[Finding]:
     yield ok(place.source, Step.CONNECTION, f"port {place.port} is open")
 
 
-async def look_at_tls(place: Place, config: KMEConfig) -> AsyncIterator[Finding]:
+async def look_at_tls(place: Place, config: KMEConfig) -> AsyncIterator[TrialFinding]:
     """Make a TLS handshake; a failure is the last finding."""
     shake = await _try_handshake(place, config)
     if isinstance(shake, Trouble):
@@ -100,7 +100,7 @@ async def look_at_tls(place: Place, config: KMEConfig) -> AsyncIterator[Finding]
         yield _validity(place.source, shake.certificate)
 
 
-def _key_exchange(source: str, group: str) -> Finding:
+def _key_exchange(source: str, group: str) -> TrialFinding:
     """Say whether a recording of the session can be opened later (docs/qkd.md)."""
     if is_quantum_safe(group):
         return ok(source, Step.TLS, f"key exchange {group}")
@@ -181,7 +181,7 @@ async def _seen(place: Place, config: KMEConfig) -> str:
         return " (it cannot be read)"
 
 
-def _validity(source: str, certificate: x509.Certificate) -> Finding:
+def _validity(source: str, certificate: x509.Certificate) -> TrialFinding:
     end = certificate.not_valid_after_utc
     if end - datetime.now(UTC) <= SOON:
         return warning(

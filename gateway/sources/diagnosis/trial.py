@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from gateway.config.model import KMEConfig, LinkConfig
 from gateway.sources.clients import make_client
 from gateway.sources.diagnosis.files import findings_of
-from gateway.sources.diagnosis.findings import Finding, Grade, Step, failed
+from gateway.sources.diagnosis.findings import Grade, Step, TrialFinding, failed
 from gateway.sources.diagnosis.service import (
     DrawnKey,
     look_at_draw,
@@ -35,7 +35,7 @@ async def diagnose(
     draw: bool = False,
     peer_link: LinkConfig | None = None,
     now: datetime | None = None,
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[TrialFinding]:
     """Look at a link's files, then at each of its KMEs.
 
     Args:
@@ -75,7 +75,7 @@ async def _look_at_kme(
     config: KMEConfig,
     draw: bool,  # noqa: FBT001  # as the caller was told
     peer_link: LinkConfig | None,
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[TrialFinding]:
     (url,) = config.urls
     async for finding in _look_at_way(config, url):
         yield finding
@@ -101,7 +101,7 @@ async def _look_at_kme(
             await peer.close()
 
 
-async def _look_at_way(config: KMEConfig, url: str) -> AsyncIterator[Finding]:
+async def _look_at_way(config: KMEConfig, url: str) -> AsyncIterator[TrialFinding]:
     parts = urlsplit(url)
     place = Place(source_of(url), parts.hostname or "", parts.port or _HTTPS_PORT)
     is_open = True

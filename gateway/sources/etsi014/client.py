@@ -21,7 +21,7 @@ from gateway.sources.etsi014.requests import (
 )
 from gateway.sources.etsi014.status import KEY_BITS, Standing, decode_status
 from gateway.sources.http.credentials import Credentials
-from gateway.sources.http.notes import Notes
+from gateway.sources.http.notes import SourceNotes
 from gateway.sources.http.retry import Caller, Patience
 from gateway.sources.http.session import Answer, KMESession
 from gateway.sources.http.trouble import Trouble
@@ -88,7 +88,7 @@ class ETSI014Client:
         self._is_case_known = False
         self._case_tried = float("-inf")
         self._batch_size = BatchSize(clock)
-        self._notes = Notes()
+        self._notes = SourceNotes()
         self._method = MethodChoice(self._session, self._notes)
         self._standing: Standing | None = None
         self._standing_until = float("-inf")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from gateway.sources.http.notes import Notes
+from gateway.sources.http.notes import SourceNotes
 from gateway.sources.http.session import Answer, KMESession, Request
 
 REFUSES_POST: Final = "refuses POST; asked by GET"
@@ -21,7 +21,7 @@ class MethodChoice:
         notes: Where a refused POST is noted.
     """
 
-    def __init__(self, session: KMESession, notes: Notes) -> None:
+    def __init__(self, session: KMESession, notes: SourceNotes) -> None:
         self._session = session
         self._notes = notes
         self._by_get = False

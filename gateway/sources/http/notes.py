@@ -6,7 +6,7 @@ MAX_NOTES = 16
 """Notes kept: there are fewer kinds of them."""
 
 
-class Notes:
+class SourceNotes:
     """Notes in the order in which they were made first."""
 
     def __init__(self) -> None:

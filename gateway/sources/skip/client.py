@@ -16,7 +16,7 @@ from gateway.keystore.base import KEY_SIZE, NewKey, Refusal
 from gateway.secret import Secret
 from gateway.sources.base import Delivery, KMEStatus
 from gateway.sources.http.credentials import Credentials
-from gateway.sources.http.notes import Notes
+from gateway.sources.http.notes import SourceNotes
 from gateway.sources.http.retry import Caller, Patience
 from gateway.sources.http.session import Answer, KMESession, Request
 from gateway.sources.http.verdicts import (
@@ -69,7 +69,7 @@ class SKIPClient:
             self._session.source, config.timeout, patience or Patience()
         )
         self._clock = clock
-        self._notes = Notes()
+        self._notes = SourceNotes()
         self._well_until = float("-inf")
 
     @property

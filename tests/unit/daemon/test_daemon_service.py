@@ -14,7 +14,7 @@ from gateway.crypto.identity import encode_private, format_fingerprint
 from gateway.errors import ConfigError, GatewayError, KeyStoreError
 from gateway.host import memory
 from gateway.observe.summary import STATUS_DELAY, StatusLine
-from gateway.observe.unknown_peers import MAX_STRANGERS, SHOWN_FOR, Strangers
+from gateway.observe.unknown_peers import MAX_STRANGERS, SHOWN_FOR, UnknownPeers
 from tests.unit.daemon.conftest import start_both, tasks_but_this
 from tests.unit.daemon.services import (
     LINK,
@@ -134,7 +134,7 @@ async def test_a_tunnel_the_peer_does_not_have(ends: Pair) -> None:
 
 
 def test_strangers_are_few_and_forgotten() -> None:
-    strangers = Strangers()
+    strangers = UnknownPeers()
     for number in range(1000):
         strangers.note(f"peer {number}", now=float(number))
     assert len(strangers.recent(now=1000.0)) == MAX_STRANGERS

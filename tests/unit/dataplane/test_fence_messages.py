@@ -13,7 +13,7 @@ from gateway.dataplane.fence.nft.attributes import (
     walk,
 )
 from gateway.dataplane.fence.nft.connection import split
-from gateway.dataplane.fence.nft.counters import Counters
+from gateway.dataplane.fence.nft.counters import FenceCounters
 from gateway.dataplane.fence.nft.passes import (
     PassSet,
     add_passes,
@@ -22,7 +22,7 @@ from gateway.dataplane.fence.nft.passes import (
     passes_of,
     read_passes,
 )
-from gateway.dataplane.fence.nft.ranges import Found, add_ranges, read_ranges
+from gateway.dataplane.fence.nft.ranges import FoundRanges, add_ranges, read_ranges
 from gateway.dataplane.fence.partition import Prefix, Range
 
 SIZES = {4: 32, 6: 128}
@@ -109,14 +109,14 @@ def test_any_bytes_can_be_read(raw: bytes) -> None:
 
 
 def test_counters_only_grow() -> None:
-    counters = Counters()
+    counters = FenceCounters()
     one, two = Range(0, 9, "a"), Range(20, 29, "a")
     for out, inward, totals in (
-        ([Found(one, 3)], [Found(one, 1)], (3, 1)),
-        ([Found(one, 5), Found(two, 1)], [Found(one, 1)], (6, 1)),
-        ([Found(one, 2)], [], (8, 1)),  # made anew: by a reload, or after a flush
-        ([], [Found(one, 4)], (8, 5)),
-        ([Found(one, 1)], [Found(one, 4)], (9, 5)),
+        ([FoundRanges(one, 3)], [FoundRanges(one, 1)], (3, 1)),
+        ([FoundRanges(one, 5), FoundRanges(two, 1)], [FoundRanges(one, 1)], (6, 1)),
+        ([FoundRanges(one, 2)], [], (8, 1)),  # made anew: by a reload, or after a flush
+        ([], [FoundRanges(one, 4)], (8, 5)),
+        ([FoundRanges(one, 1)], [FoundRanges(one, 4)], (9, 5)),
     ):
         counters.note({("out", 4): out, ("in", 4): inward})
         assert counters.of("a") == totals

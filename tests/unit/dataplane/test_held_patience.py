@@ -5,12 +5,12 @@ from gateway.dataplane.held.patience import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
     PATIENCE,
-    Patience,
+    RepairPatience,
 )
 
 
 def test_what_goes_a_few_times_is_put_back_at_once() -> None:
-    patience = Patience()
+    patience = RepairPatience()
     for _ in range(PATIENCE - 1):
         assert patience.may("route", now=1.0)
         assert patience.put_back("route", now=1.0) == 0.0
@@ -18,7 +18,7 @@ def test_what_goes_a_few_times_is_put_back_at_once() -> None:
 
 
 def test_pauses_grow_to_the_longest() -> None:
-    patience, now, pauses = Patience(), 1.0, []
+    patience, now, pauses = RepairPatience(), 1.0, []
     for _ in range(PATIENCE + 8):
         assert patience.may("route", now=now)
         pause = patience.put_back("route", now=now)
@@ -32,7 +32,7 @@ def test_pauses_grow_to_the_longest() -> None:
 
 
 def test_each_thing_has_its_own() -> None:
-    patience = Patience()
+    patience = RepairPatience()
     for _ in range(PATIENCE):
         patience.put_back("route", now=1.0)
     assert not patience.may("route", now=1.1)
@@ -40,7 +40,7 @@ def test_each_thing_has_its_own() -> None:
 
 
 def test_calm_makes_patient_again() -> None:
-    patience = Patience()
+    patience = RepairPatience()
     for _ in range(PATIENCE):
         patience.put_back("route", now=1.0)
     later = patience.until("route") + CALM + 1

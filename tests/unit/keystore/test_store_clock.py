@@ -3,7 +3,7 @@
 import time
 
 from gateway.keystore.clock import StoreClock, boot_seconds, load_boot_id
-from gateway.keystore.rates import BUCKET_MS, Bucket, RateMeter
+from gateway.keystore.rates import BUCKET_MS, RateBucket, RateMeter
 from tests.keystore_contract import LINK, make_keys
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 
@@ -82,6 +82,6 @@ def test_meter_of_a_young_link_averages_over_its_life() -> None:
 
 
 def test_meter_resumes() -> None:
-    meter = RateMeter(0, [Bucket(5, taken_in=3)])
+    meter = RateMeter(0, [RateBucket(5, taken_in=3)])
     meter.count(5 * BUCKET_MS, taken_in=3)
-    assert meter.buckets() == (Bucket(5, taken_in=6),)
+    assert meter.buckets() == (RateBucket(5, taken_in=6),)

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import KMEError
-from gateway.kme.keys import COUNTER_BITS, KeySequence
+from gateway.kme.keys import COUNTER_BITS, PoolSequence
 from gateway.kme.seed import SEED_SIZE, create_seed, load_seed, write_seed
 from gateway.secret import Secret
 
 SEED = Secret(bytes(range(SEED_SIZE)))
-HERE = KeySequence(SEED)
-THERE = KeySequence(Secret(bytes(range(SEED_SIZE))))
-OTHER = KeySequence(Secret(bytes(SEED_SIZE)))
+HERE = PoolSequence(SEED)
+THERE = PoolSequence(Secret(bytes(range(SEED_SIZE))))
+OTHER = PoolSequence(Secret(bytes(SEED_SIZE)))
 
 counters = st.integers(0, (1 << COUNTER_BITS) - 1)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.model import LinkConfig, LinkSource
-from gateway.sources.diagnosis.findings import Finding, Grade, Step
+from gateway.sources.diagnosis.findings import Grade, Step, TrialFinding
 from gateway.sources.diagnosis.trial import diagnose
 from tests.unit.qkd_clients.alerting import AlertingServer
 from tests.unit.qkd_clients.certificates import Authority, Files
@@ -29,14 +29,14 @@ async def findings_of(
     draw: bool = False,
     peer_link: LinkConfig | None = None,
     now: datetime | None = None,
-) -> list[Finding]:
+) -> list[TrialFinding]:
     return [
         finding
         async for finding in diagnose(link, draw=draw, peer_link=peer_link, now=now)
     ]
 
 
-async def failure_in(link: LinkConfig) -> Finding:
+async def failure_in(link: LinkConfig) -> TrialFinding:
     """The one failed finding, which must be the last, and give a hint."""
     found = await findings_of(link)
     assert [f.grade for f in found].count(Grade.FAILED) == 1

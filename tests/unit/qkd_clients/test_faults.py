@@ -10,7 +10,7 @@ import pytest
 
 from gateway.errors import SourceFault
 from gateway.sources.http.limits import MAX_MESSAGE
-from gateway.sources.http.notes import MAX_NOTES, Notes
+from gateway.sources.http.notes import MAX_NOTES, SourceNotes
 from gateway.sources.http.tls_reasons import CERTIFICATE_PROBLEMS
 from gateway.sources.http.translate import (
     certificate_trouble,
@@ -150,7 +150,7 @@ def test_error_pages() -> None:
 
 
 def test_notes_are_bounded_and_made_once() -> None:
-    notes = Notes()
+    notes = SourceNotes()
     notes.add("a", "b", "a")
     assert list(notes) == ["a", "b"]
     notes.add(*(str(number) for number in range(100)))

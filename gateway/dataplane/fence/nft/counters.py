@@ -7,7 +7,7 @@ that changes a range, or after somebody flushed the table. Here all of it is add
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from gateway.dataplane.fence.nft.ranges import Found
+from gateway.dataplane.fence.nft.ranges import FoundRanges
 
 if TYPE_CHECKING:
     from gateway.dataplane.fence.partition import Range
@@ -16,14 +16,14 @@ Key = tuple[str, int]
 """Direction and IP version."""
 
 
-class Counters:
+class FenceCounters:
     """Packets refused for each tunnel, outward and inward."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[Key, Range], int] = {}
         self._totals: dict[tuple[str, str], int] = {}
 
-    def note(self, found: Mapping[Key, Iterable[Found]]) -> None:
+    def note(self, found: Mapping[Key, Iterable[FoundRanges]]) -> None:
         """Take down what the kernel shows."""
         seen: dict[tuple[Key, Range], int] = {}
         for key, elements in found.items():

@@ -15,7 +15,7 @@ from gateway.dataplane.fence.nft.changes import (
     passes_wanted,
 )
 from gateway.dataplane.fence.nft.connection import NftConnection, NftError
-from gateway.dataplane.fence.nft.counters import Counters
+from gateway.dataplane.fence.nft.counters import FenceCounters
 from gateway.dataplane.fence.nft.frame import frame_messages
 from gateway.dataplane.fence.nft.notifications import NftNotifications
 from gateway.dataplane.fence.nft.objects import TABLE, delete_table, new_table
@@ -72,7 +72,7 @@ class NftFence:
         self._standing: Standing | None = None
         self._identity: Identity | None = None
         self._grants: dict[str, Grant] = {}
-        self._counters = Counters()
+        self._counters = FenceCounters()
         self._refreshes: bool | None = None
         with kernel_call("open a socket to nftables", needs=NEEDS):
             self._connection = NftConnection()

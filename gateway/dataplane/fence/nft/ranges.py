@@ -47,7 +47,7 @@ _NETWORK_ORDER: Final = userdata((0, e.native(2)))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRanges:
     """An interval that a dump showed.
 
     Attributes:
@@ -109,7 +109,7 @@ def delete_ranges(
     return _messages(c.NFT_MSG_DELSETELEM, ranges, version, directions)
 
 
-def read_ranges(dump: Iterable[bytes], version: int) -> list[Found]:
+def read_ranges(dump: Iterable[bytes], version: int) -> list[FoundRanges]:
     """Return the intervals of a set as the kernel dumped it, in order."""
     points: list[tuple[int, bool, dict[int, bytes]]] = []
     for message in dump:
@@ -128,7 +128,7 @@ def read_ranges(dump: Iterable[bytes], version: int) -> list[Found]:
     # At one address an end comes before a beginning.
     points.sort(key=lambda point: point[:2])
     top = _top(version)
-    found: list[Found] = []
+    found: list[FoundRanges] = []
     for position, (first, is_start, parts) in enumerate(points):
         if is_start:
             after = points[position + 1] if position + 1 < len(points) else None
@@ -137,13 +137,13 @@ def read_ranges(dump: Iterable[bytes], version: int) -> list[Found]:
     return found
 
 
-def _found(first: int, last: int, parts: dict[int, bytes]) -> Found:
+def _found(first: int, last: int, parts: dict[int, bytes]) -> FoundRanges:
     # One note: a kind, a size, the text.
     tunnel = read_text(parts.get(c.NFTA_SET_ELEM_USERDATA, b"")[2:])
     expression = read_attributes(parts.get(c.NFTA_SET_ELEM_EXPR, b""))
     counter = read_attributes(expression.get(c.NFTA_EXPR_DATA, b""))
     packets = read_number(counter.get(c.NFTA_COUNTER_PACKETS, b""))
-    return Found(Range(first, last, tunnel), packets)
+    return FoundRanges(Range(first, last, tunnel), packets)
 
 
 def _messages(

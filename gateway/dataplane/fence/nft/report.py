@@ -6,7 +6,7 @@ from typing import Final
 from gateway.dataplane.fence.base import FenceState, Passage, TunnelFence
 from gateway.dataplane.fence.nft.addresses import ADDRESS_SIZE
 from gateway.dataplane.fence.nft.changes import Grant
-from gateway.dataplane.fence.nft.counters import Counters
+from gateway.dataplane.fence.nft.counters import FenceCounters
 from gateway.dataplane.fence.nft.standing import Standing, Wanted
 from gateway.dataplane.fence.partition import Prefix, Range
 
@@ -14,7 +14,7 @@ FOREVER: Final = 1e9
 """Seconds shown of an element without an end, as only somebody else adds one."""
 
 
-def report(found: Standing, counters: Counters, now: float) -> FenceState:
+def report(found: Standing, counters: FenceCounters, now: float) -> FenceState:
     """Return the state of every tunnel that the table names."""
     ranges = {
         version: sorted(found.ranges["out", version], key=lambda each: each.first)

@@ -32,7 +32,7 @@ from gateway.dataplane.fence.nft.passes import (
     pass_sets,
     read_passes,
 )
-from gateway.dataplane.fence.nft.ranges import FENCED, Found, read_ranges
+from gateway.dataplane.fence.nft.ranges import FENCED, FoundRanges, read_ranges
 from gateway.dataplane.fence.partition import (
     Prefix,
     Range,
@@ -125,7 +125,7 @@ class Standing:
     home_sets: frozenset[HomeSet] = frozenset()
     strange_chains: tuple[str, ...] = ()
     strange_sets: tuple[str, ...] = ()
-    counted: Mapping[tuple[str, int], list[Found]] = field(default_factory=dict)
+    counted: Mapping[tuple[str, int], list[FoundRanges]] = field(default_factory=dict)
 
     def all_passes(self) -> Iterator[tuple[Pass, float]]:
         """Yield every grant and its end."""
@@ -203,7 +203,7 @@ def _names(connection: NftConnection, command: int, name: int) -> Iterator[str]:
 
 def _read_found(
     connection: NftConnection, there: frozenset[str]
-) -> dict[tuple[str, int], list[Found]]:
+) -> dict[tuple[str, int], list[FoundRanges]]:
     return {
         key: read_ranges(_elements(connection, name), key[1])
         for key, name in FENCED.items()
