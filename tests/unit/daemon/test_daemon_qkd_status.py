@@ -142,7 +142,11 @@ async def test_half_a_test_is_no_success(
     result = await sites.ends["a"].call("qkd.test", link=LINK)
     assert (result["ok"], result["complete"]) == (False, False)
     assert result["findings"][-1]["step"] == "certificate"
-    assert {finding["grade"] for finding in result["findings"]} == {"ok"}
+    # A classical key exchange with the KME is warned of where OpenSSL has no other.
+    grades = {
+        finding["grade"] for finding in result["findings"] if finding["step"] != "tls"
+    }
+    assert grades == {"ok"}
 
 
 @pytest.mark.parametrize(
