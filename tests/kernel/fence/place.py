@@ -99,11 +99,14 @@ class Place:
         mark: int = 0,
         port: int = PORT,
         wait: float = PATIENCE,
+        source_port: int = 0,
     ) -> set[str]:
         """Send one packet; return the hosts where it arrives, ``"refused"`` if none."""
         version = 6 if ":" in to else 4
         text = secrets.token_bytes(16)
-        with self.sender(host, version, source=source, mark=mark) as sender:
+        with self.sender(
+            host, version, source=source, mark=mark, port=source_port
+        ) as sender:
             try:
                 sender.sendto(text, (to, port))
             except PermissionError:
@@ -114,7 +117,13 @@ class Place:
 
     @contextlib.contextmanager
     def sender(
-        self, host: str, version: int, *, source: str = "", mark: int = 0
+        self,
+        host: str,
+        version: int,
+        *,
+        source: str = "",
+        mark: int = 0,
+        port: int = 0,
     ) -> Iterator[socket.socket]:
         """Open a sending socket on a host."""
 
@@ -126,7 +135,8 @@ class Place:
                 sock.setsockopt(socket.SOL_SOCKET, SO_MARK, mark)
             if source:
                 sock.setsockopt(*FREEBIND[version], 1)
-                sock.bind((source, 0))
+            if source or port:
+                sock.bind((source, port))
             yield sock
 
     def received(self, text: bytes, version: int, wait: float = PATIENCE) -> set[str]:

@@ -98,22 +98,67 @@ def test_a_shorter_remote_prefix_leaves_the_lan_alone(
     assert place.arrivals("wan", LAN[version]) == set()
     # Neighbours find each other although their addresses are fenced.
     place.run("gateway", "ip", "neigh", "flush", "all")
-    marked = place.arrivals("gateway", WAN[version], mark=OUTER_MARK | 7)
+    marked = place.arrivals(
+        "gateway", WAN[version], mark=OUTER_MARK | 7, source_port=51810
+    )
     assert marked == {"wan"}
     fence.close()
 
 
-def test_what_goes_around_the_tunnel_passes_by_its_mark(
+def test_what_goes_around_the_tunnel_passes_by_its_mark_and_its_port(
     place: Place, fence: NftFence, version: int
 ) -> None:
     place.divert()
-    for mark, arrives in (
-        (OUTER_MARK, {"wan"}),
-        (OUTER_MARK | 0xFFFF, {"wan"}),
-        (0x5158_0000, {"refused"}),
-        (1, {"refused"}),
+    for mark, port, arrives in (
+        (OUTER_MARK, 51810, {"wan"}),
+        (OUTER_MARK | 0xFFFF, 51812, {"wan"}),
+        (OUTER_MARK, 51813, {"refused"}),
+        (OUTER_MARK, 0, {"refused"}),
+        (0, 51810, {"refused"}),
+        (0x5158_0000, 51810, {"refused"}),
+        (1, 51810, {"refused"}),
     ):
-        assert place.arrivals("gateway", REMOTE[version], mark=mark) == arrives
+        assert (
+            place.arrivals("gateway", REMOTE[version], mark=mark, source_port=port)
+            == arrives
+        )
+
+
+def test_echo_requests_under_the_mark_are_refused(
+    place: Place, fence: NftFence, version: int
+) -> None:
+    place.divert()
+    command = ("ping", f"-{version}", "-c1", "-W1", "-m", str(OUTER_MARK))
+    counter = {4: "IcmpInEchos", 6: "Icmp6InEchos"}[version]
+
+    def arrived() -> int:
+        shown = place.run("wan", "nstat", "-asz", counter).split()
+        return int(shown[shown.index(counter) + 1])
+
+    before = arrived()
+    place.run("gateway", *command, REMOTE[version], check=False)
+    assert arrived() == before
+    place.run("gateway", *command, WAN[version])
+    assert arrived() == before + 1
+
+
+@pytest.mark.parametrize("hook", ["prerouting", "forward"])
+def test_nothing_that_is_forwarded_passes_by_the_mark(
+    place: Place, fence: NftFence, version: int, hook: str
+) -> None:
+    place.divert()
+    place.nft(
+        f"""
+        table inet marking {{
+          chain marked {{
+            type filter hook {hook} priority mangle
+            iifname lan0 meta mark set {OUTER_MARK}
+          }}
+        }}
+        """
+    )
+    assert place.arrivals("lan", WAN[version]) == {"wan"}
+    assert place.arrivals("lan", REMOTE[version]) == set()
 
 
 def test_our_own_ports_are_reached_and_no_other(place: Place, version: int) -> None:

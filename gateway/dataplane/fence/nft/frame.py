@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.dataplane.fence.nft import constants as c
 from gateway.dataplane.fence.nft import expressions as e
-from gateway.dataplane.fence.nft.addresses import VERSIONS, is_version
+from gateway.dataplane.fence.nft.addresses import VERSIONS, address, is_version
 from gateway.dataplane.fence.nft.attributes import nested, number, text, userdata
 from gateway.dataplane.fence.nft.homes import HomeSet, home_rules, new_home_set
 from gateway.dataplane.fence.nft.objects import (
@@ -88,6 +88,7 @@ def frame_messages(
         *(flush_chain(name) for name in (OUTWARD, INPUT, FORWARD)),
         *_outward_rules(passes),
         *_input_rules(ports, passes),
+        *_forwarded_mark_rules(),
         *home_rules(FORWARD, homes),
         *_pass_rules(FORWARD, "in", passes),
         *_drop_rules(FORWARD, "in"),
@@ -134,20 +135,65 @@ def _hook(name: str, hook: int, priority: int) -> bytes:
 def _outward_rules(passes: tuple[PassSet, ...]) -> list[bytes]:
     """Judge what leaves: most packets are around a tunnel or inside, so these first."""
     return [
-        rule_message(
-            OUTWARD,
-            e.meta(c.NFT_META_MARK),
-            e.masked(e.native(OUTER_MASK)),
-            e.is_equal(e.native(OUTER_MARK)),
-            e.verdict(c.NF_ACCEPT),
-            comment="around a tunnel",
-        ),
+        *_around_rules(),
         *_pass_rules(OUTWARD, "out", passes),
         *_foreign_rules(OUTWARD, "out"),
         _loopback_rule(OUTWARD, c.NFT_META_OIFTYPE, "stays here"),
         _neighbour_rule(OUTWARD),
         *_drop_rules(OUTWARD, "out"),
     ]
+
+
+def _around_rules() -> list[bytes]:
+    """Let out what is around a tunnel: our sockets' datagrams, and the kernel's own.
+
+    The mark alone proves nothing: CAP_NET_RAW is enough to set it, or somebody's rule.
+    Our ports are bound, so that no other socket sends from them (docs/adr/0303).
+    """
+    udp = (
+        e.meta(c.NFT_META_L4PROTO),
+        e.is_equal(bytes((_IPPROTO_UDP,))),
+        e.payload(c.NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2),
+        e.in_set(PORTS),
+    )
+    esp = (e.meta(c.NFT_META_L4PROTO), e.is_equal(bytes((_IPPROTO_ESP,))))
+    return [
+        rule_message(
+            OUTWARD,
+            *_is_marked(),
+            *kind,
+            e.verdict(c.NF_ACCEPT),
+            comment="around a tunnel",
+        )
+        for kind in (udp, esp)
+    ]
+
+
+def _forwarded_mark_rules() -> list[bytes]:
+    """Refuse what is forwarded under our mark: nothing around a tunnel is.
+
+    Rules of others set it before this hook, as they do to choose a route.
+    """
+    return [
+        rule_message(
+            FORWARD,
+            *_is_marked(),
+            *is_version(version),
+            address("out", version),
+            e.in_set(FENCED["out", version]),
+            e.verdict(c.NF_DROP),
+            comment="not around a tunnel",
+        )
+        for version in VERSIONS
+    ]
+
+
+def _is_marked() -> tuple[bytes, ...]:
+    return (
+        e.meta(c.NFT_META_MARK),
+        e.masked(e.native(OUTER_MASK)),
+        e.is_equal(e.native(OUTER_MARK)),
+    )
 
 
 def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[bytes]:
