@@ -148,7 +148,8 @@ def _around_rules() -> list[bytes]:
     """Let out what is around a tunnel: our sockets' datagrams, and the kernel's own.
 
     The mark alone proves nothing: CAP_NET_RAW is enough to set it, or somebody's rule.
-    Our ports are bound, so that no other socket sends from them (docs/adr/0303).
+    Our ports are bound, so that no other UDP socket sends from them; a raw socket can
+    forge one (docs/adr/0303).
     """
     udp = (
         e.meta(c.NFT_META_L4PROTO),
