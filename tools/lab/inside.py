@@ -14,25 +14,26 @@ def made_inside(namespace: str, make: Callable[[], T]) -> T:
     """Return what a function returns inside a namespace.
 
     Raises:
-        OSError: There is no such namespace, or the function raised it.
+        OSError: There is no such namespace.
+        BaseException: What the function raised, a failed assertion or a skip included.
     """
-    made: list[T | OSError] = []
+    made: list[T] = []
+    raised: list[BaseException] = []
 
     def work() -> None:
         # A thread of its own: what it enters, it takes to its end.
         try:
             netns.setns(namespace)
             made.append(make())
-        except OSError as error:
-            made.append(error)
+        except BaseException as error:  # noqa: BLE001 - raised again by who asked
+            raised.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    (result,) = made
-    if isinstance(result, OSError):
-        raise result
-    return result
+    if raised:
+        raise raised[0]
+    return made[0]
 
 
 def open_socket(
