@@ -98,6 +98,15 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
             "advertisement) and lies in a remote prefix: its hosts are refused",
             "add it to local_subnets, or give the interface a static address",
         )
+    for network in state.passed:
+        yield gateway_alert(
+            "warning",
+            AlertKind.CONNECTED_IN_PREFIX,
+            f"{network} is connected here and lies in a remote prefix: packets for it "
+            "go past the tunnel, in clear",
+            "if it is yours, add it to local_subnets; else remove the address (a lease "
+            "without an end looks like one that you set)",
+        )
 
 
 def kernel_alerts(

@@ -109,6 +109,8 @@ class FenceState:
         tunnels: What it did, by tunnel.
         unfenced: Networks in a remote prefix that are connected here for a time
             only (DHCP, router advertisements), so that their hosts are refused.
+        passed: Networks in a remote prefix that are connected here for good and in no
+            local prefix, so that packets for them go past the tunnel.
     """
 
     present: bool
@@ -116,6 +118,7 @@ class FenceState:
     limits: str = ""
     tunnels: Mapping[str, TunnelFence] = field(default_factory=dict)
     unfenced: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
 
 
 class Notifications(Protocol):

@@ -15,7 +15,7 @@ from gateway.config.model import GatewayConfig
 from gateway.dataplane.fence.base import Fence, FencePlan, FenceState, Passage
 from gateway.dataplane.fence.connected import read_connected
 from gateway.dataplane.fence.homes import Homes
-from gateway.dataplane.fence.plan import leased_inside, plan_of
+from gateway.dataplane.fence.plan import leased_inside, passed_inside, plan_of
 from gateway.dataplane.fence.plan_file import FILE_NAME, read_plan, write_plan
 from gateway.errors import GatewayError
 from gateway.host.workers import Worker
@@ -39,6 +39,7 @@ class Fencing:
         self._config: GatewayConfig | None = None
         self._plan: FencePlan | None = None
         self._leased: frozenset[str] = frozenset()
+        self._passed: frozenset[str] = frozenset()
         self._homes = Homes()
         self._changing = asyncio.Lock()
 
@@ -49,7 +50,7 @@ class Fencing:
             DataPlaneError: The kernel refused; what stood before stands.
         """
         async with self._changing:
-            plan, _ = await self._worker.run(self._look, config)
+            plan, _, _ = await self._worker.run(self._look, config)
             fence = await self.opened()
             before = self._plan if self._plan is not None else self._stored()
             await self._worker.run(fence.load, plan, before)
@@ -117,7 +118,11 @@ class Fencing:
         state = await self._worker.run(fence.read)
         if not state.present:
             return state
-        return replace(state, unfenced=tuple(sorted(self._leased)))
+        return replace(
+            state,
+            unfenced=tuple(sorted(self._leased)),
+            passed=tuple(sorted(self._passed)),
+        )
 
     async def close(self) -> None:
         """Let go of sockets; the fence stays."""
@@ -138,7 +143,7 @@ class Fencing:
         return self._fence
 
     async def _follow(self, config: GatewayConfig) -> None:
-        plan, leased = await self._worker.run(self._look, config)
+        plan, leased, passed = await self._worker.run(self._look, config)
         fence = await self.opened()
         if plan != self._plan or self._config is None:
             await self._worker.run(fence.load, plan)
@@ -153,7 +158,15 @@ class Fencing:
                 network,
                 extra={"event": "fence-leased"},
             )
-        self._leased = leased
+        for network in sorted(passed - self._passed):
+            logger.warning(
+                "network %s, which this host is connected to, lies in a remote prefix: "
+                "packets for it go past the tunnel, in clear; if it is yours, add it "
+                "to local_subnets, else remove the address",
+                network,
+                extra={"event": "fence-passed"},
+            )
+        self._leased, self._passed = leased, passed
 
     async def _store(self, plan: FencePlan) -> None:
         try:
@@ -173,8 +186,10 @@ class Fencing:
             )
             return None
 
-    def _look(self, config: GatewayConfig) -> tuple[FencePlan, frozenset[str]]:
-        """Return the plan for this host as it is, and networks it cannot exempt."""
+    def _look(
+        self, config: GatewayConfig
+    ) -> tuple[FencePlan, frozenset[str], frozenset[str]]:
+        """Return the plan for this host, and networks it refuses or passes unasked."""
         inside = [
             str(address)
             for tunnel in config.tunnels.values()
@@ -182,4 +197,8 @@ class Fencing:
         ]
         connected = read_connected(inside)
         plan = plan_of(config, connected, self._homes)
-        return plan, leased_inside(plan, connected)
+        return (
+            plan,
+            leased_inside(plan, connected),
+            passed_inside(plan, connected),
+        )

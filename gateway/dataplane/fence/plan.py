@@ -46,6 +46,25 @@ def leased_inside(plan: FencePlan, connected: Connected) -> frozenset[str]:
     return frozenset(found)
 
 
+def passed_inside(plan: FencePlan, connected: Connected) -> frozenset[str]:
+    """Return networks that a remote prefix covers and that are exempt unasked.
+
+    An address for good wins against a shorter remote prefix; but a lease that never
+    ends looks the same, and takes its network out of the tunnel. So it is told where no
+    local prefix speaks of it. A full tunnel covers whatever is connected.
+    """
+    found: set[str] = set()
+    for held in connected.permanent:
+        network = ip_network(held)
+        if network.prefixlen == network.max_prefixlen:
+            continue  # this host itself
+        remote = _longest(network, (p for t in plan.tunnels for p in t.remote))
+        local = _longest(network, (p for t in plan.tunnels for p in t.local))
+        if max(local, 0) < remote < network.prefixlen:
+            found.add(held)
+    return frozenset(found)
+
+
 def _longest(network: Network, prefixes: Iterable[str]) -> int:
     """Return the length of the longest prefix that covers a network, -1 if none."""
     lengths = [-1]

@@ -210,6 +210,35 @@ def test_new_addresses_are_exempt_and_leases_are_not(
     assert "its hosts are refused" in said
 
 
+def test_a_network_that_an_endless_lease_takes_out_of_a_tunnel_is_told(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(fencing: Fencing) -> None:
+        assert (await fencing.read()).passed == ()
+        lease = "addr add 10.2.7.141/24 dev wan0 valid_lft forever"
+        await asyncio.to_thread(place.ip, "gateway", lease)
+        await asyncio.sleep(0.5)
+        assert (await fencing.read()).passed == ("10.2.7.0/24",)
+        await asyncio.to_thread(place.ip, "gateway", "addr del 10.2.7.141/24 dev wan0")
+        await asyncio.sleep(0.5)
+        assert (await fencing.read()).passed == ()
+
+    with caplog.at_level(logging.WARNING):
+        guarded(place, configured(tmp_path), tmp_path, body)
+    (said,) = [line for line in caplog.messages if "10.2.7.0/24" in line]
+    assert "past the tunnel, in clear" in said
+
+
+def test_networks_of_local_subnets_and_in_a_full_tunnel_are_not_told(
+    place: Place, tmp_path: Path
+) -> None:
+    async def body(fencing: Fencing) -> None:
+        assert (await fencing.read()).passed == ()
+
+    for remote in ('["10.0.0.0/15", "fd00::/30"]', '["0.0.0.0/0", "::/0"]'):
+        guarded(place, configured(tmp_path, remote), tmp_path, body)
+
+
 def test_a_new_device_needs_a_new_grant(place: Place, tmp_path: Path) -> None:
     async def body(fencing: Fencing) -> None:
         await fencing.grant(NAME, Passage(("tun9",)), 60)

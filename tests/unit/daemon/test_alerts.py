@@ -227,6 +227,15 @@ def test_a_fence_that_stands_is_silent() -> None:
                 "advertisement) and lies in a remote prefix: its hosts are refused"
             ),
         ),
+        (
+            FenceState(present=True, passed=("10.2.3.0/24",)),
+            "warning",
+            "connected-in-remote-prefix",
+            (
+                "10.2.3.0/24 is connected here and lies in a remote prefix: packets "
+                "for it go past the tunnel, in clear"
+            ),
+        ),
     ],
 )
 def test_a_fence_that_does_not_stand_or_refuses_too_much(
