@@ -181,6 +181,7 @@ class KeySourceError(GatewayError):
         fault: What kind of thing is wrong.
         retry_after: Seconds the KME asked us to wait, or None.
         calls: Calls that were made, where a refused batch was halved.
+        is_json: Whether the KME answered, with an error written in JSON.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class KeySourceError(GatewayError):
         call: str,
         fault: SourceFault,
         retry_after: float | None = None,
+        is_json: bool = False,
     ) -> None:
         super().__init__(f"{source}: {call}: {message}", hint)
         self.calls = 1
@@ -199,6 +201,7 @@ class KeySourceError(GatewayError):
         self.call = call
         self.fault = fault
         self.retry_after = retry_after
+        self.is_json = is_json
 
 
 class RelayFault(StrEnum):

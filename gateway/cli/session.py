@@ -10,6 +10,7 @@ import click
 
 from gateway.config.files import peek
 from gateway.config.load import DEFAULT_PATH
+from gateway.config.section import Problems
 from gateway.config.tables import DEFAULT_CONTROL_SOCKET
 from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
 from gateway.control.schema import Method
@@ -40,7 +41,8 @@ class Session:
 
     def client(self, timeout: float = DEFAULT_TIMEOUT) -> ControlClient:
         """Return a client of the daemon, not yet connected."""
-        return ControlClient(self._find_socket(), timeout=timeout)
+        path, doubt = self._find_socket()
+        return ControlClient(path, timeout=timeout, doubt=doubt)
 
     def call(self, method: str, **params: object) -> object:
         """Ask the daemon once.
@@ -51,23 +53,29 @@ class Session:
         with self.client() as client:
             return client.call(method, params)
 
-    def _find_socket(self) -> Path:
+    def _find_socket(self) -> tuple[Path, str]:
+        """Return where the daemon should be, and why it may be elsewhere."""
         if self.socket is not None:
-            return self.socket
+            return self.socket, ""
         # Only this one key is read: a configuration that has become wrong must not
         # keep its operator from the daemon that still runs with the old one.
+        problems, doubt = Problems(), ""
         try:
-            named = peek(self.config_path, "gateway", "control_socket")
+            named = peek(self.config_path, "gateway", "control_socket", problems)
         except OSError as error:
             if self.config is not None:
                 raise ControlError(
                     f"cannot read {self.config}: {(error.strerror or '').lower()}",
                     "name the socket itself: qgw --socket PATH",
                 ) from None
+            if not isinstance(error, FileNotFoundError):
+                why = (error.strerror or "an error").lower()
+                doubt = f"cannot read {self.config_path}: {why}"
         else:
             if isinstance(named, str) and named:
-                return self.config_path.parent / named
-        return DEFAULT_CONTROL_SOCKET
+                return self.config_path.parent / named, ""
+            doubt = "; ".join(map(str, problems.found[:1]))
+        return DEFAULT_CONTROL_SOCKET, doubt
 
 
 pass_session = click.make_pass_decorator(Session)

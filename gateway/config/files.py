@@ -57,17 +57,23 @@ def read_source(file: Path, problems: Problems) -> Source | None:
     return None
 
 
-def peek(file: Path, table: str, key: str) -> object:
+def peek(file: Path, table: str, key: str, problems: Problems | None = None) -> object:
     """Return one value of a file that may have become wrong elsewhere, or None.
 
     A configuration with a mistake must not keep its operator from the daemon that
     still runs with the one before: what is wrong is said by whoever needs all of it.
 
+    Args:
+        file: The main configuration file.
+        table: Name of the table.
+        key: Of the value.
+        problems: Told why the file cannot be read as a whole.
+
     Raises:
         OSError: The file cannot be read.
     """
     os.close(os.open(file, _FLAGS))
-    source = read_source(file, Problems())
+    source = read_source(file, Problems() if problems is None else problems)
     found = source.data.get(table) if source is not None else None
     return found.get(key) if isinstance(found, dict) else None
 

@@ -32,14 +32,18 @@ class ControlClient:
     Every method raises `ControlError` with a code of docs/control.md.
     """
 
-    def __init__(self, path: Path, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(
+        self, path: Path, *, timeout: float = DEFAULT_TIMEOUT, doubt: str = ""
+    ) -> None:
         """Name the socket; it is connected by the first call.
 
         Args:
             path: Socket file.
             timeout: Seconds to wait for an answer.
+            doubt: Why the daemon may listen elsewhere, if the socket is a guess.
         """
         self._path = path
+        self._doubt = doubt
         self._timeout = timeout
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
@@ -156,6 +160,13 @@ class ControlClient:
                     "run it as root, or join the group and log in again: "
                     'usermod -aG qgw "$USER"',
                     code=ErrorCode.NOT_PERMITTED,
+                )
+            case FileNotFoundError() | ConnectionRefusedError() if self._doubt:
+                return ControlError(
+                    f"{self._doubt}; so the default socket was tried, and nothing "
+                    f"listens at {self._path}",
+                    "correct the file, or name the socket: qgw --socket PATH",
+                    code=ErrorCode.UNREACHABLE,
                 )
             case FileNotFoundError() | ConnectionRefusedError():
                 return ControlError(

@@ -6,13 +6,15 @@ import logging
 import socket
 import ssl
 from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from gateway.errors import KMEError
 from gateway.kme.guard import Guard
-from gateway.kme.replies import SERVER
+from gateway.kme.refusals import UNAVAILABLE, RefusedError
+from gateway.kme.replies import reply_to
 
 MAX_CONNECTIONS: Final = 512
 """At once; a site has a handful of SAEs with a few connections each."""
@@ -188,9 +190,16 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what cannot be read."""
-        response = super().handle_error(request, status, exc, message)
-        response.headers["Server"] = SERVER
+        """Answer what cannot be read, as every other wrong request is answered."""
+        super().handle_error(request, status, exc, message)
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            refused = RefusedError.bad_request("request", "not HTTP/1.1 with a Host")
+        else:
+            refused = RefusedError.unavailable(UNAVAILABLE)
+        # aiohttp's stand-in for a request that it could not read says HTTP/1.0.
+        request._version = HttpVersion11  # noqa: SLF001  # a property without a setter
+        response = reply_to(refused).response()
+        response.force_close()
         return response
 
 

@@ -269,6 +269,8 @@ def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
 
 def _stock(link: LinkStatus) -> str:
     if link["alarm"] == "empty":
+        if link["available"]:
+            return f"stock was empty: {plural(link['available'], 'key')} came since"
         return "stock is empty"
     unused = link["available"] + link["reserved"]
     known = unused - link["unconfirmed"]

@@ -405,7 +405,8 @@ class Links:
         """Keep the status; say so when the alarm changes."""
         before = self.alarms.get(name, StockAlarm.OK)
         after = next_alarm(before, status, self.configs[name].low_water)
-        if self._is_settling(name, status) and after is StockAlarm.LOW:
+        is_low_at_once = (before, after) == (StockAlarm.OK, StockAlarm.LOW)
+        if is_low_at_once and self._is_settling(name, status):
             after = before
         self.statuses[name] = status
         self.alarms[name] = after

@@ -72,6 +72,25 @@ def test_without_a_daemon_3_and_how_to_start_it(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("command", [["reload"], ["status"], ["tunnel", "list"]])
+def test_with_an_unreadable_configuration_which_socket_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    default = tmp_path / "default.sock"
+    monkeypatch.setattr(session, "DEFAULT_CONTROL_SOCKET", default)
+    config = tmp_path / "gateway.toml"
+    config.write_text('[gateway]\ncontrol_socket = "own.sock"\nidentity = \n')
+    config.chmod(0o600)
+    result = qgw("--config", str(config), *command)
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith(f"qgw: {config}:3: ")
+    assert f"so the default socket was tried, and nothing listens at {default}" in (
+        result.err
+    )
+    assert "is not running" not in result.err
+    assert result.err.endswith("qgw --socket PATH\n")
+
+
 def test_a_daemon_that_hangs_exits_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,12 +59,17 @@ def _words(error: KeySourceError) -> str:
 
 
 async def _is_kme(client: KeyClient) -> bool:
-    """Whether a key that nobody drew is missing there, and not the whole service."""
+    """Whether what answers there for a key that nobody drew may be a KME.
+
+    Such a key is refused with 400, 401, 404 or 503, in words of each vendor's own, so
+    neither decides: an error in JSON is a KME's (ETSI GS QKD 014 V1.1.1, 6.5). A web
+    server, a proxy or a portal has pages.
+    """
     key_id = uuid4()
     try:
         return key_id in (await client.get_keys_with_ids([key_id])).missing
-    except KeySourceError:
-        return False
+    except KeySourceError as error:
+        return error.is_json
 
 
 def _limits(source: str, status: KMEStatus, config: KMEConfig) -> list[TrialFinding]:

@@ -62,7 +62,7 @@ class Answer:
         members: The JSON object; empty for an error.
         said: What an error says, or the words on its page, raw, maybe none.
         retry_after: Seconds the KME asked us to wait, or None.
-        is_json: Whether the media type says JSON.
+        is_json: Whether the media type says JSON; of an error, whether it is JSON.
     """
 
     status: int
@@ -273,8 +273,8 @@ def _answer_of(response: aiohttp.ClientResponse, body: bytes) -> Answer:
     try:
         said = words_of(parse_json_object(body))
     except Trouble:
-        said = text_of_page(body)
-    return Answer(status, {}, said, wait, is_json)
+        return Answer(status, {}, text_of_page(body), wait, is_json=False)
+    return Answer(status, {}, said, wait, is_json=True)
 
 
 def _retry_after(value: str) -> float | None:

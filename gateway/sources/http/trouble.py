@@ -19,6 +19,7 @@ class Trouble(Exception):  # noqa: N818  # not an error of ours: it becomes one
         retry_after: Seconds the KME asked us to wait, or None.
         is_carried_out: Whether the KME may have done what was asked.
         is_stale: Whether a kept connection ended before the first byte of an answer.
+        is_json: Whether it is an answer in JSON, as an error of a KME's is.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Trouble(Exception):  # noqa: N818  # not an error of ours: it becomes one
         retry_after: float | None = None,
         is_carried_out: bool = True,
         is_stale: bool = False,
+        is_json: bool = False,
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -38,6 +40,7 @@ class Trouble(Exception):  # noqa: N818  # not an error of ours: it becomes one
         self.retry_after = retry_after
         self.is_carried_out = is_carried_out
         self.is_stale = is_stale
+        self.is_json = is_json
 
     def to_error(self, source: str, call: str) -> KeySourceError:
         """Return the error that others see; raise it outside `except`."""
@@ -48,6 +51,7 @@ class Trouble(Exception):  # noqa: N818  # not an error of ours: it becomes one
             call=call,
             fault=self.fault,
             retry_after=self.retry_after,
+            is_json=self.is_json,
         )
 
 

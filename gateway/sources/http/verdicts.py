@@ -151,4 +151,5 @@ def trouble_from(answer: Answer, fault: SourceFault) -> Trouble:
         _HINTS.get(fault, ""),
         retry_after=answer.retry_after,
         is_carried_out=fault is SourceFault.SERVER,
+        is_json=answer.is_json,
     )

@@ -306,11 +306,23 @@ def test_a_secret_in_the_place_of_its_file_is_not_repeated(
     assert secret not in str(problem)
 
 
-def test_a_link_local_address_is_refused_with_the_reason(tmp_path: Path) -> None:
-    url = '"https://[fe80::1%25eth0]:8443"'
-    problem = only_problem(tmp_path, ETSI | {"kme": url})
+@pytest.mark.parametrize(
+    "host", ["[fe80::1%25eth0]", "[fe80::1]", "[FEBF:ffff::1]", "[fe80:0::192.0.2.1]"]
+)
+def test_a_link_local_address_is_refused_with_the_reason(
+    tmp_path: Path, host: str
+) -> None:
+    problem = only_problem(tmp_path, ETSI | {"kme": f'"https://{host}:8443"'})
     assert problem.key == "links.a.kme"
-    assert "an address with a zone cannot stand in a certificate" in problem.expected
+    assert "cannot be reached without a zone" in problem.expected
+    assert "with a zone cannot stand in a certificate" in problem.expected
+
+
+@pytest.mark.parametrize("host", ["[2001:db8::fe80]", "[fec0::1]", "169.254.7.7"])
+def test_other_addresses_are_kmes(tmp_path: Path, host: str) -> None:
+    kme = link_of(tmp_path, ETSI | {"kme": f'"https://{host}:8443"'}).kme
+    assert kme is not None
+    assert kme.urls == (f"https://{host}:8443",)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from gateway.control import client as client_module
 from gateway.control import limits
-from gateway.control.client import ControlClient
+from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
 from gateway.errors import ControlError
 
 
@@ -29,9 +29,9 @@ def serve_once(path: Path, behave: Callable[[socket.socket], None]) -> threading
     return thread
 
 
-def failure(path: Path, **options: float) -> ControlError:
+def failure(path: Path, timeout: float = DEFAULT_TIMEOUT) -> ControlError:
     with (
-        ControlClient(path, **options) as client,
+        ControlClient(path, timeout=timeout) as client,
         pytest.raises(ControlError) as caught,
     ):
         client.call("status")

@@ -187,6 +187,11 @@ def test_an_empty_stock_says_where_keys_come_from(source: str, hint: str) -> Non
     ]
 
 
+def test_a_stock_that_was_empty_says_what_came_since() -> None:
+    ((_, _, line, _),) = of_link(alarm="empty", available=3, unconfirmed=3)
+    assert line == "link alpha: stock was empty: 3 keys came since"
+
+
 def test_keys_that_the_peer_may_lack_are_named() -> None:
     ((_, _, line, _),) = of_link(
         alarm="low", available=30, unconfirmed=25, seconds_to_empty=None

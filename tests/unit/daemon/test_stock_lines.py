@@ -10,6 +10,8 @@ import pytest
 from gateway.config.model import LinkConfig, LinkSource
 from gateway.host.workers import Worker
 from gateway.keystore.base import NewKey
+from gateway.observe.alerts import link_alerts
+from gateway.observe.status import report_link
 from gateway.secret import Secret
 from gateway.supply.alarms import StockAlarm
 from gateway.supply.links import SETTLING, Links
@@ -83,3 +85,22 @@ async def test_a_start_with_few_keys_is_one(
     assert [record.getMessage() for record in caplog.records] == [
         "stock is low: 19 keys available"
     ]
+
+
+async def test_a_stock_that_fills_is_not_empty_while_the_peer_has_not_answered(
+    stock: Stock, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stock.links.refresh(LINK)
+    assert stock.links.alarms[LINK] is StockAlarm.EMPTY
+    caplog.clear()
+    stock.bench.store.add(LINK, KEYS, confirmed=False)
+    status = await stock.links.refresh(LINK)
+    alarm = stock.links.alarms[LINK]
+    assert alarm is StockAlarm.LOW
+    assert [record.getMessage() for record in caplog.records] == [
+        "stock is low: the peer is known to hold 0 of 103 keys"
+    ]
+    shown = report_link(stock.links.configs[LINK], status, alarm)
+    assert (shown["available"], shown["unconfirmed"]) == (103, 103)
+    (alert,) = link_alerts([shown], lambda _link: ("", ""))
+    assert alert["text"].startswith("stock is low: 0 keys, fewer than ")

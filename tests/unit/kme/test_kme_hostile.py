@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from gateway.kme import guard, listener
 from gateway.kme.peer_messages import DRAWINGS_PATH, LINK_PATH, MARKS_PATH
 from gateway.kme.pki import Credentials, LaboratoryPKI, make_laboratory_pki
-from gateway.kme.refusals import RefusedError
+from gateway.kme.refusals import BAD_REQUEST, RefusedError
 from gateway.kme.requests import (
     MAX_BODY,
     KeyLimits,
@@ -378,6 +378,28 @@ async def test_every_answer_says_the_same_of_who_serves(
         answer = await raw.answer()
     servers = [line for line in answer.split(b"\r\n") if line.startswith(b"Server")]
     assert servers == [b"Server: qgw-kme"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /api/v1/keys/gw-b/status HTTP/1.1\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    ],
+)
+async def test_what_cannot_be_read_is_answered_as_other_errors(
+    pair: KMEPair, sent: bytes
+) -> None:
+    async with Raw(pair, "gw-a") as raw:
+        raw.send(sent)
+        raw.end()
+        head, _, body = (await raw.answer()).partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    assert lines[0].startswith(b"HTTP/1.1 400 ")
+    assert b"Content-Type: application/json" in lines
+    assert b"Connection: close" in lines
+    assert json.loads(body)["message"] == BAD_REQUEST
 
 
 async def test_plain_http(pair: KMEPair) -> None:

@@ -321,14 +321,46 @@ async def test_without_a_good_status_the_test_goes_on(
     assert drawn[-1].step is Step.DRAW
 
 
-async def test_what_is_no_kme_at_all_fails(
-    kme: HostileKME, make_link: MakeLink
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"detail": "Not Found"}),
+        (400, {"message": "invalid key"}),
+        (400, {"error": "no"}),
+        (401, {"message": "Unauthorized"}),
+        (403, {}),
+        (409, {"title": "Conflict"}),
+        (503, {"message": "Error on server side"}),
+    ],
+)
+async def test_what_a_kme_says_of_an_unknown_key_does_not_matter(
+    kme: HostileKME, make_link: MakeLink, status: int, body: dict[str, str]
 ) -> None:
-    for call in ("status", "dec_keys"):
-        kme.replies[call] = [reply({"detail": "Not Found"}, 404)]
+    kme.replies["status"] = [reply({"detail": "Not Found"}, 404)]
+    kme.replies["dec_keys"] = [reply(body, status)]
+    found = [one async for one in diagnose(make_link(kme))]
+    assert found[-1].grade is Grade.WARNING
+    assert "the KME tells no status that can be used" in found[-1].text
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 503])
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"",
+        b"404 page not found\n",
+        b"<html><head><title>404 Not Found</title></head><body>nginx</body></html>",
+        b"[]",
+    ],
+)
+async def test_what_is_no_kme_at_all_fails(
+    kme: HostileKME, make_link: MakeLink, page: bytes, status: int
+) -> None:
+    kme.replies["status"] = [reply(page, 404)]
+    kme.replies["dec_keys"] = [reply(page, status)]
     found = [one async for one in diagnose(make_link(kme))]
     assert found[-1].grade is Grade.FAILED
-    assert 'HTTP 404: "Not Found"' in found[-1].text
+    assert found[-1].text.startswith("status: HTTP 404")
 
 
 async def test_oddities_of_the_status(kme: HostileKME, make_link: MakeLink) -> None:
