@@ -65,12 +65,14 @@ class Delivery:
         refused: Keys in the answer that were left out, and why: ``malformed``,
             ``short``, ``long``, ``duplicate`` or ``unasked``.
         calls: Calls that were made: more than one where a batch was refused.
+        is_json: Whether all that is missing was told so in JSON, as a KME tells it.
     """
 
     keys: tuple[NewKey, ...]
     missing: tuple[UUID, ...] = field(default=())
     refused: tuple[Refusal, ...] = field(default=())
     calls: int = 1
+    is_json: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,7 @@ class _Found:
     def __init__(self) -> None:
         self._keys: dict[UUID, NewKey] = {}
         self._refused: list[Refusal] = []
+        self._is_json = True
 
     def __bool__(self) -> bool:
         return bool(self._keys or self._refused)
@@ -217,10 +218,14 @@ class _Found:
         for key in part.keys:
             self._keys.setdefault(key.key_id, key)
         self._refused += part.refused
+        self._is_json &= part.is_json
 
     def delivery(self, missing: Sequence[UUID]) -> Delivery:
         return Delivery(
-            tuple(self._keys.values()), tuple(missing), tuple(self._refused)
+            tuple(self._keys.values()),
+            tuple(missing),
+            tuple(self._refused),
+            is_json=self._is_json,
         )
 
 

@@ -63,13 +63,14 @@ async def _is_kme(client: KeyClient) -> bool:
 
     Such a key is refused with 400, 401, 404 or 503, in words of each vendor's own, so
     neither decides: an error in JSON is a KME's (ETSI GS QKD 014 V1.1.1, 6.5). A web
-    server, a proxy or a portal has pages.
+    server, a proxy or a portal has pages, whatever they say of keys.
     """
     key_id = uuid4()
     try:
-        return key_id in (await client.get_keys_with_ids([key_id])).missing
+        delivery = await client.get_keys_with_ids([key_id])
     except KeySourceError as error:
         return error.is_json
+    return delivery.is_json and key_id in delivery.missing
 
 
 def _limits(source: str, status: KMEStatus, config: KMEConfig) -> list[TrialFinding]:

@@ -44,6 +44,7 @@ class Fetch:
         self._keys: list[NewKey] = []
         self._missing: list[UUID] = []
         self._refused: list[Refusal] = []
+        self._is_json = True
 
     async def run(
         self, call: Callable[[Sequence[UUID]], Awaitable[Contents]], limit: float
@@ -76,7 +77,12 @@ class Fetch:
 
     def delivery(self) -> Delivery:
         """Return what is decided."""
-        return Delivery(tuple(self._keys), tuple(self._missing), tuple(self._refused))
+        return Delivery(
+            tuple(self._keys),
+            tuple(self._missing),
+            tuple(self._refused),
+            is_json=self._is_json,
+        )
 
     @property
     def _has_decided(self) -> bool:
@@ -100,6 +106,7 @@ class Fetch:
                 elif error.fault is not SourceFault.MISSING:
                     return error
                 else:
+                    self._is_json &= error.is_json
                     self._divide(part)
             else:
                 self._take(part, contents)

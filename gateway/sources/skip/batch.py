@@ -3,15 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
+from uuid import UUID
 
 from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import NewKey, Refusal
 from gateway.sources.base import Delivery
 from gateway.sources.http.limits import MAX_CONNECTIONS
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 CONCURRENCY: Final = MAX_CONNECTIONS
 """Calls at a time: a batch of 64 keys takes 16 round trips, on kept connections."""
@@ -34,7 +32,8 @@ class Batch:
         self._keys: dict[UUID, NewKey] = {}
         self._refused: list[Refusal] = []
         self._error: KeySourceError | None = None
-        self.missing: list[UUID] = []
+        self._missing: list[UUID] = []
+        self._is_json = True
 
     def take(self, found: NewKey | Refusal) -> None:
         """Take in what one call brought; of two keys under one ID, neither."""
@@ -52,10 +51,18 @@ class Batch:
             del self._keys[found.key_id]
             self._refused.append(twin)
 
+    def lack(self, key_id: UUID, *, is_json: bool) -> None:
+        """Note a key that the key provider lacks, and whether it says so in JSON."""
+        self._missing.append(key_id)
+        self._is_json &= is_json
+
     def delivery(self) -> Delivery:
         """Return all that came."""
         return Delivery(
-            tuple(self._keys.values()), tuple(self.missing), tuple(self._refused)
+            tuple(self._keys.values()),
+            tuple(self._missing),
+            tuple(self._refused),
+            is_json=self._is_json,
         )
 
     async def run(
@@ -83,7 +90,7 @@ class Batch:
                     group.create_task(work())
         except TimeoutError:
             is_late = True
-        if self._keys or self.missing or self._refused:
+        if self._keys or self._missing or self._refused:
             return
         if self._error is not None:
             raise self._error

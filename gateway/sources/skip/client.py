@@ -107,7 +107,7 @@ class SKIPClient:
             except KeySourceError as error:
                 if error.fault is not SourceFault.MISSING:
                     raise
-                batch.missing.append(key_id)
+                batch.lack(key_id, is_json=error.is_json)
             else:
                 batch.take(found)
 

@@ -350,6 +350,8 @@ async def test_what_a_kme_says_of_an_unknown_key_does_not_matter(
         b"",
         b"404 page not found\n",
         b"<html><head><title>404 Not Found</title></head><body>nginx</body></html>",
+        b"<html><body><h1>Error</h1><p>key not found</p></body></html>",
+        b'"key not found"',
         b"[]",
     ],
 )
