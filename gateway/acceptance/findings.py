@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.acceptance.contents import Key
 from gateway.config.files import read_source
 from gateway.config.model import GatewayConfig
-from gateway.config.section import Problems, Source
+from gateway.config.problems import Problems, Source
 from gateway.errors import ConfigProblem
 
 

@@ -14,8 +14,8 @@ from gateway.cli.audit import audited
 from gateway.cli.second_login import require_second_login
 from gateway.cli.session import Session, json_option, pass_session, print_json
 from gateway.cli.text import listing, table
+from gateway.config.defaults import DEFAULT_STATE_DIR
 from gateway.config.files import peek
-from gateway.config.tables import DEFAULT_STATE_DIR
 from gateway.control.schema import ErrorCode, Method
 from gateway.errors import ControlError, GatewayError, PlanePermissionError
 from gateway.units import duration

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Final
 
+from gateway.config.defaults import DEFAULT_CONFIRMING
 from gateway.config.files import peek
-from gateway.config.tables import DEFAULT_CONFIRMING
 from gateway.errors import GatewayError
 from gateway.keystore.clock import load_boot_id
 from gateway.units import duration

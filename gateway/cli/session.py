@@ -8,10 +8,9 @@ from typing import TypeVar, cast
 
 import click
 
+from gateway.config.defaults import DEFAULT_CONTROL_SOCKET, DEFAULT_PATH
 from gateway.config.files import peek
-from gateway.config.load import DEFAULT_PATH
-from gateway.config.section import Problems
-from gateway.config.tables import DEFAULT_CONTROL_SOCKET
+from gateway.config.problems import Problems
 from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
 from gateway.control.schema import Method
 from gateway.errors import ControlError

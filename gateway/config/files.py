@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from gateway.config.section import Problems, Source, dotted
+from gateway.config.problems import Problems, Source, dotted
 from gateway.config.toml_text import TOMLFaultError, parse_toml
 
 TUNNELS_FOLDER: Final = "tunnels.d"

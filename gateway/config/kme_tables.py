@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.config.model import KMEConfig, LinkSource
+from gateway.config.problems import show
 from gateway.config.section import Section
 from gateway.config.values import (
     BadValueError,
@@ -14,7 +15,6 @@ from gateway.config.values import (
     parse_text,
     path_beside,
     secret_path_beside,
-    show,
     whole,
 )
 

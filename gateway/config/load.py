@@ -15,6 +15,7 @@ from gateway.config.checks import (
     check_together,
     check_tunnel,
 )
+from gateway.config.defaults import DEFAULT_PATH
 from gateway.config.files import find_files, read_source
 from gateway.config.model import (
     GatewayConfig,
@@ -22,18 +23,17 @@ from gateway.config.model import (
     RelayConfig,
     TunnelConfig,
 )
+from gateway.config.problems import Problems, Source
 from gateway.config.relay_tables import (
     check_relay,
     check_route,
     check_routes_apart,
     read_relay,
 )
-from gateway.config.section import Problems, Section, Source
+from gateway.config.section import Section
 from gateway.config.tables import GatewayKeys, read_link, read_tunnel
 from gateway.config.values import NAME
 from gateway.errors import ConfigError
-
-DEFAULT_PATH: Final = Path("/etc/qgw/gateway.toml")
 
 MAX_TUNNELS: Final = 10_000
 """Twice the largest hub that is measured."""

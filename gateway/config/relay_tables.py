@@ -14,7 +14,8 @@ from gateway.config.model import (
     RouteConfig,
     TunnelConfig,
 )
-from gateway.config.section import Problems, Section, Source
+from gateway.config.problems import Problems, Source, show
+from gateway.config.section import Section
 from gateway.config.values import (
     BadValueError,
     many,
@@ -23,7 +24,6 @@ from gateway.config.values import (
     parse_endpoint,
     parse_listen,
     parse_text,
-    show,
     whole,
 )
 from gateway.wire.network import MAX_NEIGHBOURS, NODE_NAME

@@ -3,9 +3,13 @@
 import base64
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, TypeVar
 
+from gateway.config.defaults import (
+    DEFAULT_CONFIRMING,
+    DEFAULT_CONTROL_SOCKET,
+    DEFAULT_STATE_DIR,
+)
 from gateway.config.kme_tables import read_kme
 from gateway.config.model import (
     DEFAULT_PORT,
@@ -54,13 +58,8 @@ DEFAULT_LISTEN: Final = (
     Endpoint("0.0.0.0", DEFAULT_PORT),  # noqa: S104 - peers are outside
     Endpoint("::", DEFAULT_PORT),
 )
-DEFAULT_STATE_DIR: Final = Path("/var/lib/qgw")
-DEFAULT_CONTROL_SOCKET: Final = Path("/run/qgw/control.sock")
 DEFAULT_CONTROL_GROUP: Final = "qgw"
 DEFAULT_VIEW_GROUP: Final = "qgw-view"
-DEFAULT_CONFIRMING: Final = 600.0
-"""Seconds a second person has: enough to call one, too few to forget what it was."""
-
 MIN_CONFIRMING: Final = 10.0
 MAX_CONFIRMING: Final = 86_400.0
 DEFAULT_WIREGUARD_PORTS: Final = (DEFAULT_PORT + 1, DEFAULT_PORT + 2)

@@ -23,12 +23,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from gateway.config.model import DEFAULT_PORT, Endpoint
+from gateway.config.problems import show
 
 T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
-
-MAX_SHOWN: Final = 60
-"""Characters of a wrong value that a message repeats."""
 
 MAX_LISTED: Final = 1024
 """Elements of one list; a site with more prefixes than that aggregates them."""
@@ -76,18 +74,6 @@ class BadValueError(Exception):
         self.expected = expected
         self.found = found
         self.index = index
-
-
-def show(value: object) -> str:
-    """Render a wrong value on one line, shortened."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def parse_text(value: object) -> str:

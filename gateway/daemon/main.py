@@ -11,7 +11,8 @@ import click
 
 from gateway import __version__
 from gateway.acceptance.accept import Candidate, judge_files
-from gateway.config.load import DEFAULT_PATH, load_config
+from gateway.config.defaults import DEFAULT_PATH
+from gateway.config.load import load_config
 from gateway.config.model import LogFormat
 from gateway.daemon.parts import build
 from gateway.daemon.service import Service

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from gateway.config.files import read_source
 from gateway.config.model import LogLevel
-from gateway.config.section import Problems, Section, Source
+from gateway.config.problems import Problems, Source
+from gateway.config.section import Section
 from gateway.config.values import (
     BadValueError,
     many,

@@ -6,7 +6,8 @@ The file of orbital elements is named here and opened when the model is made.
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
-from gateway.config.section import Problems, Section, Source
+from gateway.config.problems import Problems, Source, show
+from gateway.config.section import Section
 from gateway.config.values import (
     BadValueError,
     many,
@@ -14,7 +15,6 @@ from gateway.config.values import (
     parse_text,
     parse_time,
     path_beside,
-    show,
 )
 from gateway.kme.space_figures import MAX_OVERCAST_DAYS, PAIRS, SHIPPED_STATIONS
 from gateway.kme.space_settings import (

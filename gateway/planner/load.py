@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from gateway.config.files import read_source
-from gateway.config.section import Problems, Section, Source
+from gateway.config.problems import Problems, Source
+from gateway.config.section import Section
 from gateway.config.values import NAME, number, whole
 from gateway.errors import ConfigError, OrbitError
 from gateway.planner.model import Link, Plan, SpaceLink, Tunnel

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
+from gateway.config.problems import show
 from gateway.config.section import Section
 from gateway.config.values import (
     BadValueError,
@@ -12,7 +13,6 @@ from gateway.config.values import (
     parse_text,
     parse_time,
     path_beside,
-    show,
 )
 from gateway.errors import OrbitError
 from gateway.planner.space.orbit import SYNTHETIC_ALTITUDE, Orbit, synthetic_orbit

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import checks, files, load, section, tables
+from gateway.config import checks, files, load, problems, tables
 from gateway.config.load import load_config
 from gateway.config.model import (
     Endpoint,
@@ -620,7 +620,7 @@ def test_too_many_tunnels(write: Write, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_too_many_problems(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(section, "MAX_PROBLEMS", 5)
+    monkeypatch.setattr(problems, "MAX_PROBLEMS", 5)
     unknown = "".join(f"key_{index} = 1\n" for index in range(9))
     assert len(problems_of(write(MINIMAL + unknown))) == 5
 
