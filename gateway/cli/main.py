@@ -13,27 +13,26 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from gateway import __version__
-from gateway.cli.approve import approve
-from gateway.cli.completion import completion
-from gateway.cli.config import config
+from gateway.cli.commands import LazyCommands
 from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
-from gateway.cli.fence import fence
-from gateway.cli.identity import identity
-from gateway.cli.keystore import keystore
-from gateway.cli.network import network
-from gateway.cli.plan import plan
-from gateway.cli.qkd import qkd
-from gateway.cli.reload import reload
 from gateway.cli.session import Session
-from gateway.cli.status import status
 from gateway.cli.text import clean
-from gateway.cli.tunnel import tunnel
 from gateway.errors import ControlError, GatewayError
 
 PROGRAM = "qgw"
 
+_COMMANDS = LazyCommands(
+    "gateway.cli",
+    (
+        *("tunnel", "status", "qkd", "network", "plan", "keystore"),
+        *("fence", "identity", "config", "reload", "approve", "completion"),
+    ),
+)
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    commands=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option(
     "--socket",
@@ -53,14 +52,6 @@ def root(context: click.Context, socket: Path | None, config_path: Path | None) 
     if os.environ.get("NO_COLOR"):
         context.color = False
     context.obj = Session(socket, config_path)
-
-
-_COMMANDS = (
-    *(tunnel, status, qkd, network, plan, keystore),
-    *(fence, identity, config, reload, approve, completion),
-)
-for _command in _COMMANDS:
-    root.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
