@@ -2,7 +2,7 @@
 
 Two kinds. A `KeySource` makes the same keys at both ends by itself (the simulated
 link). A `KeyClient` fetches them from a key management entity (KME), where one end
-draws new keys and the other fetches the same ones by key_ID; `gateway.sources.stock`
+draws new keys and the other fetches the same ones by key_ID; `gateway.supply.link`
 keeps the two stocks in step. A link filled by hand (`qgw keystore import`) has
 neither. ETSI GS QKD 014, its later editions, ETSI 004 and SKIP are one module each
 behind `KeyClient`.
