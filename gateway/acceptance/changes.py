@@ -1,4 +1,4 @@
-"""What a reload changed, in the words of an answer to the operator."""
+"""Words for what a reload changed, in the answer to its operator."""
 
 from collections.abc import Mapping
 

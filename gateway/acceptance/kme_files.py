@@ -1,4 +1,4 @@
-"""Trying the files with which KMEs are spoken to: CA, certificate, private key, PSK."""
+"""Trial of the files for speaking with KMEs: CA, certificate, private key, PSK."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
