@@ -1,4 +1,4 @@
-"""How tunnels, links and the daemon look on a terminal."""
+"""Tables and pages of tunnels, links and the daemon on a terminal."""
 
 from collections.abc import Iterator, Sequence
 

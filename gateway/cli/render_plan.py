@@ -1,4 +1,4 @@
-"""How a forecast looks on a terminal."""
+"""Forecasts on a terminal."""
 
 import math
 from datetime import UTC, datetime

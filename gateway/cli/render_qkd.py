@@ -1,4 +1,4 @@
-"""How the supply of QKD keys looks on a terminal."""
+"""The supply of QKD keys on a terminal."""
 
 from collections.abc import Sequence
 from datetime import datetime

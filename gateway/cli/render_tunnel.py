@@ -1,4 +1,4 @@
-"""How one tunnel looks on a terminal, in full."""
+"""One tunnel on a terminal, in full."""
 
 from gateway.cli.text import listing, size
 from gateway.control.schema import (

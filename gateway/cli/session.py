@@ -1,4 +1,4 @@
-"""What every command shares: where the daemon is, and how a result is printed."""
+"""Common ground of all commands: the way to the daemon, options, printed results."""
 
 import json
 from collections.abc import Callable
