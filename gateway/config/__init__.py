@@ -1,1 +1,1 @@
-"""What the operator wrote, as frozen typed objects."""
+"""The operator's configuration, as frozen typed objects."""

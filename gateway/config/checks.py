@@ -1,4 +1,4 @@
-"""What must hold between keys, tunnels and files; each value alone is right by now."""
+"""Rules between keys, tunnels and files; each value alone is right by now."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a reload has to touch: two configurations compared. Pure.
+"""Two configurations compared, and the parts that a reload must touch. Pure.
 
 What the operator wrote is compared here, and which named files hold something else is
 told (`gateway.acceptance`).

@@ -1,4 +1,4 @@
-"""Finds and reads configuration files, bounded and only if nobody else writes them."""
+"""Configuration files, found and read within bounds; files others write are refused."""
 
 import os
 import stat

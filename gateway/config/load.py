@@ -1,4 +1,4 @@
-"""Loads ``gateway.toml`` and ``tunnels.d/*.toml`` beside it.
+"""Loader of ``gateway.toml`` and ``tunnels.d/*.toml`` beside it.
 
 Everything wrong is reported at once. Relative paths are taken from the folder of
 the file that names them. What the files name is not opened here.

@@ -1,4 +1,4 @@
-"""What the operator wrote, as frozen typed objects.
+"""The operator's configuration, as frozen typed objects.
 
 Paths are absolute. Nothing here has been opened: identity, PSK and master-key
 files are named, and read by the daemon.

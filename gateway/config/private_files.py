@@ -1,4 +1,4 @@
-"""Reading and writing the small files that hold secrets, or decide who is trusted.
+"""Small files that hold secrets or decide about trust, read and written with care.
 
 A file is judged by the descriptor that was opened, never by its name, so that
 nothing can be swapped between the look and the read.

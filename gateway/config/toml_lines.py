@@ -1,4 +1,4 @@
-"""On which line of a TOML text each key and array element stands.
+"""Lines of a TOML text on which its keys and array elements stand.
 
 `tomllib` gives values without places, and an operator who is told "line 41" mends
 a file faster than one who is told a key. This reads only what `tomllib` has already

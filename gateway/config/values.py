@@ -1,4 +1,4 @@
-"""From one TOML value to one typed value, or a word on what was expected.
+"""Parsers of single TOML values: a typed value, or a word on what was expected.
 
 A parser takes what `tomllib` gave, of whatever type, and returns the value or
 raises `BadValueError`. Durations are plain numbers of seconds, as in WireGuard's
