@@ -1,4 +1,4 @@
-"""How many connections each user may have, and what is kept for root."""
+"""Connections that each user may have, and those kept for root."""
 
 from collections import Counter
 from typing import Final

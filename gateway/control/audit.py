@@ -1,4 +1,4 @@
-"""Who did what: a line in the log for each request that changes something."""
+"""Audit: a line in the log, with its user, for each request that changes something."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What ``network`` answers (`gateway.control.schema` has the rest).
+"""Schema of the answer to ``network`` (`gateway.control.schema` has the rest).
 
 Plain JSON values only; ages are seconds, stocks are pads of 256 bits.
 """

@@ -1,4 +1,4 @@
-"""Reading a request's parameters: what a handler calls first."""
+"""Checked reading of a request's parameters, for handlers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

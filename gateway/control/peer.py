@@ -1,4 +1,4 @@
-"""Who is at the other end of a Unix socket, and whether they may be."""
+"""Identity and rights of the user at the other end of a Unix socket."""
 
 import errno
 import grp

@@ -1,4 +1,4 @@
-"""What the ``qkd.`` methods answer (`gateway.control.schema` has the rest).
+"""Schema of the ``qkd.`` methods' answers (`gateway.control.schema` has the rest).
 
 Plain JSON values only; ages and durations are seconds, sizes of keys are bits.
 """

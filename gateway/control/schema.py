@@ -1,4 +1,4 @@
-"""What travels over the control socket, as the daemon sends it and `qgw` reads it.
+"""Schema of the control socket, as the daemon sends it and `qgw` reads it.
 
 Plain JSON values only. Ages and durations are seconds as floats, rounded by the
 reader; identifiers are text. No field ever holds key bytes.

@@ -1,4 +1,4 @@
-"""Making the control socket's file: ours alone, never somebody else's.
+"""The control socket's file: ours alone, never somebody else's.
 
 Invariants:
 
