@@ -1,4 +1,4 @@
-"""What requests about the whole gateway do, and the table of all requests."""
+"""Requests about the whole gateway, and the table of all requests."""
 
 import asyncio
 import os

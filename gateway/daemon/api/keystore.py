@@ -1,4 +1,4 @@
-"""What the ``keystore.`` requests at the control socket do."""
+"""The ``keystore.`` requests of the control socket."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ParamSpec, TypeVar

@@ -1,4 +1,4 @@
-"""What the control socket says of the network of trusted nodes."""
+"""The request about the network of trusted nodes."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

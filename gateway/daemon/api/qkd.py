@@ -1,4 +1,4 @@
-"""What the ``qkd.`` requests at the control socket do."""
+"""The ``qkd.`` requests of the control socket."""
 
 import asyncio
 from collections import Counter

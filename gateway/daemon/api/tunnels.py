@@ -1,4 +1,4 @@
-"""What the ``tunnel.`` requests at the control socket do."""
+"""The ``tunnel.`` requests of the control socket."""
 
 import asyncio
 from collections.abc import Mapping
