@@ -1,1 +1,1 @@
-"""Where session keys become tunnels in the kernel."""
+"""Data planes: session keys as tunnels in the kernel."""

@@ -1,4 +1,4 @@
-"""What every data plane can do, in plain values.
+"""The interface of every data plane, in plain values.
 
 The interface is blocking and takes and returns plain values only, so that it can
 stand behind a process boundary. The daemon makes one call at a time, those that may

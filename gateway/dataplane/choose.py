@@ -1,4 +1,4 @@
-"""Which data planes this host can run, and the best of them."""
+"""The data planes that this host can run, and the best of them."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

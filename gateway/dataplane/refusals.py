@@ -1,4 +1,4 @@
-"""What the kernel's refusals mean to an operator."""
+"""Refusals of the kernel, in words for an operator."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What is real of one tunnel in the kernel, for an operator to read."""
+"""One tunnel as it really is in the kernel, for an operator to read."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Which policies are in the kernel for which tunnel."""
+"""The record of which tunnel's policies are in the kernel."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""How many bytes ESP takes from a packet."""
+"""The bytes that ESP takes from a packet."""
 
 IPV4_HEADER = 20
 IPV6_HEADER = 40

@@ -1,4 +1,4 @@
-"""Something to send through a tunnel that is idle, so that keys can be seen to work.
+"""Probes through an idle tunnel, by which its keys can be seen to work.
 
 A probe is an empty UDP datagram from the gateway itself to an address behind the
 peer, with a hop limit of 1: it goes through the tunnel like any packet, is counted

@@ -1,4 +1,4 @@
-"""Which packets belong to a tunnel, and which SA they must use.
+"""Packets of a tunnel, and the SA that they must use.
 
 Pure: a `TunnelSpec` goes in, the policies of the kernel's database come out.
 

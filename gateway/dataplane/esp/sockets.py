@@ -1,4 +1,4 @@
-"""What the daemon's control sockets need beside ESP tunnels."""
+"""Needs of the daemon's control sockets beside ESP tunnels."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What the plane knows of one tunnel, and how it finds out after a restart."""
+"""The plane's knowledge of one tunnel, also after a restart."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What every fence can do, in plain values.
+"""The interface of every fence, in plain values.
 
 The interface is blocking, as `gateway.dataplane.base.DataPlane`, and belongs to the
 planes' thread; `grant` and `revoke` need no more than the kernel's answer to one

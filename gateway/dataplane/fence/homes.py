@@ -1,4 +1,4 @@
-"""Which device holds which local network: what was decrypted leaves only by that.
+"""Devices of local networks, the only way out for what was decrypted for them.
 
 Packets that came out of a tunnel and are for a network here could be led anywhere by
 somebody's rule, or by the default route while the network is away. Pure.

@@ -1,4 +1,4 @@
-"""Which tunnel owns which address: prefixes in, ranges that are apart out.
+"""Addresses and their tunnels: prefixes in, ranges that are apart out.
 
 As in routing, the longest prefix decides. What is connected here, and what the whole
 protocol needs, is in no range although a shorter remote prefix covers it. Pure.

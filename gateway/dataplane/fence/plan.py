@@ -1,4 +1,4 @@
-"""What a configuration, and the addresses of this host, mean for the fence."""
+"""The fence that follows from a configuration and the addresses of this host."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network

@@ -1,4 +1,4 @@
-"""What is wanted against what is there. Pure."""
+"""Differences between what is wanted and what is there. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

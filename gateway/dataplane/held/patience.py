@@ -1,4 +1,4 @@
-"""How often to put back what somebody else keeps taking away. No I/O."""
+"""Patience with those who keep taking away what is put back. No I/O."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What was missing in the kernel, in an operator's words."""
+"""Restored parts of the kernel, in an operator's words."""
 
 from dataclasses import dataclass, field
 from enum import Flag

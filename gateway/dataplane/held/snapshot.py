@@ -1,4 +1,4 @@
-"""What the kernel has: dumps of links, addresses, routes and rules, read raw.
+"""The kernel's state: dumps of links, addresses, routes and rules, read raw.
 
 Full decoding takes 0.3 ms a message; a hub of thousands is compared in the
 processor time of some milliseconds a thousand.

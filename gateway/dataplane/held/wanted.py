@@ -1,4 +1,4 @@
-"""What the planes want in the kernel's routing, as plain values."""
+"""The planes' wishes for the kernel's routing, as plain values."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

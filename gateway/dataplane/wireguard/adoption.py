@@ -1,4 +1,4 @@
-"""Recognising what an earlier run of the daemon left on the devices."""
+"""Adoption of what an earlier run of the daemon left on the devices."""
 
 from gateway.dataplane.wireguard.devices import Adoptable
 from gateway.dataplane.wireguard.tunnel import ADOPTED_EPOCH, Installed, Tunnel

@@ -1,4 +1,4 @@
-"""What both kinds of WireGuard device can do, in plain values."""
+"""The interface of both kinds of WireGuard device, in plain values."""
 
 import errno
 import socket

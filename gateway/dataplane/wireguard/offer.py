@@ -1,4 +1,4 @@
-"""What one end tells the other of the device it will use for an epoch."""
+"""The device for an epoch, as one end tells the other."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Starting wireguard-go so that it outlives us, and knowing when it died."""
+"""Processes of wireguard-go: started so that they outlive us, seen when they die."""
 
 import contextlib
 import errno

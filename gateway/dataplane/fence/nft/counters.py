@@ -1,4 +1,4 @@
-"""What the fence refused, as numbers that only grow.
+"""Refusals of the fence, as numbers that only grow.
 
 The kernel counts in each element, from zero when an element is made anew: by a reload
 that changes a range, or after somebody flushed the table. Here all of it is added up.

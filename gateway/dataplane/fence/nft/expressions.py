@@ -1,4 +1,4 @@
-"""What rules are made of: each function returns one expression, encoded."""
+"""Parts of rules: each function returns one expression, encoded."""
 
 import struct
 

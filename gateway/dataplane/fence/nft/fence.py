@@ -1,4 +1,4 @@
-"""Implements `gateway.dataplane.fence.base.Fence` by a table of nftables."""
+"""`gateway.dataplane.fence.base.Fence` as a table of nftables."""
 
 import errno
 import time

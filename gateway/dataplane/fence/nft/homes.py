@@ -1,4 +1,4 @@
-"""What came out of a tunnel for a network here, and by which devices it may leave.
+"""Devices by which packets that came out of a tunnel may leave to a network here.
 
 Two kinds of hash tables for each length of prefix: ``site4-24`` has the networks,
 ``home4-24`` each with a device that holds it. What a tunnel's peer sent to a network of

@@ -1,4 +1,4 @@
-"""What the kernel says of changes that others make to our table.
+"""The kernel's notifications of changes that others make to our table.
 
 Only where tables have no owners: elsewhere nobody else can change it.
 """

@@ -1,4 +1,4 @@
-"""What may pass: sets of a network with a device, or of a network with a reqid.
+"""Passes: sets of a network with a device, or of a network with a reqid.
 
 A packet's address, cut to the length of a configured prefix, together with its device
 or reqid, is looked up in a hash table for that length. So a grant is one element for

@@ -1,4 +1,4 @@
-"""What belongs to tunnels: ranges of addresses as elements of interval sets.
+"""Tunnels' ranges of addresses, as elements of interval sets.
 
 An interval is two elements: its first address, with all that belongs to it, and the
 address behind its last, flagged as an end. The last address of all needs no end.

@@ -1,4 +1,4 @@
-"""What a table that was read says of each tunnel."""
+"""A report of each tunnel, from a table that was read."""
 
 from bisect import bisect_left
 from typing import Final

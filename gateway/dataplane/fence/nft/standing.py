@@ -1,4 +1,4 @@
-"""What stands in the kernel, and what shall stand."""
+"""The table as it stands in the kernel, and as it shall stand."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Implements `gateway.dataplane.fence.base.Fence` by IPsec policies that block."""
+"""`gateway.dataplane.fence.base.Fence` as IPsec policies that block."""
 
 import errno
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the kernel says of policies that others remove."""
+"""The kernel's notifications of policies that others remove."""
 
 import socket
 import struct
