@@ -1,4 +1,4 @@
-"""Who may have an initiation read: mac1, load, cookies, reassembly, replays.
+"""Admission of initiations: mac1, load, cookies, reassembly, replays.
 
 Everything here costs at most a few hashes, and stores nothing for an address that
 has not shown, under load, that it receives what is sent to it.

@@ -1,4 +1,4 @@
-"""What strangers meet first: mac1, load, cookies (docs/protocol.md, section 3).
+"""The threshold for strangers: mac1, load, cookies (docs/protocol.md, section 3).
 
 mac1 shows that the sender knows whom it writes to, and costs the receiver one hash.
 Under load the responder keeps nothing for an address until that address has shown,

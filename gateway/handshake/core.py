@@ -1,4 +1,4 @@
-"""What the two sides of the machine share: tunnels, timers, what goes out."""
+"""Common ground of the machine's two sides: tunnels, timers, datagrams to send."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable

@@ -1,4 +1,4 @@
-"""What the protocol machine tells its driver.
+"""Events from the protocol machine to its driver.
 
 Some events ask for an answer, named in their docstring; the others only inform.
 """

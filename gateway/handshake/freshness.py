@@ -1,4 +1,4 @@
-"""How many epochs ago the QKD key was fresh that an epoch's secrets depend on.
+"""The age, in epochs, of the QKD key on which an epoch's secrets depend.
 
 The count stands beside each chain secret and moves only with a commit: what fails, is
 given up or sent again leaves it alone, and a restart, which loses the chain, loses the

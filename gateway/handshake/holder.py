@@ -1,4 +1,4 @@
-"""What a session identifier on the wire can name."""
+"""Holders of session identifiers on the wire."""
 
 
 class Holder:

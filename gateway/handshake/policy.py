@@ -1,4 +1,4 @@
-"""What each end insists on, whatever the other says."""
+"""Each end's own demands, whatever the other says."""
 
 from gateway.handshake import limits
 from gateway.handshake.attempts import InitiatorHandshake, TunnelState

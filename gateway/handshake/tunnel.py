@@ -1,4 +1,4 @@
-"""What the machine keeps of one tunnel."""
+"""The machine's memory of one tunnel."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a completed handshake yields: the keys of one epoch."""
+"""The keys of one epoch, which a completed handshake yields."""
 
 from dataclasses import dataclass
 from typing import Final
