@@ -1,4 +1,4 @@
-"""Where log lines go: the journal with its fields, or a console.
+"""Log lines' way out: to the journal with its fields, or to a console.
 
 Anything that logs says what a line is about with ``extra``: the keys of `FIELDS`
 become journal fields, so that ``journalctl QGW_TUNNEL=paris`` finds a tunnel's

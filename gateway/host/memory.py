@@ -1,4 +1,4 @@
-"""Keeping key material out of swap, core dumps and other processes' sight."""
+"""Protection of key material from swap, core dumps and other processes' sight."""
 
 import ctypes
 import logging

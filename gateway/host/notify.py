@@ -1,4 +1,4 @@
-"""Telling systemd how the daemon stands, and leaving sockets with it.
+"""Notices to systemd of how the daemon stands, and sockets left with it.
 
 The protocol is sd_notify(3)'s: datagrams of ``NAME=value`` lines to the Unix socket
 named by ``NOTIFY_SOCKET``. Outside of systemd there is none, and every call here

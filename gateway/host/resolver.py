@@ -1,4 +1,4 @@
-"""Where peers are: addresses as they are, names through the system's resolver.
+"""Addresses of peers: as they are, or by names through the system's resolver.
 
 A name is resolved when first needed and again after its address stopped answering,
 never for each handshake: a slow or lying DNS holds up nothing that works.
