@@ -1,4 +1,4 @@
-"""What a key store can do, whichever database stands behind it.
+"""The interface of a key store, whichever database stands behind it.
 
 States of a key: ``available -> reserved -> consumed``, or ``available -> expired``.
 A key is *confirmed* once the peer is known to hold it too: only such keys are offered

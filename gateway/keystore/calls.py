@@ -1,4 +1,4 @@
-"""How whoever runs an event loop has a store's blocking calls made."""
+"""Blocking calls of a store, made for an event loop."""
 
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, Protocol, TypeVar

@@ -1,4 +1,4 @@
-"""How fast one link's stock comes and goes."""
+"""The rates at which one link's stock comes and goes."""
 
 from collections import deque
 from collections.abc import Iterable

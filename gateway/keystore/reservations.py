@@ -1,4 +1,4 @@
-"""Who holds which key right now.
+"""Reservations of keys: their holders right now.
 
 Reservations live in memory only. One process owns the store, so nobody else needs to
 see them, and a crash releases them all by itself, which is just what must happen.

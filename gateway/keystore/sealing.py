@@ -1,4 +1,4 @@
-"""How key bytes rest: AES-256-GCM under keys derived from the master key.
+"""Key bytes at rest: AES-256-GCM under keys derived from the master key.
 
 Nonces are random, 96 bits. Deriving them from the key_ID would save 12 bytes a key
 and be wrong: an old backup of the store, brought back and filled again, may seal

@@ -1,4 +1,4 @@
-"""How a `SQLiteKeyStore` is kept in step with the peer's: who holds what."""
+"""Agreement of a `SQLiteKeyStore` with the peer's: both ends' holdings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID

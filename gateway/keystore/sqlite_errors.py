@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to an operator."""
+"""SQLite's errors, in words for an operator."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Opening the store's file so that nobody else reads it or opens it too."""
+"""The store's file, opened so that nobody else reads it or opens it too."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""How keys come into a `SQLiteKeyStore`."""
+"""Intake of keys into a `SQLiteKeyStore`."""
 
 import itertools
 from collections.abc import Iterable

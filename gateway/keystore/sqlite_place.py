@@ -1,4 +1,4 @@
-"""Whether an open store's files are still where they were, and have room.
+"""The place of an open store's files: still theirs, and with room.
 
 A database that is deleted while it is open goes on working: what is written goes to a
 file without a name, and is gone at the next start. Marks of use among it would be

@@ -1,4 +1,4 @@
-"""What a store records beside its keys: master key check, clock, links and rates.
+"""A store's records beside its keys: master key check, clock, links and rates.
 
 The caller has the lock and the transaction.
 """

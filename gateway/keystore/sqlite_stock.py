@@ -1,4 +1,4 @@
-"""Which keys of a `SQLiteKeyStore` are free, held or due to expire.
+"""Keys of a `SQLiteKeyStore` that are free, held or due to expire.
 
 The store has the lock; what is erased on disk is forgotten in memory right after the
 transaction, never before it.
