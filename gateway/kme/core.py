@@ -1,4 +1,4 @@
-"""What a KME does, without HTTP: draw keys, deliver keys, keep in step with its peer.
+"""A KME without HTTP: keys drawn, delivered, and kept in step with its peer.
 
 The order that gives no key twice and none that the other end lacks: the peer has noted
 a drawing durably, then it is durable here, and only then the master SAE is answered.

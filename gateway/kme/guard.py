@@ -1,4 +1,4 @@
-"""What stands before every handler: who calls, how long it may take, what gets out.
+"""The guard before every handler: callers, time allowed, what gets out.
 
 * No certificate, or one that shows nobody: 401 without body, and nothing is read.
 * A request is read, handled and answered in bounded time.

@@ -1,4 +1,4 @@
-"""Makes all that two KMEs need to run: a PKI, a seed, a configuration each.
+"""A laboratory of two KMEs: a PKI, a seed, a configuration each.
 
 ::
 

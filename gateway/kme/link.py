@@ -1,4 +1,4 @@
-"""What a simulated QKD link tells the KME: which secret bits came, and how it stands.
+"""A simulated QKD link as the KME sees it: secret bits, and how it stands.
 
 The model knows physics and nothing of keys: it says how many secret bits each block
 gave after post-processing; the KME cuts them into keys. It performs no I/O and reads no

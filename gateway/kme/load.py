@@ -1,4 +1,4 @@
-"""Loads a KME's configuration: one TOML file, everything wrong reported at once.
+"""Loader of a KME's configuration: one TOML file, all mistakes reported at once.
 
 Relative paths are taken from the folder of the file. What it names is not opened here.
 """

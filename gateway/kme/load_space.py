@@ -1,4 +1,4 @@
-"""Reads what a KME's configuration says of a satellite link: orbit, stations, clouds.
+"""Reader of a satellite link's configuration: orbit, stations, clouds.
 
 The file of orbital elements is named here and opened when the model is made.
 """

@@ -1,4 +1,4 @@
-"""How far the sequence of a link's keys has come, and what is drawn from it.
+"""Marks in the sequence of a link's keys: made so far, and drawn so far.
 
 The sequence has two halves, even counters for keys that alice's SAEs draw and odd ones
 for bob's, so that both ends can give keys without asking each other first.

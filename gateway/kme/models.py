@@ -1,4 +1,4 @@
-"""Which model of a quantum link the operator asked for."""
+"""The operator's choice of a quantum link's model."""
 
 import os
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What two KMEs of a link tell each other: counters and names, never key bytes.
+"""Messages between the two KMEs of a link: counters and names, never key bytes.
 
 JSON over the same mutual TLS as the SAEs' interface, under ``/kme/v1/``, for the
 certificate of the peer KME alone. This is the stand-in for what real QKD nodes exchange

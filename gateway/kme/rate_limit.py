@@ -1,4 +1,4 @@
-"""How many calls an SAE may make: a token bucket for each."""
+"""The limit on an SAE's calls: a token bucket for each."""
 
 from collections.abc import Callable
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the KME answers instead of keys (ETSI GS QKD 014 V1.1.1, clauses 5 and 6.5).
+"""The KME's refusals (ETSI GS QKD 014 V1.1.1, clauses 5 and 6.5).
 
 ::
 

@@ -1,4 +1,4 @@
-"""How `qgw-kme status` looks to a person."""
+"""`qgw-kme status` for a person."""
 
 from collections.abc import Mapping
 

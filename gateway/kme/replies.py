@@ -1,4 +1,4 @@
-"""Answers as values, and how they become HTTP."""
+"""Answers as values, and their form in HTTP."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Reads what SAEs ask: bytes and query strings into typed requests, or a refusal.
+"""SAEs' requests: bytes and query strings into typed requests, or a refusal.
 
 Strict where the standard says what is right (types, ranges), and deaf where it says to
 be: members that it does not name are ignored (ETSI GS QKD 014 V1.1.1, 6).

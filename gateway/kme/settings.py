@@ -1,4 +1,4 @@
-"""What the operator wrote about one KME, as frozen typed objects.
+"""The operator's settings of one KME, as frozen typed objects.
 
 Paths are absolute. Nothing here has been opened.
 """

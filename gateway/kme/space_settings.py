@@ -1,4 +1,4 @@
-"""What the operator wrote about a satellite link, beside its figures.
+"""The operator's settings of a satellite link, beside its figures.
 
 Plain values: nothing here loads sgp4 or numpy, so that bob, who runs no model, needs
 neither. Paths are absolute, and nothing has been opened.

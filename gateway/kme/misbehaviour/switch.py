@@ -1,4 +1,4 @@
-"""Whether the KME misbehaves now, how, and how often still."""
+"""The switch of the KME's misbehaviour: now or not, of which kind, how often still."""
 
 import logging
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a simulated fibre link is made of: fibre, boxes, post-processing, troubles."""
+"""Parameters of a simulated fibre link: fibre, boxes, post-processing, troubles."""
 
 from dataclasses import dataclass, fields
 

@@ -1,4 +1,4 @@
-"""What a fibre link gives, computed by the `qkd` package and nowhere else.
+"""The yield of a fibre link, computed by the `qkd` package and nowhere else.
 
 Asymptotic rate: Ma, Qi, Zhao, Lo, Phys. Rev. A 72, 012326 (2005). Finite size: Lim,
 Curty, Walenta, Xu, Zbinden, Phys. Rev. A 89, 022307 (2014). This module only says what

@@ -1,4 +1,4 @@
-"""What a simulated fibre link tells beyond what every quantum link does."""
+"""The report of a simulated fibre link, beyond that of every quantum link."""
 
 from dataclasses import dataclass
 
