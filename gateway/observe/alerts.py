@@ -1,4 +1,4 @@
-"""Everything that is not right, each thing once, with what to do about it."""
+"""Alerts: all that is not right, each thing once, with advice."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final

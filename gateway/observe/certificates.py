@@ -1,4 +1,4 @@
-"""When the certificates end with which KMEs are spoken to."""
+"""Ends of the certificates for speaking with KMEs."""
 
 import asyncio
 from collections.abc import Iterable, Iterator

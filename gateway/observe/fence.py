@@ -1,4 +1,4 @@
-"""What the fence refused lately, and in which state its tunnel was then."""
+"""Recent refusals of the fence, and the state of their tunnels then."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass

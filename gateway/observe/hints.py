@@ -1,4 +1,4 @@
-"""What an operator can do about a tunnel that is not as it should be, by its cause."""
+"""Advice on a tunnel that is not as it should be, by its cause."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""Whether the KMEs of all links answer, asked now and then.
+"""Answers of all links' KMEs, asked for now and then.
 
 Keys are drawn by whole batches, so a KME that is down may be noticed only hours later,
 when the first is missing. Asking for its status takes no key.

@@ -1,4 +1,4 @@
-"""What keeps an eye on one daemon: all that is not right, for whoever asks."""
+"""The eye on one daemon: all that is not right, for whoever asks."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

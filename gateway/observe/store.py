@@ -1,4 +1,4 @@
-"""Watches whether the key store can be used: its file is there; its disk has room."""
+"""The watch on the key store: its file is there; its disk has room."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator

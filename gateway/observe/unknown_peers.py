@@ -1,4 +1,4 @@
-"""Who asked for something that is not configured here: for the status page.
+"""Peers that asked for something not configured here, for the status page.
 
 Such a peer gets no tunnel whose status could show it, and its operator hears
 nothing. Both ends' operators need the same line to compare.
