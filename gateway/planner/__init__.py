@@ -1,4 +1,4 @@
-"""Whether the keys will last: passes, stocks and schedules of the coming days.
+"""The outlook on keys: passes, stocks and schedules of the coming days.
 
 Pure but for reading the plan's file: the start of the span is an argument, the weather
 is drawn from a seed, and what comes out are times, counts and probabilities, never

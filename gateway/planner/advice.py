@@ -1,4 +1,4 @@
-"""What would make a schedule hold: a QKD key in fewer epochs, or longer intervals.
+"""Advice to make a schedule hold: a QKD key in fewer epochs, or longer intervals.
 
 Tunnels that fail and share a link, at once or by way of others, are stretched by the
 same factor: what one alone would need depends on what the others do.

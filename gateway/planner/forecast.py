@@ -1,4 +1,4 @@
-"""Makes a forecast: passes, weathers, stocks, and what they mean for the tunnels."""
+"""Forecasts: passes, weathers, stocks, and their meaning for the tunnels."""
 
 import math
 from collections.abc import Mapping, Sequence

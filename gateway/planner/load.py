@@ -1,4 +1,4 @@
-"""Loads a plan file; everything wrong is reported at once, with file and line.
+"""Loader of plan files; all mistakes are reported at once, with file and line.
 
 The tables are read in `gateway.planner.tables`. TLE files are the only others opened.
 """

@@ -1,4 +1,4 @@
-"""Reads what a plan file says of stations, of clouds over them, and of satellites."""
+"""Reader of a plan's stations, clouds over them, and satellites."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What a forecast says."""
+"""The result of a forecast."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

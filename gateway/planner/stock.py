@@ -1,4 +1,4 @@
-"""How a stock goes in every weather: keys flow out all the time and come in lumps."""
+"""A stock in every weather: keys flow out all the time and come in lumps."""
 
 from dataclasses import dataclass
 

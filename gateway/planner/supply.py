@@ -1,4 +1,4 @@
-"""What the passes bring: which there are, and the keys of each in every weather."""
+"""The yield of passes: which there are, and the keys of each in every weather."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

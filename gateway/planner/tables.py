@@ -1,4 +1,4 @@
-"""Reads what a plan file says of links and tunnels."""
+"""Reader of a plan's links and tunnels."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""When a satellite passes over which station, and how much key that gives.
+"""Passes of satellites over stations, and the keys that they give.
 
 Pure: the only I/O is reading a TLE file; time is an argument everywhere, in UTC seconds
 since 1970 (what `datetime.timestamp()` gives). **Simulated**: what comes out are times

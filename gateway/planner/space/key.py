@@ -1,4 +1,4 @@
-"""How much key a pass gives: between two figures, by how high and how long it was.
+"""The key of a pass: between two figures, by its height and its length.
 
 The way to the satellite is about its height over the sine of the elevation, so the
 figure goes with that sine from the least, for a pass that only just counts, to the

@@ -1,4 +1,4 @@
-"""Where the sun is: the low-precision formulas of the Astronomical Almanac.
+"""The sun's place: the low-precision formulas of the Astronomical Almanac.
 
 Page C5 of every edition (also U.S. Naval Observatory, *Computing Approximate Solar
 Coordinates*): 0.01 degrees from 1950 to 2050. Distance, refraction and parallax play no

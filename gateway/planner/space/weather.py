@@ -1,4 +1,4 @@
-"""Whether the sky of a night was clear: chance that repeats from a seed.
+"""The sky of a night, clear or not: chance that repeats from a seed.
 
 Every draw is SHA-256 of the seed, the station and the night, so that it is the same in
 whatever order one asks, on every machine. Nights and stations are independent here;
