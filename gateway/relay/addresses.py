@@ -1,4 +1,4 @@
-"""Where neighbours are: who may connect from which address, and where to connect to."""
+"""Addresses of neighbours: to connect to, and to let connect."""
 
 import asyncio
 import ipaddress

@@ -1,4 +1,4 @@
-"""What a relay node tells its driver."""
+"""Events from a relay node to its driver."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What goes over a relay connection: frames, the first of them a hello.
+"""Frames of a relay connection, the first of them a hello.
 
 ::
 

@@ -1,4 +1,4 @@
-"""How often it is told that a neighbour's messages are refused."""
+"""Reports of a neighbour's refused messages, at a bounded rate."""
 
 from dataclasses import dataclass, replace
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a relay node does in one call to the store's thread."""
+"""A relay node's work in one call to the store's thread."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

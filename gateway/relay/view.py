@@ -1,4 +1,4 @@
-"""What this node knows of the network: links as configured, stocks as told.
+"""This node's view of the network: links as configured, stocks as told.
 
 Time is an argument. What others tell decides which configured route is taken, and
 nothing else: a node that lies can make keys take another allowed way, or none.
