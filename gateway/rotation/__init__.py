@@ -1,1 +1,1 @@
-"""When keys change and what an epoch lives through: no I/O, time is an argument."""
+"""Rotation: the times of keys and the life of epochs. No I/O; time is an argument."""

@@ -1,4 +1,4 @@
-"""What rotation asks its driver to do; the driver reports back what became of it."""
+"""Actions that rotation asks of its driver, which reports their outcome."""
 
 from dataclasses import dataclass
 

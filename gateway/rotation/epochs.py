@@ -1,4 +1,4 @@
-r"""What an epoch lives through, as a table; nothing else changes its state.
+r"""The life of an epoch, as a table; nothing else changes its state.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What happens to tunnels: logged, counted, shown and audited by who listens."""
+"""Events of tunnels, to be logged, counted, shown and audited."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""What keeps packets out of a tunnel whatever its keys: at this end, and at the peer's.
+"""Obstacles to a tunnel's packets, whatever its keys: here, and at the peer's.
 
 Each end sees only its own. It tells the peer, again and again while it lasts, so that
 neither says that the tunnel is up, and the initiator makes no epoch that is of no use.

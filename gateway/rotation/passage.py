@@ -1,4 +1,4 @@
-"""What shows that packets still pass under an epoch that once came into force.
+"""Signs that packets still pass under an epoch that once came into force.
 
 An epoch is proven once. That it still holds is seen from what comes: each end sends
 something now and then, though nobody has anything to say (ESP a probe, WireGuard its

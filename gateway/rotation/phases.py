@@ -1,4 +1,4 @@
-r"""What a tunnel is called, as a table; nothing else changes its phase.
+r"""The phases of a tunnel, as a table; nothing else changes its phase.
 
 ::
 

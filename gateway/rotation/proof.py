@@ -1,4 +1,4 @@
-"""Bringing the sending epoch into force: when to ask the kernel, when to tell the peer.
+"""Proof that the sending epoch is in force: when to ask the kernel and tell the peer.
 
 "In force" is measured: packets under the epoch's keys have arrived at both ends. Each
 end polls its kernel until that is so, tells the peer of its own half, and repeats that

@@ -1,4 +1,4 @@
-"""How long to wait after a handshake that failed."""
+"""Waits after handshakes that failed."""
 
 from gateway.rotation import limits
 

@@ -1,4 +1,4 @@
-"""When a tunnel rotates: a fixed interval, at a phase of its own.
+"""The schedule of a tunnel: a fixed interval, at a phase of its own.
 
 Monotonic seconds only; nothing depends on the time of day. The phase follows from
 the tunnel's name, so that the tunnels of a hub are spread over the interval.
