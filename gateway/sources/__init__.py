@@ -1,1 +1,1 @@
-"""Where QKD keys come from."""
+"""Sources of QKD keys."""

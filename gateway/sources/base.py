@@ -1,4 +1,4 @@
-"""What sources of QKD keys look like to the rest.
+"""The interfaces of sources of QKD keys.
 
 Two kinds. A `KeySource` makes the same keys at both ends by itself (the simulated
 link). A `KeyClient` fetches them from a key management entity (KME), where one end

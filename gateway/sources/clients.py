@@ -1,4 +1,4 @@
-"""From a link's configuration to the client of its KMEs."""
+"""Clients of KMEs, made from a link's configuration."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a diagnosis finds."""
+"""Findings of a diagnosis."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a KME serves: its status, its limits, and a key if one may be spent."""
+"""A KME's service: its status, its limits, and a key if one may be spent."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""Trying the KMEs of a link from end to end, and saying what is wrong (`qgw qkd test`).
+"""Trial of a link's KMEs from end to end, with explanations (`qgw qkd test`).
 
 Each step explains itself, and the first that fails ends the diagnosis of that KME: what
 comes after it could only fail too.

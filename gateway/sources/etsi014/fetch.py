@@ -1,4 +1,4 @@
-"""Fetching a batch by key_ID when some of it may be missing.
+"""Batches fetched by key_ID when some of them may be missing.
 
 A KME that lacks one key of a request answers for all of them that "one or more keys
 specified are not found": which, the standard does not tell. The batch is halved until

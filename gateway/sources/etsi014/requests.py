@@ -1,4 +1,4 @@
-"""What is asked of a KME (ETSI GS QKD 014 V1.1.1, 5.1 to 5.3, 6.2, 6.4)."""
+"""Requests to a KME (ETSI GS QKD 014 V1.1.1, 5.1 to 5.3, 6.2, 6.4)."""
 
 import json
 from collections.abc import Mapping, Sequence

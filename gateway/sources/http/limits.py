@@ -1,4 +1,4 @@
-"""How much of a KME's answer is taken, and how long it is waited for."""
+"""Bounds on the size of a KME's answer, and on the wait for it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What OpenSSL's verdicts on certificates mean, and what to do about each."""
+"""OpenSSL's verdicts on certificates, in words and with advice."""
 
 from typing import Final
 

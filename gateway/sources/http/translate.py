@@ -1,4 +1,4 @@
-"""From what aiohttp, OpenSSL and the kernel raise to what is wrong with a KME.
+"""Errors of aiohttp, OpenSSL and the kernel, as what is wrong with a KME.
 
 Only their types, error numbers and OpenSSL's own reason codes are looked at: their
 texts can hold bytes of an answer.

@@ -1,4 +1,4 @@
-"""What goes wrong inside a call to a KME, before it is an error for others.
+"""Trouble inside a call to a KME, before it is an error for others.
 
 A `Trouble` is raised deep down, where parts of an answer are at hand, and goes no
 farther than `gateway.sources.http.retry`, which catches it and raises a

@@ -1,4 +1,4 @@
-"""What an HTTP status and a message mean, call by call.
+"""Verdicts on a KME's HTTP status and message, call by call.
 
 V1.1.1 has 400, 401 and 503, and one of five messages with 400. In the field a consumed
 key is answered with 400, 404, 409 or 410, an expired one with 403, an empty pool with

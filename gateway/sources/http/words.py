@@ -1,4 +1,4 @@
-"""What a KME says went wrong, as far as it can be repeated.
+"""A KME's own words for what went wrong, as far as they can be repeated.
 
 A KME's own message is what an operator needs most, and it comes from outside: whatever
 looks like a key, an ID or a token in it is left out.

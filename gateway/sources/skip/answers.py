@@ -1,4 +1,4 @@
-"""What a SKIP key provider answers (draft-cisco-skip, 4.1 to 4.3)."""
+"""Answers of a SKIP key provider (draft-cisco-skip, 4.1 to 4.3)."""
 
 import binascii
 import fnmatch
