@@ -1,4 +1,4 @@
-"""When a stock is low enough to wake someone."""
+"""Alarms on a stock that is low enough to wake someone."""
 
 from enum import StrEnum
 

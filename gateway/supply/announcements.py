@@ -1,4 +1,4 @@
-"""What the end that draws keys has told the peer of them, and what is to be told.
+"""Announcements of drawn keys: made to the peer, and still to be made.
 
 No I/O; time is an argument. An announcement is repeated, with back-off, until it is
 answered; what does not fit the bounds here is left to the next comparison, which

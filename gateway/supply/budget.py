@@ -1,4 +1,4 @@
-"""How often a KME may be asked: a budget of calls, and pauses after failures.
+"""The budget of calls to a KME, and pauses after failures.
 
 Time is an argument; what randomness does is to keep two gateways from asking in step.
 """

@@ -1,4 +1,4 @@
-"""Draws new keys from this end's KME (``enc_keys``): ahead of need, or at once."""
+"""Draws of new keys from this end's KME (``enc_keys``): ahead of need, or at once."""
 
 import asyncio
 import logging

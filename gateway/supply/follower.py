@@ -1,4 +1,4 @@
-"""Answers what the peer says of its stock; fetches what it has drawn (``dec_keys``)."""
+"""The end that follows: answers about its stock, keys fetched by ID (``dec_keys``)."""
 
 import asyncio
 import hmac

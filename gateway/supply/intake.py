@@ -1,4 +1,4 @@
-"""Takes what a KME delivers into the store, and raises the alarm over what is wrong.
+"""Intake of a KME's deliveries into the store, with alarms over what is wrong.
 
 A key is refused that has the wrong size, an ID that was there before, or bytes that
 were there under another ID: a KME that gives such may be broken, or turned.

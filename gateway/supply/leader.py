@@ -1,4 +1,4 @@
-"""Tells the peer of the stock of one link, and does as it answers.
+"""The end that leads: tells of the stock of one link, and does as it is answered.
 
 Fresh keys are announced; when a daemon was started anew, a stock was changed by hand,
 or the counts differ, the two stocks are compared from end to end.

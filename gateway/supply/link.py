@@ -1,4 +1,4 @@
-"""Keeps the stock of one link filled, and in step with the peer's.
+"""The supply of one link: its stock kept filled, and in step with the peer's.
 
 The end that starts handshakes draws keys ahead, announces them over the control
 channel, and has them confirmed by the other end, which fetches the same ones from its
