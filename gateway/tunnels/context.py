@@ -1,4 +1,4 @@
-"""What every tunnel's driver works with: made once by the service."""
+"""The context of every tunnel's driver: made once by the service."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a refused handshake means, in words, for both ends' operators."""
+"""Refused handshakes, in words for both ends' operators."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Which tunnel has which peer, where a plane can give a peer to one tunnel only."""
+"""Claims of tunnels on peers, where a plane can give a peer to one tunnel only."""
 
 from gateway.config.model import TunnelConfig
 from gateway.dataplane.base import DataPlane

@@ -1,4 +1,4 @@
-"""What must be remembered of tunnels across restarts: nothing secret.
+"""Records of tunnels that outlast a restart: nothing secret.
 
 One small JSON file a tunnel. Losing one costs nothing but an interruption: the peer
 says which epoch comes next. Times are monotonic seconds, which mean something only

@@ -1,4 +1,4 @@
-"""What the parts of one tunnel's driver share."""
+"""The state that the parts of one tunnel's driver share."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What one tunnel carried: counters that only grow, over epochs and restarts.
+"""The traffic of one tunnel: counters that only grow, over epochs and restarts.
 
 The kernel counts for each epoch, and forgets with it. The totals are what epochs that
 are gone had counted, and what those that are there count now. The first part is kept on

@@ -1,4 +1,4 @@
-"""What the kernel should hold is compared with what it holds, and put back.
+"""Upkeep of the kernel: what it should hold is compared with what it holds.
 
 Notifications say that something changed; a moment later everything of that kind is
 compared, in the planes' thread. A slow sweep compares without being told.
