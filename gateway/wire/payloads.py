@@ -1,4 +1,4 @@
-"""What travels encrypted inside an initiation and a response.
+"""Encrypted payloads of an initiation and a response.
 
 Both are padded to one fixed size, so that an observer learns neither the tunnel's
 name nor how many QKD keys were offered. All integers are big-endian.
