@@ -1,4 +1,4 @@
-"""Whether, when and how often a call to a KME is repeated (docs/adr/0111)."""
+"""Repetition of calls to a KME: whether, when and how often (docs/adr/0111)."""
 
 import asyncio
 import secrets
