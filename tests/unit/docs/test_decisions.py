@@ -17,7 +17,8 @@ FILES = sorted(each.name for each in ADRS.glob("[0-9]*.md"))
 
 
 def test_every_decision_is_listed_once() -> None:
-    assert sorted(file for _, _, file, _, _ in ROWS) == FILES
+    listed = sorted(file for _, _, file, _, _ in ROWS)
+    assert listed == FILES, "each decision has a line in docs/adr/README.md"
 
 
 def test_no_number_is_given_twice() -> None:
