@@ -15,9 +15,6 @@ from gateway.errors import GatewayError
 IDENTIFIER: Final = "qgw"
 """Who logs: ``journalctl -t qgw``, or both with the daemon's ``QGW_EVENT=command``."""
 
-_MAX_VALUE: Final = 64
-"""Characters repeated of a value, as the daemon's lines have."""
-
 
 @contextmanager
 def audited(act: str, **about: object) -> Iterator[None]:
@@ -39,18 +36,19 @@ def _note(act: str, about: dict[str, object], result: str) -> None:
     # What only this needs is not read by every other command.
     from gateway.cli.second_login import read_login  # noqa: PLC0415
     from gateway.control.peer import name_user  # noqa: PLC0415
+    from gateway.control.words import said, word  # noqa: PLC0415
     from gateway.host import journal  # noqa: PLC0415
     from gateway.host.logging import FIELDS  # noqa: PLC0415
 
     user = name_user(read_login())
-    words = [act, *(f"{name}={str(of)[:_MAX_VALUE]}" for name, of in about.items())]
+    words = [act, *(f"{name}={word(of)}" for name, of in about.items())]
     record = logging.LogRecord(
         __name__,
         logging.INFO,
         __file__,
         0,
-        "%s, pid %d: %s: %s",
-        (user, os.getpid(), " ".join(words), result),
+        "%s",
+        (said(user, os.getpid(), " ".join(words), result),),
         None,
     )
     record.__dict__.update(event="command", user=user)

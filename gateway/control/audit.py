@@ -8,15 +8,13 @@ from gateway.control.approvals import Actor
 from gateway.control.peer import Peer, name_user
 from gateway.control.protocol import Request, code_of
 from gateway.control.roles import READING
+from gateway.control.words import said, word
 from gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
 _SHOWN: Final = ("name", "link", "all", "count", "draw", "id")
 """Parameters that a line repeats: never any that may hold a key."""
-
-_MAX_VALUE: Final = 64
-"""Characters repeated of a value, which the client chose."""
 
 _MAX_NAMES: Final = 256
 """Users whose names are remembered; more are looked up anew."""
@@ -50,11 +48,8 @@ class Audit:
             return
         result = "done" if error is None else f"{code_of(error)}: {error.message}"
         logger.info(
-            "%s, pid %d: %s: %s",
-            caller.name,
-            peer.pid,
-            describe(request),
-            result,
+            "%s",
+            said(caller.name, peer.pid, describe(request), result),
             extra={"event": "command", "user": caller.name},
         )
 
@@ -78,11 +73,11 @@ class Audit:
 
 def describe(request: Request) -> str:
     """Return a request in words: its method, and what it is about."""
-    words = [request.method[:_MAX_VALUE]]
+    words = [word(request.method)]
     for name in _SHOWN:
         value = request.params.get(name)
         if isinstance(value, str | int):
-            words.append(f"{name}={str(value)[:_MAX_VALUE]}")
+            words.append(f"{name}={word(value)}")
     keys = request.params.get("keys")
     if isinstance(keys, list):
         words.append(f"keys={len(keys)}")
