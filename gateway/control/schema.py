@@ -73,6 +73,7 @@ class AlertKind:
     FENCE_MEANWHILE: Final = "fence-meanwhile"
     FENCE_MISSING: Final = "fence-missing"
     FENCE_UNAVAILABLE: Final = "fence-unavailable"
+    FENCE_UNRECORDED: Final = "fence-unrecorded"
     FENCE_RESTORED: Final = "fence-restored"
     KERNEL_MISSING: Final = "kernel-missing"
     KERNEL_RESTORED: Final = "kernel-restored"

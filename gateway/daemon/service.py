@@ -455,6 +455,10 @@ class Service:
                 error.message,
                 extra={"event": "fence-unsettled"},
             )
+        if self.fencing.unrecorded:
+            self.tunnels.troubles["fence"] = (
+                f"the next boot would load an older one: {self.fencing.unrecorded}"
+            )
 
     def _take_over(self, candidate: Candidate, new: GatewayConfig) -> None:
         """Let a configuration be the one in force."""
@@ -498,6 +502,7 @@ class Service:
             self.exchange.forget_strangers()
             self.exchange.sockets.look()
             self.status_line.show()
+            await self.fencing.keep_record()
             await self.oversight.watch(self.tunnels.up())
             if turns * STATUS_INTERVAL % RETRY_TUNNEL == 0:
                 await self.tunnels.retry()

@@ -90,6 +90,13 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
             f"no fence of nftables: {state.limits}",
             "modprobe nf_tables, or boot a kernel that has it",
         )
+    if state.unrecorded:
+        yield gateway_alert(
+            "warning",
+            AlertKind.FENCE_UNRECORDED,
+            f"the next boot would load an older fence: {state.unrecorded}",
+            "free the disk or mend state_dir; it is tried again every few seconds",
+        )
     for network in state.unfenced:
         yield gateway_alert(
             "warning",

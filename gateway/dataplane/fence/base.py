@@ -111,6 +111,8 @@ class FenceState:
             only (DHCP, router advertisements), so that their hosts are refused.
         passed: Networks in a remote prefix that are connected here for good and in no
             local prefix, so that packets for them go past the tunnel.
+        unrecorded: Why the record for the next boot is not written, in words; empty
+            if it is.
     """
 
     present: bool
@@ -119,6 +121,7 @@ class FenceState:
     tunnels: Mapping[str, TunnelFence] = field(default_factory=dict)
     unfenced: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    unrecorded: str = ""
 
 
 class Notifications(Protocol):

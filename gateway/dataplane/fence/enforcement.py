@@ -23,8 +23,16 @@ from gateway.host.workers import Worker
 logger = logging.getLogger(__name__)
 
 
+_Mark = tuple[int, int, int]
+"""A file's inode, size in bytes and time of change: nobody sets the last one back."""
+
+
 class Fencing:
-    """Keeps the fence as the configuration wants it, in the planes' thread."""
+    """Keeps the fence as the configuration wants it, in the planes' thread.
+
+    Attributes:
+        unrecorded: Why the record for the next boot is not written; empty if it is.
+    """
 
     def __init__(
         self,
@@ -41,6 +49,8 @@ class Fencing:
         self._leased: frozenset[str] = frozenset()
         self._passed: frozenset[str] = frozenset()
         self._homes = Homes()
+        self._mark: _Mark | None = None
+        self.unrecorded = ""
         self._changing = asyncio.Lock()
 
     async def prepare(self, config: GatewayConfig) -> None:
@@ -116,6 +126,7 @@ class Fencing:
         """
         fence = await self.opened()
         state = await self._worker.run(fence.read)
+        state = replace(state, unrecorded=self.unrecorded)
         if not state.present:
             return state
         return replace(
@@ -123,6 +134,23 @@ class Fencing:
             unfenced=tuple(sorted(self._leased)),
             passed=tuple(sorted(self._passed)),
         )
+
+    async def keep_record(self) -> None:
+        """Write the record for the next boot anew if it is not as it was left."""
+        async with self._changing:
+            if self._config is None or self._plan is None:
+                return
+            found = await self._worker.run(_mark_of, self._file)
+            if found is not None and found == self._mark and not self.unrecorded:
+                return
+            if not self.unrecorded:
+                logger.warning(
+                    "%s was %s by another program; it is written anew",
+                    self._file,
+                    "removed" if found is None else "changed",
+                    extra={"event": "fence-record-lost"},
+                )
+            await self._store(self._plan)
 
     async def close(self) -> None:
         """Let go of sockets; the fence stays."""
@@ -171,7 +199,10 @@ class Fencing:
     async def _store(self, plan: FencePlan) -> None:
         try:
             await self._worker.run(write_plan, self._file, plan)
+            self._mark = await self._worker.run(_mark_of, self._file)
+            self.unrecorded = ""
         except GatewayError as error:
+            self.unrecorded = error.message
             logger.warning(
                 "%s; %s", error.message, error.hint, extra={"event": "fence-unwritten"}
             )
@@ -202,3 +233,11 @@ class Fencing:
             leased_inside(plan, connected),
             passed_inside(plan, connected),
         )
+
+
+def _mark_of(path: Path) -> _Mark | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_ctime_ns

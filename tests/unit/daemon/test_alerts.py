@@ -224,6 +224,12 @@ def test_a_fence_that_stands_is_silent() -> None:
             "the fence is gone: somebody removed the nftables table inet qgw",
         ),
         (
+            FenceState(present=True, unrecorded="cannot write f: no space"),
+            "warning",
+            "fence-unrecorded",
+            "the next boot would load an older fence: cannot write f: no space",
+        ),
+        (
             FenceState(present=True, unfenced=("10.2.3.0/24",)),
             "warning",
             "lease-in-remote-prefix",

@@ -155,6 +155,47 @@ async def test_a_disabled_tunnel_is_fenced_and_passes_nothing(ends: list[End]) -
     await end.stop()
 
 
+async def test_a_record_that_cannot_be_written_is_said_and_tried_again(
+    ends: list[End],
+) -> None:
+    end = ends[0]
+    await end.start()
+    (end.folder / "state" / "fence.new").mkdir()
+    end.tunnel_keys[TUNNEL]["remote_subnets"] = ["10.20.7.0/24"]
+    end.write()
+    result = await end.service.reload()
+    assert "the next boot would load an older one" in result["failed"]["fence"]
+    await end.service.fencing.keep_record()
+    assert "cannot write" in (await end.service.fencing.read()).unrecorded
+    assert stored(end).tunnels == (fenced("10.20.0.0/24"),)
+    (end.folder / "state" / "fence.new").rmdir()
+    await end.service.fencing.keep_record()
+    assert (await end.service.fencing.read()).unrecorded == ""
+    assert stored(end).tunnels == (fenced("10.20.7.0/24"),)
+    await end.stop()
+
+
+@pytest.mark.parametrize("harm", ["removed", "changed"])
+async def test_a_record_that_others_harm_is_written_anew_and_told(
+    ends: list[End], harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    end = ends[0]
+    await end.start()
+    before = stored(end)
+    path = end.folder / "state" / FILE_NAME
+    if harm == "removed":
+        path.unlink()
+    else:
+        path.write_text("{}")
+    await until(lambda: path.exists() and path.read_text() != "{}", "anew", 15)
+    assert stored(end) == before
+    assert f"{path} was {harm} by another program" in caplog.text
+    caplog.clear()
+    await end.service.fencing.keep_record()
+    assert "by another program" not in caplog.text
+    await end.stop()
+
+
 class _Recorder(list[tuple[object, ...]]):
     """A record of calls that notes their order among those of others."""
 
