@@ -17,11 +17,12 @@ from gateway.cli.text import listing, table
 from gateway.config.defaults import DEFAULT_STATE_DIR
 from gateway.config.files import peek
 from gateway.control.schema import ErrorCode, Method
+from gateway.control.words import one_line
 from gateway.errors import ControlError, GatewayError, PlanePermissionError
 from gateway.units import duration
 
 if TYPE_CHECKING:
-    from gateway.dataplane.fence.base import Fence, FenceState
+    from gateway.dataplane.fence.base import Fence, FencePlan, FenceState
 
 
 @click.group()
@@ -52,16 +53,12 @@ def load(session: Session, file: Path | None) -> None:
     """Refuse what the last accepted configuration names; grant nothing.
 
     For the boot, before the network is up. A fence that stands is left as it is.
-    FILE is what the daemon wrote: fence.json in state_dir.
+    FILE is what the daemon wrote: fence.json in state_dir. If that is missing or
+    damaged, what the configuration's files name is refused instead.
     """
-    from gateway.dataplane.fence.plan_file import (  # noqa: PLC0415
-        FILE_NAME,
-        read_plan,
-    )
-
-    plan = read_plan(file or _state_dir(session) / FILE_NAME)
+    plan = _plan(session, file)
     if not plan.tunnels:
-        click.echo("nothing to refuse: no configuration was accepted yet")
+        click.echo("nothing to refuse: no tunnel is configured")
         return
     opened = _open()
     try:
@@ -144,6 +141,44 @@ def render(state: "FenceState") -> str:
     ]
     columns = ("TUNNEL", "MAY PASS FOR", "REFUSED OUT", "REFUSED IN")
     return "\n\n".join([head, table(columns, rows)]) if rows else head
+
+
+def _plan(session: Session, file: Path | None) -> "FencePlan":
+    """Return what was recorded; where that is lost, what the configuration names.
+
+    Raises:
+        GatewayError: Neither can be read.
+    """
+    from gateway.dataplane.fence.plan_file import (  # noqa: PLC0415
+        FILE_NAME,
+        read_plan,
+    )
+    from gateway.dataplane.fence.plan_named import plan_named  # noqa: PLC0415
+
+    path = file or _state_dir(session) / FILE_NAME
+    try:
+        if path.exists() or file:
+            return read_plan(path)
+        lost = f"{path} is not there"
+    except OSError as error:
+        lost = f"cannot read {path}: {error.strerror}"
+    except GatewayError as error:
+        if file:
+            raise
+        lost = error.message
+    try:
+        plan, unread = plan_named(session.config_path)
+    except GatewayError as error:
+        raise GatewayError(
+            f"no fence: {lost}, and {error.message}",
+            "mend the configuration, then start qgwd: packets for remote prefixes "
+            "may leave in clear until then",
+        ) from None
+    if plan.tunnels:
+        click.echo(f"{lost}: taking what {session.config_path} names", err=True)
+    for each in unread:
+        click.echo(f"not read, and not refused: {one_line(each)}", err=True)
+    return plan
 
 
 def _open() -> "Fence":

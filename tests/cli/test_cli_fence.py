@@ -21,15 +21,23 @@ def test_a_fence_that_the_daemon_keeps_is_not_removed(
         assert outcome.err.startswith("qgw: qgwd is running and keeps the fence\n")
 
 
-def test_nothing_is_loaded_before_a_configuration_was_accepted(tmp_path: Path) -> None:
-    said = "nothing to refuse: no configuration was accepted yet\n"
-    outcome = qgw("fence", "load", str(tmp_path / "none.json"))
-    assert (outcome.code, outcome.out) == (0, said)
+def test_nothing_is_loaded_where_no_tunnel_is_configured(tmp_path: Path) -> None:
+    said = "nothing to refuse: no tunnel is configured\n"
     (tmp_path / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n')
     (tmp_path / "state").mkdir()
     write_plan(tmp_path / "state" / "fence.json", FencePlan())
     outcome = qgw("--config", str(tmp_path / "gateway.toml"), "fence", "load")
     assert (outcome.code, outcome.out) == (0, said)
+
+
+def test_where_neither_record_nor_configuration_is_there_that_is_said(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n[tunnels')
+    outcome = qgw("--config", str(tmp_path / "gateway.toml"), "fence", "load")
+    assert outcome.code == 1
+    assert "fence.json is not there, and " in outcome.err
+    assert "mend the configuration" in outcome.err
 
 
 def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,25 @@ def test_a_boot_refuses_before_any_daemon_runs(place: Place, plan: Path) -> None
     }
 
 
+@pytest.mark.parametrize("record", [None, "{}"])
+def test_a_boot_without_a_record_refuses_what_the_configuration_names(
+    place: Place, tmp_path: Path, record: str | None
+) -> None:
+    place.divert()
+    main = tmp_path / "gateway.toml"
+    main.write_text(
+        '[gateway]\nstate_dir = "."\n[tunnels.a-b]\n'
+        f"remote_subnets = {list(PLAN.tunnels[0].remote)}\n"
+    )
+    if record is not None:
+        (tmp_path / "fence.json").write_text(record)
+    command = (sys.executable, "-m", "gateway.cli.main", "--config", str(main))
+    said = place.run("gateway", *command, "--socket", "/none", "fence", "load")
+    assert said == "loaded: 1 tunnels, nothing may pass\n"
+    for version in (4, 6):
+        assert place.outward(version) == {"lan": set(), "gateway": {"refused"}}
+
+
 def test_a_fence_that_stands_is_left_as_it_is(place: Place, plan: Path) -> None:
     fence = place.fence()
     fence.load(PLAN)
