@@ -10,10 +10,11 @@ _PLAIN: Final = frozenset("._-/:@+,=[]")
 
 def word(value: object) -> str:
     """Return a caller's value as one word: quoted where it could pass for more."""
-    text = one_line(str(value)[:MAX_VALUE])
+    text = str(value)[:MAX_VALUE]
     if all(each.isalnum() or each in _PLAIN for each in text):
         return text
-    return f'"{text.replace(chr(34), chr(92) + chr(34))}"'
+    quoted = text.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{one_line(quoted)}"'
 
 
 def one_line(text: str) -> str:
