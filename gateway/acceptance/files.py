@@ -44,7 +44,7 @@ class TunnelFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LoadedFiles:
     """What all files hold that could be read.
 
     Attributes:
@@ -119,7 +119,7 @@ class FileChecks:
         self._tunnels: dict[str, TunnelFiles] = {}
         self._contents: dict[Key, Content] = {}
 
-    def run(self) -> Held:
+    def run(self) -> LoadedFiles:
         """Read all there is."""
         config = self._config
         own = self._load_identity()
@@ -131,7 +131,7 @@ class FileChecks:
             self._check_link(link)
         for tunnel in config.tunnels.values():
             self._check_tunnel(tunnel, None if own is None else own.public)
-        return Held(own, self._tunnels, self._contents)
+        return LoadedFiles(own, self._tunnels, self._contents)
 
     def _load_identity(self) -> PrivateIdentity | None:
         config, key = self._config, ("gateway", "identity")

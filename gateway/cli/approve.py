@@ -3,7 +3,7 @@
 import click
 
 from gateway.cli.session import (
-    Session,
+    CommandSession,
     expect,
     expect_list,
     json_option,
@@ -19,7 +19,7 @@ from gateway.units import duration
 @click.argument("number", required=False, type=click.IntRange(1, 2**53 - 1))
 @json_option
 @pass_session
-def approve(session: Session, number: int | None, *, as_json: bool) -> None:
+def approve(session: CommandSession, number: int | None, *, as_json: bool) -> None:
     """Do what another user asked for by NUMBER, or list what waits.
 
     Which acts need two people is said by second_person in the configuration.

@@ -14,7 +14,7 @@ from typing import Final
 from gateway.acceptance import kme_files
 from gateway.acceptance.accept import accept, judge_host
 from gateway.acceptance.host import Options, look_for_planes, wanted_planes
-from gateway.cli.session import Session
+from gateway.cli.session import CommandSession
 from gateway.config.load import load_config
 from gateway.config.model import GatewayConfig
 from gateway.control.schema import Method
@@ -72,7 +72,7 @@ class Report:
     files: int = 0
 
 
-def check_as_daemon(main: Path, user: str | None, session: Session) -> Report:
+def check_as_daemon(main: Path, user: str | None, session: CommandSession) -> Report:
     """Check a configuration as the daemon's user would see it.
 
     Args:
@@ -95,7 +95,7 @@ def check_as_daemon(main: Path, user: str | None, session: Session) -> Report:
     elif config is not None:
         options = look_for_planes(wanted_planes(config))
     running: GatewayConfig | None = None
-    if config is not None and _is_running(Session(session.socket, main)):
+    if config is not None and _is_running(CommandSession(session.socket, main)):
         running = _with_own_ports(config)
     if account.uid == os.geteuid():
         report = _check(main, account, options, running)
@@ -174,7 +174,7 @@ def _with_own_ports(config: GatewayConfig) -> GatewayConfig:
     return dataclasses.replace(config, listen=listen, wireguard_ports=(first, second))
 
 
-def _is_running(session: Session) -> bool:
+def _is_running(session: CommandSession) -> bool:
     """Whether a daemon answers, whose ports are not another program's."""
     try:
         session.call(Method.STATUS)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.exit_codes import FAILED
-from gateway.cli.session import Session, json_option, pass_session, print_json
+from gateway.cli.session import CommandSession, json_option, pass_session, print_json
 from gateway.cli.text import clean
 from gateway.errors import ConfigError
 from gateway.units import plural
@@ -25,7 +25,7 @@ def config() -> None:
 @json_option
 @pass_session
 def check(
-    session: Session, path: Path | None, user: str | None, *, as_json: bool
+    session: CommandSession, path: Path | None, user: str | None, *, as_json: bool
 ) -> None:
     """Check the configuration and every file it names; report all problems at once.
 

@@ -12,7 +12,7 @@ import click
 
 from gateway.cli.audit import audited
 from gateway.cli.second_login import require_second_login
-from gateway.cli.session import Session, json_option, pass_session, print_json
+from gateway.cli.session import CommandSession, json_option, pass_session, print_json
 from gateway.cli.text import listing, table
 from gateway.config.defaults import DEFAULT_STATE_DIR
 from gateway.config.files import peek
@@ -33,7 +33,7 @@ def fence() -> None:
 @fence.command()
 @json_option
 @pass_session
-def show(_session: Session, *, as_json: bool) -> None:
+def show(_session: CommandSession, *, as_json: bool) -> None:
     """Show what the fence refused and for how long tunnels may pass it."""
     opened = _open()
     try:
@@ -49,7 +49,7 @@ def show(_session: Session, *, as_json: bool) -> None:
 @fence.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @pass_session
-def load(session: Session, file: Path | None) -> None:
+def load(session: CommandSession, file: Path | None) -> None:
     """Refuse what the last accepted configuration names; grant nothing.
 
     For the boot, before the network is up. A fence that stands is left as it is.
@@ -82,7 +82,7 @@ def load(session: Session, file: Path | None) -> None:
     help="Also the interfaces, routes, SAs and policies that qgwd left.",
 )
 @pass_session
-def remove(session: Session, *, everything: bool) -> None:
+def remove(session: CommandSession, *, everything: bool) -> None:
     """Take the fence away: from then on, packets go wherever routes lead.
 
     Not while the daemon runs, which keeps it: remove the tunnel from the configuration
@@ -94,7 +94,7 @@ def remove(session: Session, *, everything: bool) -> None:
         click.echo(said)
 
 
-def _remove(session: Session, *, everything: bool) -> str:
+def _remove(session: CommandSession, *, everything: bool) -> str:
     if _is_running(session):
         raise GatewayError(
             "qgwd is running and keeps the fence",
@@ -192,7 +192,7 @@ def _open() -> "Fence":
         ) from None
 
 
-def _is_running(session: Session) -> bool:
+def _is_running(session: CommandSession) -> bool:
     try:
         session.call(Method.STATUS)
     except ControlError as error:
@@ -200,7 +200,7 @@ def _is_running(session: Session) -> bool:
     return True
 
 
-def _state_dir(session: Session) -> Path:
+def _state_dir(session: CommandSession) -> Path:
     """Return where the daemon keeps its state; any other mistake is its own affair."""
     try:
         named = peek(session.config_path, "gateway", "state_dir")

@@ -6,7 +6,13 @@ import click
 
 from gateway.cli.audit import audited
 from gateway.cli.render_tunnel import suite_name
-from gateway.cli.session import Session, expect, json_option, pass_session, print_json
+from gateway.cli.session import (
+    CommandSession,
+    expect,
+    json_option,
+    pass_session,
+    print_json,
+)
 from gateway.cli.text import listing
 from gateway.config.identity_files import (
     load_identity,
@@ -91,7 +97,7 @@ def _make(
 @click.argument("file", type=_FILE, required=False)
 @json_option
 @pass_session
-def show(session: Session, file: Path | None, *, as_json: bool) -> None:
+def show(session: CommandSession, file: Path | None, *, as_json: bool) -> None:
     """Show an identity FILE, private or public; without FILE, the daemon's own."""
     if file is None:
         status = expect(session.call(Method.IDENTITY_SHOW), IdentityStatus)

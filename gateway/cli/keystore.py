@@ -16,7 +16,7 @@ from gateway.cli.audit import audited
 from gateway.cli.exit_codes import PARTLY
 from gateway.cli.render import link_table
 from gateway.cli.session import (
-    Session,
+    CommandSession,
     complete_link,
     expect,
     expect_list,
@@ -73,7 +73,9 @@ def keystore() -> None:
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @json_option
 @pass_session
-def import_keys(session: Session, link: str, file: Path, *, as_json: bool) -> None:
+def import_keys(
+    session: CommandSession, link: str, file: Path, *, as_json: bool
+) -> None:
     """Import keys from FILE (- for standard input), an ETSI GS QKD 014 container.
 
     Bad keys are refused one by one, the others are taken in; exit code 6 says that
@@ -110,7 +112,7 @@ def import_keys(session: Session, link: str, file: Path, *, as_json: bool) -> No
 @click.argument("link", required=False, shell_complete=complete_link)
 @json_option
 @pass_session
-def status(session: Session, link: str | None, *, as_json: bool) -> None:
+def status(session: CommandSession, link: str | None, *, as_json: bool) -> None:
     """Show how the stock of every link, or of LINK, stands."""
     params = {} if link is None else {"link": link}
     links = expect_list(session.call(Method.KEYSTORE_STATUS, **params), LinkStatus)
@@ -127,7 +129,7 @@ def status(session: Session, link: str | None, *, as_json: bool) -> None:
 )
 @click.option("--yes", is_flag=True, help="Do not ask before --all.")
 @pass_session
-def purge(session: Session, link: str, *, all_keys: bool, yes: bool) -> None:
+def purge(session: CommandSession, link: str, *, all_keys: bool, yes: bool) -> None:
     """Erase the expired keys of a link, or all that are unused.
 
     Erased keys count as used and cannot be imported again.

@@ -15,7 +15,7 @@ from click.exceptions import NoArgsIsHelpError
 from gateway import __version__
 from gateway.cli.commands import LazyCommands
 from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
-from gateway.cli.session import Session
+from gateway.cli.session import CommandSession
 from gateway.cli.text import clean
 from gateway.errors import ControlError, GatewayError
 
@@ -51,7 +51,7 @@ def root(context: click.Context, socket: Path | None, config_path: Path | None) 
     """Steer qgwd, the quantum-safe site-to-site gateway."""
     if os.environ.get("NO_COLOR"):
         context.color = False
-    context.obj = Session(socket, config_path)
+    context.obj = CommandSession(socket, config_path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

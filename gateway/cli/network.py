@@ -2,7 +2,13 @@
 
 import click
 
-from gateway.cli.session import Session, expect, json_option, pass_session, print_json
+from gateway.cli.session import (
+    CommandSession,
+    expect,
+    json_option,
+    pass_session,
+    print_json,
+)
 from gateway.cli.text import clean, listing, table
 from gateway.control.network_schema import (
     NetworkLink,
@@ -17,7 +23,7 @@ from gateway.units import duration
 @click.command()
 @json_option
 @pass_session
-def network(session: Session, *, as_json: bool) -> None:
+def network(session: CommandSession, *, as_json: bool) -> None:
     """Show nodes, links, stocks of pads, and routes of relayed keys."""
     result = expect(session.call(Method.NETWORK), NetworkResult)
     if as_json:

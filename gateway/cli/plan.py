@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from gateway.cli.session import Session, expect, json_option, pass_session, print_json
+from gateway.cli.session import (
+    CommandSession,
+    expect,
+    json_option,
+    pass_session,
+    print_json,
+)
 from gateway.cli.text import clean
 from gateway.control.schema import ErrorCode, Method, StatusResult
 from gateway.errors import ConfigError, ControlError, GatewayError
@@ -73,7 +79,7 @@ def _parse_picture(
 @json_option
 @pass_session
 def plan(
-    session: Session,
+    session: CommandSession,
     file: Path,
     *,
     days: int | None,
@@ -115,7 +121,7 @@ def plan(
         click.echo(forecast_text(forecast))
 
 
-def _with_live_stocks(session: Session, wanted: "Plan") -> "Plan":
+def _with_live_stocks(session: CommandSession, wanted: "Plan") -> "Plan":
     """Return the plan with the stocks of links that the daemon knows by name."""
     status = expect(session.call(Method.STATUS), StatusResult)
     stocks = {each["link"]: each["available"] for each in status["links"]}

@@ -12,7 +12,7 @@ from gateway.cli.render_qkd import (
     qkd_status,
 )
 from gateway.cli.session import (
-    Session,
+    CommandSession,
     complete_link,
     expect,
     expect_list,
@@ -44,7 +44,7 @@ def qkd() -> None:
 @qkd.command()
 @json_option
 @pass_session
-def links(session: Session, *, as_json: bool) -> None:
+def links(session: CommandSession, *, as_json: bool) -> None:
     """List every QKD link, one a line."""
     rows = expect_list(session.call(Method.QKD_LINKS), QKDLink)
     if as_json:
@@ -57,7 +57,7 @@ def links(session: Session, *, as_json: bool) -> None:
 @click.argument("link", required=False, shell_complete=complete_link)
 @json_option
 @pass_session
-def status(session: Session, link: str | None, *, as_json: bool) -> None:
+def status(session: CommandSession, link: str | None, *, as_json: bool) -> None:
     """Show what the KME says and what the store holds, of every link or of LINK.
 
     A KME that does not answer within seconds is shown as such.
@@ -81,7 +81,9 @@ def status(session: Session, link: str | None, *, as_json: bool) -> None:
 )
 @json_option
 @pass_session
-def fetch(session: Session, link: str, *, count: int | None, as_json: bool) -> None:
+def fetch(
+    session: CommandSession, link: str, *, count: int | None, as_json: bool
+) -> None:
     """Draw keys of LINK from the KME now, whatever the schedule.
 
     Only at the end that draws keys; the peer then fetches the same ones. Exit code 1:
@@ -126,7 +128,7 @@ def fetch(session: Session, link: str, *, count: int | None, as_json: bool) -> N
 @json_option
 @pass_session
 def try_kme(
-    session: Session,
+    session: CommandSession,
     link: str,
     *,
     draw: bool,
@@ -159,7 +161,7 @@ def try_kme(
 
 
 def _try_here(
-    session: Session,
+    session: CommandSession,
     name: str,
     peer_config: Path | None,
     report: FindingPrinter,
@@ -182,7 +184,7 @@ def _try_here(
     return QKDTestResult(link=name, ok=is_ok, complete=True, findings=findings)
 
 
-def _try_there(session: Session, name: str, *, draw: bool) -> QKDTestResult:
+def _try_there(session: CommandSession, name: str, *, draw: bool) -> QKDTestResult:
     try:
         return expect(
             session.call(Method.QKD_TEST, link=name, draw=draw), QKDTestResult

@@ -3,7 +3,13 @@
 import click
 
 from gateway.cli.exit_codes import FAILED
-from gateway.cli.session import Session, expect, json_option, pass_session, print_json
+from gateway.cli.session import (
+    CommandSession,
+    expect,
+    json_option,
+    pass_session,
+    print_json,
+)
 from gateway.cli.text import clean
 from gateway.control.schema import Method, ReloadResult
 
@@ -11,7 +17,7 @@ from gateway.control.schema import Method, ReloadResult
 @click.command()
 @json_option
 @pass_session
-def reload(session: Session, *, as_json: bool) -> None:
+def reload(session: CommandSession, *, as_json: bool) -> None:
     """Make the daemon read its configuration again.
 
     Only what changed is touched. When something is wrong in it, the daemon keeps

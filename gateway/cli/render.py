@@ -7,7 +7,7 @@ from gateway.cli.text import clean, coloured, listing, table, wrapped
 from gateway.control.schema import (
     Alert,
     FenceStatus,
-    InForce,
+    InForceStatus,
     LinkStatus,
     PlaneStatus,
     StatusResult,
@@ -164,7 +164,7 @@ def _qkd_short(tunnel: TunnelStatus) -> str:
             return "-"
 
 
-def _in_force_short(in_force: InForce) -> str:
+def _in_force_short(in_force: InForceStatus) -> str:
     since = in_force["since_s"]
     age = "" if since is None else f" {duration(since)}"
     match in_force["local"], in_force["peer"]:

@@ -22,7 +22,7 @@ _COMPLETION_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class CommandSession:
     """The global options.
 
     Attributes:
@@ -77,7 +77,7 @@ class Session:
         return DEFAULT_CONTROL_SOCKET, doubt
 
 
-pass_session = click.make_pass_decorator(Session)
+pass_session = click.make_pass_decorator(CommandSession)
 
 
 def json_option(command: Callable[..., T]) -> Callable[..., T]:
@@ -137,7 +137,7 @@ def _complete(
 ) -> list[str]:
     # While a shell completes, the root command does not run and makes no Session.
     options = context.find_root().params
-    session = Session(options.get("socket"), options.get("config_path"))
+    session = CommandSession(options.get("socket"), options.get("config_path"))
     try:
         with session.client(_COMPLETION_TIMEOUT) as client:
             status = client.call(Method.STATUS)

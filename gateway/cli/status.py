@@ -8,7 +8,7 @@ import click
 from gateway.cli.monitoring import Judgement, Level, judge_gateway, judge_tunnel
 from gateway.cli.render import daemon_status
 from gateway.cli.session import (
-    Session,
+    CommandSession,
     complete_tunnel,
     expect,
     json_option,
@@ -47,7 +47,7 @@ PATIENCE = 60.0
 @json_option
 @pass_session
 def status(
-    session: Session,
+    session: CommandSession,
     *,
     watch: bool,
     interval: float,
@@ -76,7 +76,7 @@ def status(
         click.echo()  # the shell's prompt goes below what was shown
 
 
-def _check(session: Session, name: str | None, *, alone: bool) -> Judgement:
+def _check(session: CommandSession, name: str | None, *, alone: bool) -> Judgement:
     """Judge; whatever keeps us from it is UNKNOWN, and never a traceback."""
     if not alone:
         return Judgement(Level.UNKNOWN, "--check goes with neither --watch nor --json")
@@ -92,7 +92,7 @@ def _check(session: Session, name: str | None, *, alone: bool) -> Judgement:
 
 
 def _watch(
-    session: Session, interval: float, count: int | None, *, as_json: bool
+    session: CommandSession, interval: float, count: int | None, *, as_json: bool
 ) -> None:
     lost_at: float | None = None
     rounds = itertools.count() if count is None else range(count)
@@ -115,7 +115,7 @@ def _watch(
         _show(result, as_json=as_json, compact=True)
 
 
-def _read(session: Session) -> StatusResult:
+def _read(session: CommandSession) -> StatusResult:
     return expect(session.call(Method.STATUS), StatusResult)
 
 

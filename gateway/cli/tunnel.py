@@ -5,7 +5,7 @@ import click
 from gateway.cli.render import tunnel_table
 from gateway.cli.render_tunnel import tunnel_details
 from gateway.cli.session import (
-    Session,
+    CommandSession,
     complete_tunnel,
     expect,
     expect_list,
@@ -26,7 +26,7 @@ def tunnel() -> None:
 @tunnel.command("list")
 @json_option
 @pass_session
-def list_tunnels(session: Session, *, as_json: bool) -> None:
+def list_tunnels(session: CommandSession, *, as_json: bool) -> None:
     """List every tunnel, one a line."""
     tunnels = expect_list(session.call(Method.TUNNEL_LIST), TunnelStatus)
     if as_json:
@@ -39,7 +39,7 @@ def list_tunnels(session: Session, *, as_json: bool) -> None:
 @_name
 @json_option
 @pass_session
-def show(session: Session, name: str, *, as_json: bool) -> None:
+def show(session: CommandSession, name: str, *, as_json: bool) -> None:
     """Show everything about the tunnel NAME."""
     status = expect(session.call(Method.TUNNEL_SHOW, name=name), TunnelDetails)
     if as_json:
@@ -51,7 +51,7 @@ def show(session: Session, name: str, *, as_json: bool) -> None:
 @tunnel.command()
 @_name
 @pass_session
-def up(session: Session, name: str) -> None:
+def up(session: CommandSession, name: str) -> None:
     """Bring the tunnel NAME up; does not wait for the peer."""
     session.call(Method.TUNNEL_UP, name=name)
 
@@ -59,7 +59,7 @@ def up(session: Session, name: str) -> None:
 @tunnel.command()
 @_name
 @pass_session
-def down(session: Session, name: str) -> None:
+def down(session: CommandSession, name: str) -> None:
     """Take the tunnel NAME down: its traffic is blocked, never sent in clear."""
     session.call(Method.TUNNEL_DOWN, name=name)
 
@@ -67,6 +67,6 @@ def down(session: Session, name: str) -> None:
 @tunnel.command()
 @_name
 @pass_session
-def rotate(session: Session, name: str) -> None:
+def rotate(session: CommandSession, name: str) -> None:
     """Ask for new keys for the tunnel NAME now, ahead of the schedule."""
     session.call(Method.TUNNEL_ROTATE, name=name)

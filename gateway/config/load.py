@@ -58,7 +58,7 @@ def load_config(path: Path = DEFAULT_PATH) -> GatewayConfig:
         source for file in files if (source := read_source(file, problems)) is not None
     ]
     # With a file missing, the links it may hold are not wrong but unknown.
-    reader = _Reader(problems, links_known=len(sources) == len(files))
+    reader = _ConfigReader(problems, links_known=len(sources) == len(files))
     config = reader.read(path, sources)
     if problems.found or config is None:
         order = {str(file): place for place, file in enumerate(files)}
@@ -67,7 +67,7 @@ def load_config(path: Path = DEFAULT_PATH) -> GatewayConfig:
     return config
 
 
-class _Reader:
+class _ConfigReader:
     """Puts the files together; remembers where each tunnel and link came from."""
 
     def __init__(self, problems: Problems, *, links_known: bool) -> None:

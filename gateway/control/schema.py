@@ -130,7 +130,7 @@ class PlaneStatus(TypedDict):
     detail: str
 
 
-class InForce(TypedDict):
+class InForceStatus(TypedDict):
     """Where the newest committed epoch is proven in force, and since when."""
 
     local: bool
@@ -199,7 +199,7 @@ class TunnelStatus(TypedDict):
     peer_qkd_every: int | None
     link: str | None
     epoch: int | None
-    in_force: InForce
+    in_force: InForceStatus
     sources: list[str]
     key_id: str | None
     qkd_key: QKDKeyState | None

@@ -48,7 +48,7 @@ def _import_binding() -> ModuleType:
     return module
 
 
-class _PrivateKey:
+class _LiboqsPrivateKey:
     """A decapsulation key that liboqs holds; cleansed when it goes."""
 
     __slots__ = ("_key", "_size", "public")
@@ -94,7 +94,7 @@ class LiboqsKEM:
         """See `KEM.load_private`."""
         if len(seed) != SEED_SIZE:
             raise CryptoError("KEM seed of wrong size")
-        return _PrivateKey(self._binding, self.parameters, seed)
+        return _LiboqsPrivateKey(self._binding, self.parameters, seed)
 
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
         """See `KEM.encapsulate`."""

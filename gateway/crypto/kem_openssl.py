@@ -14,7 +14,7 @@ from gateway.crypto.kem import (
 from gateway.errors import CryptoError
 
 
-class _PrivateKey:
+class _OpenSslPrivateKey:
     """A decapsulation key that OpenSSL holds."""
 
     __slots__ = ("_key", "_parameters", "public")
@@ -56,7 +56,7 @@ class OpenSSLKEM:
         """See `KEM.load_private`."""
         if len(seed) != SEED_SIZE:
             raise CryptoError("KEM seed of wrong size")
-        return _PrivateKey(self._private.from_seed_bytes(seed), self.parameters)
+        return _OpenSslPrivateKey(self._private.from_seed_bytes(seed), self.parameters)
 
     def encapsulate(self, public: bytes) -> tuple[bytes, bytes]:
         """See `KEM.encapsulate`."""

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.crypto.kdf import HASH_SIZE, MAC_SIZE, hash_parts
 from gateway.errors import ProtocolError
 from gateway.handshake import limits
-from gateway.handshake.attempts import TunnelState
+from gateway.handshake.attempts import TunnelHandshakes
 from gateway.handshake.bucket import Bucket
 from gateway.handshake.cookies import NO_MAC, CookieJar, LoadMeter
 from gateway.handshake.core import Core, LocalIdentity
@@ -102,7 +102,12 @@ class Admission:
         raise ProtocolError("mac1")
 
     def _refuse_cheaply(
-        self, header: Header, mac2: bytes, resident: TunnelState | None, *, now: float
+        self,
+        header: Header,
+        mac2: bytes,
+        resident: TunnelHandshakes | None,
+        *,
+        now: float,
     ) -> None:
         """Drop what would be dropped anyway, before it costs a hash.
 
@@ -122,7 +127,7 @@ class Admission:
         covered: bytes,
         mac2: bytes,
         address: Address,
-        resident: TunnelState | None,
+        resident: TunnelHandshakes | None,
         *,
         now: float,
     ) -> None:
@@ -142,6 +147,6 @@ class Admission:
             self._core.reply(reply, address, now=now)
         raise ProtocolError("cookie")
 
-    def _bucket_of(self, resident: TunnelState | None) -> Bucket:
+    def _bucket_of(self, resident: TunnelHandshakes | None) -> Bucket:
         """Return what bounds the cookies for an address."""
         return self._replies if resident is None else resident.cookies

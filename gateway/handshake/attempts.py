@@ -62,7 +62,7 @@ class InitiatorHandshake(Holder):
     def __init__(
         self,
         handshake_id: HandshakeID,
-        tunnel: "TunnelState",
+        tunnel: "TunnelHandshakes",
         epoch: int,
         offered: tuple[UUID, ...],
         address: Address,
@@ -126,7 +126,7 @@ class ResponderHandshake(Holder):
         handshake_id: HandshakeID,
         *,
         remote_id: bytes,
-        tunnel: "TunnelState",
+        tunnel: "TunnelHandshakes",
         read: InitiationRead,
         address: Address,
         digest: bytes,
@@ -149,7 +149,7 @@ class ResponderHandshake(Holder):
         self.commit_address: Address = None
 
 
-class TunnelState:
+class TunnelHandshakes:
     """One tunnel's protocol state.
 
     Attributes:

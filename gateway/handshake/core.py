@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.crypto.identity import PrivateIdentity
 from gateway.handshake import limits
-from gateway.handshake.attempts import TunnelState
+from gateway.handshake.attempts import TunnelHandshakes
 from gateway.handshake.cookies import Seal
 from gateway.handshake.events import (
     Address,
@@ -37,7 +37,7 @@ class LocalIdentity:
     def __init__(self, private: PrivateIdentity) -> None:
         self.private = private
         self.seal = Seal(private.public)
-        self.peers: dict[bytes, dict[str, TunnelState]] = {}
+        self.peers: dict[bytes, dict[str, TunnelHandshakes]] = {}
         """Tunnels by the peer's fingerprint, then by name."""
 
 
@@ -54,7 +54,7 @@ class Core:
         self.mtu = mtu
         self.remote_of = remote_of
         self.identities: dict[bytes, LocalIdentity] = {}
-        self.tunnels: dict[str, TunnelState] = {}
+        self.tunnels: dict[str, TunnelHandshakes] = {}
         self.holders: dict[HandshakeID, Holder] = {}
         self.timers: TimerQueue[TimerKey] = TimerQueue()
         self.initiations = Reassembler()
@@ -65,7 +65,7 @@ class Core:
         self.outgoing: list[tuple[bytes, Address]] = []
         self.replies: list[tuple[bytes, Address]] = []
         """To whoever asked, authentically or not, from where no peer is alive."""
-        self._residents: dict[Hashable, TunnelState] = {}
+        self._residents: dict[Hashable, TunnelHandshakes] = {}
         """Tunnels by where their peers were last heard."""
         self._paused: dict[Hashable, float] = {}
         self.events: deque[Event] = deque()
@@ -85,7 +85,7 @@ class Core:
         alive = self.resident(address, now=now) is not None
         (self.outgoing if alive else self.replies).append((data, address))
 
-    def resident(self, address: Address, *, now: float) -> TunnelState | None:
+    def resident(self, address: Address, *, now: float) -> TunnelHandshakes | None:
         """Return a tunnel whose peer is alive at this address, or None."""
         tunnel = self._residents.get(self.remote_of(address))
         if tunnel is None or now - tunnel.heard > limits.ALIVE:
@@ -112,7 +112,7 @@ class Core:
             del self._paused[remote]
         return now < until
 
-    def move(self, tunnel: TunnelState, address: Address) -> None:
+    def move(self, tunnel: TunnelHandshakes, address: Address) -> None:
         """Note where a tunnel's peer is; None for nowhere."""
         old = self.remote_of(tunnel.address)
         if self._residents.get(old) is tunnel:
@@ -148,7 +148,7 @@ class Core:
 
     def heard(
         self,
-        tunnel: TunnelState,
+        tunnel: TunnelHandshakes,
         address: Address,
         *,
         now: float,
@@ -173,14 +173,14 @@ class Core:
                 self.emit(PeerMoved(tunnel.name, address, keyed))
         self.alive(tunnel, now=now)
 
-    def alive(self, tunnel: TunnelState, *, now: float) -> None:
+    def alive(self, tunnel: TunnelHandshakes, *, now: float) -> None:
         """Note any authentic message."""
         tunnel.heard = now
         tunnel.pings = 0
         tunnel.silent = False
 
     def install_session(
-        self, tunnel: TunnelState, session: Session, *, now: float
+        self, tunnel: TunnelHandshakes, session: Session, *, now: float
     ) -> None:
         """Make a session the current one, and forget the one before the last."""
         if tunnel.previous is not None:

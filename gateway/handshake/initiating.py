@@ -16,7 +16,11 @@ from uuid import UUID
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
-from gateway.handshake.attempts import InitiatorHandshake, InitiatorState, TunnelState
+from gateway.handshake.attempts import (
+    InitiatorHandshake,
+    InitiatorState,
+    TunnelHandshakes,
+)
 from gateway.handshake.cookies import NO_MAC, make_mac2
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
@@ -69,7 +73,7 @@ class InitiatorSide:
 
     def start(
         self,
-        tunnel: TunnelState,
+        tunnel: TunnelHandshakes,
         *,
         epoch: int,
         key_ids: Sequence[UUID],
@@ -162,7 +166,7 @@ class InitiatorSide:
             )
         )
 
-    def abandon(self, tunnel: TunnelState, detail: str) -> None:
+    def abandon(self, tunnel: TunnelHandshakes, detail: str) -> None:
         """End what the peer cannot have committed."""
         handshake = tunnel.handshake
         if handshake is not None and handshake.state is not InitiatorState.COMMITTING:
@@ -396,7 +400,7 @@ class InitiatorSide:
             mac2 = make_mac2(cookie, start + mac1) if cookie else NO_MAC
             self._core.send(start + mac1 + mac2, handshake.address)
 
-    def _first_rto(self, tunnel: TunnelState) -> float:
+    def _first_rto(self, tunnel: TunnelHandshakes) -> float:
         if tunnel.round_trip is None:
             return limits.INITIAL_RTO
         wanted = tunnel.round_trip * limits.RTT_FACTOR

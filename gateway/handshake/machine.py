@@ -15,7 +15,7 @@ from gateway.handshake import limits
 from gateway.handshake.attempts import (
     InitiatorHandshake,
     ResponderHandshake,
-    TunnelState,
+    TunnelHandshakes,
 )
 from gateway.handshake.core import PING_TIMER, Core, LocalIdentity
 from gateway.handshake.events import (
@@ -97,7 +97,7 @@ class Machine:
             raise ValueError("the peer's identity is of another suite")
         if peer.fingerprint == local.public.fingerprint:
             raise ValueError("the peer's identity is our own")
-        tunnel = TunnelState(parameters, committed, self._peer_rate)
+        tunnel = TunnelHandshakes(parameters, committed, self._peer_rate)
         core.tunnels[parameters.name] = tunnel
         identity = core.identities.setdefault(
             local.public.fingerprint, LocalIdentity(local)
@@ -420,7 +420,7 @@ class Machine:
             case _:
                 self._core.emit(ControlReceived(tunnel.name, session.epoch, message))
 
-    def _suspect(self, tunnel: TunnelState, other: Address, *, now: float) -> None:
+    def _suspect(self, tunnel: TunnelHandshakes, other: Address, *, now: float) -> None:
         """Report who speaks under a session that its maker has replaced; once each."""
         core, address = self._core, tunnel.address
         grace = double_grace(tunnel.parameters.interval)
@@ -429,7 +429,7 @@ class Machine:
             tunnel.shown = None
             core.emit(PeerDoubled(tunnel.name, address, other))
 
-    def _watch(self, tunnel: TunnelState, *, now: float) -> None:
+    def _watch(self, tunnel: TunnelHandshakes, *, now: float) -> None:
         """Ping a quiet peer; report one that stays quiet."""
         initiator = tunnel.parameters.initiator
         interval = tunnel.parameters.interval

@@ -1,13 +1,13 @@
 """Each end's own demands, whatever the other says."""
 
 from gateway.handshake import limits
-from gateway.handshake.attempts import InitiatorHandshake, TunnelState
+from gateway.handshake.attempts import InitiatorHandshake, TunnelHandshakes
 from gateway.handshake.freshness import is_due
 from gateway.handshake.noise.responder import InitiationRead
 from gateway.wire.payloads import Policy, ResponsePayload, Status, Terms
 
 
-def verdict(tunnel: TunnelState, read: InitiationRead, *, known: bool) -> Status:
+def verdict(tunnel: TunnelHandshakes, read: InitiationRead, *, known: bool) -> Status:
     """Whether this end can serve what M1 asks, before any QKD key is looked for."""
     request = read.payload
     if not known:

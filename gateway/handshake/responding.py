@@ -20,7 +20,11 @@ from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
 from gateway.handshake.admission import Admission, Admitted
-from gateway.handshake.attempts import ResponderHandshake, ResponderState, TunnelState
+from gateway.handshake.attempts import (
+    ResponderHandshake,
+    ResponderState,
+    TunnelHandshakes,
+)
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
     Address,
@@ -174,7 +178,7 @@ class ResponderSide:
         else:
             self.fail(handshake, "expired", "the peer sent no M3")
 
-    def abandon(self, tunnel: TunnelState, detail: str) -> None:
+    def abandon(self, tunnel: TunnelHandshakes, detail: str) -> None:
         """End every handshake that has no M3 yet."""
         for handshake in list(tunnel.pending.values()):
             if handshake.state is not ResponderState.COMMITTING:
@@ -311,7 +315,7 @@ class ResponderSide:
 
     def _bound(
         self,
-        tunnel: TunnelState,
+        tunnel: TunnelHandshakes,
         status: Status,
         admitted: Admitted,
         address: Address,
@@ -340,7 +344,7 @@ class ResponderSide:
             core.pause(address, until=now + 1 / limits.PEER_RATE)
         raise ProtocolError("pace")
 
-    def _make_room(self, tunnel: TunnelState, *rivals: ResponderState) -> None:
+    def _make_room(self, tunnel: TunnelHandshakes, *rivals: ResponderState) -> None:
         """Give up the oldest handshake in one of these states, if they are many.
 
         Those refused have places of their own: an old M1 replayed, which its epoch
@@ -420,7 +424,7 @@ class ResponderSide:
             self._remembered[handshake.remote_id] = None
 
 
-def _matching_chain(tunnel: TunnelState, chain_id: bytes | None) -> Chain | None:
+def _matching_chain(tunnel: TunnelHandshakes, chain_id: bytes | None) -> Chain | None:
     """Return the chain secret that both ends hold, if any."""
     for chain in tunnel.chains:
         if chain.chain_id == chain_id:

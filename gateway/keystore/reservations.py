@@ -17,7 +17,7 @@ from uuid import UUID
 
 
 @dataclass(slots=True)
-class Held:
+class ReservedKey:
     """A reserved key.
 
     Attributes:
@@ -62,8 +62,8 @@ class Reservations:
     """All reservations of one store."""
 
     def __init__(self) -> None:
-        self._held: dict[int, dict[UUID, Held]] = {}
-        self._of_holder: dict[str, dict[int, Held]] = {}
+        self._held: dict[int, dict[UUID, ReservedKey]] = {}
+        self._of_holder: dict[str, dict[int, ReservedKey]] = {}
         self._unconfirmed: Counter[int] = Counter()
         self._queues: dict[tuple[int, bool], _Queue] = {}
 
@@ -75,17 +75,17 @@ class Reservations:
         """How many of them the peer is not known to hold."""
         return self._unconfirmed[link_id]
 
-    def find(self, link_id: int, key_id: UUID) -> Held | None:
+    def find(self, link_id: int, key_id: UUID) -> ReservedKey | None:
         """Return who holds a key, if anyone does."""
         return self._held.get(link_id, {}).get(key_id)
 
-    def hold(self, held: Held) -> None:
+    def hold(self, held: ReservedKey) -> None:
         """Reserve a key that nobody holds."""
         self._held.setdefault(held.link_id, {})[held.key_id] = held
         self._of_holder.setdefault(held.holder, {})[held.seq] = held
         self._unconfirmed[held.link_id] += not held.confirmed
 
-    def drop(self, held: Held) -> None:
+    def drop(self, held: ReservedKey) -> None:
         """Forget a reservation whose key is used up."""
         self._let_go(held)
         mine = self._of_holder[held.holder]
@@ -93,7 +93,7 @@ class Reservations:
         if not mine:
             del self._of_holder[held.holder]
 
-    def release(self, holder: str) -> list[Held]:
+    def release(self, holder: str) -> list[ReservedKey]:
         """Give back all that `holder` has."""
         released = list(self._of_holder.pop(holder, {}).values())
         for held in released:
@@ -130,7 +130,7 @@ class Reservations:
             queue.returned.discard(seq)
             yield seq
 
-    def _let_go(self, held: Held) -> None:
+    def _let_go(self, held: ReservedKey) -> None:
         del self._held[held.link_id][held.key_id]
         self._unconfirmed[held.link_id] -= not held.confirmed
 

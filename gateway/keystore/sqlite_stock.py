@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
-from gateway.keystore.reservations import Held, Reservations
+from gateway.keystore.reservations import Reservations, ReservedKey
 from gateway.keystore.sealing import KeySealer
 from gateway.keystore.sqlite_records import Link
 from gateway.keystore.sqlite_rows import KeyRow, Rows
@@ -43,7 +43,7 @@ class Stock:
         """How many of them the peer is not known to hold."""
         return self._held.count_unconfirmed(link.id)
 
-    def held(self, link: Link, key_id: UUID, holder: str) -> Held | None:
+    def held(self, link: Link, key_id: UUID, holder: str) -> ReservedKey | None:
         """Return `holder`'s reservation of a key, if it has one."""
         held = self._held.find(link.id, key_id)
         return held if held is not None and held.holder == holder else None
@@ -105,7 +105,7 @@ class Stock:
         """Reserve a key that is free for `holder`; return its key_ID."""
         if self._held.find(row.link_id, row.key_id) is None:
             self._held.hold(
-                Held(
+                ReservedKey(
                     row.link_id, row.key_id, row.seq, row.expires, holder, row.confirmed
                 )
             )

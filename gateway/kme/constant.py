@@ -1,6 +1,6 @@
 """A link of constant rate: no physics, for tests and for demonstrations in a hurry."""
 
-from gateway.kme.link import Block, LinkState, LinkStatus
+from gateway.kme.link import Block, KmeLinkStatus, LinkState
 
 BLOCK_INTERVAL = 0.1
 """Seconds between blocks: what a real link delivers over minutes comes evenly."""
@@ -59,16 +59,16 @@ class ConstantLink:
         """Let someone listen, or stop it."""
         self._eavesdropped = on
 
-    def status(self) -> LinkStatus:
+    def status(self) -> KmeLinkStatus:
         """Say how the link stands."""
         description = f"constant {self._rate:g} secret bits a second, no physics"
         if not self._is_up:
-            return LinkStatus(
+            return KmeLinkStatus(
                 LinkState.DOWN, None, 0.0, "the quantum link is down", description
             )
         if self._eavesdropped:
             alarm = f"QBER {NOISY_QBER:.0%}: someone listens, no keys are made"
-            return LinkStatus(
+            return KmeLinkStatus(
                 LinkState.EAVESDROPPED, NOISY_QBER, 0.0, alarm, description
             )
-        return LinkStatus(LinkState.UP, QUIET_QBER, self._rate, "", description)
+        return KmeLinkStatus(LinkState.UP, QUIET_QBER, self._rate, "", description)

@@ -16,10 +16,10 @@ from uuid import UUID
 
 from gateway.errors import KeyStoreError
 from gateway.kme.keys import PoolSequence
-from gateway.kme.link import LinkStatus
+from gateway.kme.link import KmeLinkStatus
 from gateway.kme.marks import (
     BehindError,
-    Drawing,
+    DrawnKeys,
     Half,
     Marks,
     NotFoundError,
@@ -75,7 +75,7 @@ class KMECore:
         self.settings = settings
         self.peer = peer
         self.peer_capacity = settings.max_key_count
-        self.link_status: LinkStatus | None = None
+        self.link_status: KmeLinkStatus | None = None
         self.drawn_keys = 0
         self.delivered_keys = 0
         self._sequence = sequence
@@ -163,7 +163,7 @@ class KMECore:
             for counter, size in zip(known, sizes, strict=True)
         ]
 
-    async def expect(self, drawing: Drawing) -> None:
+    async def expect(self, drawing: DrawnKeys) -> None:
         """Note durably what an SAE of the other end draws.
 
         Raises:
@@ -181,7 +181,7 @@ class KMECore:
         return await self._on_disk_or_refuse(self._pool.merge, marks)
 
     def message(
-        self, marks: Marks | None = None, link: LinkStatus | None = None
+        self, marks: Marks | None = None, link: KmeLinkStatus | None = None
     ) -> MarksMessage:
         """Return what the peer is told of this end."""
         return MarksMessage(
@@ -198,7 +198,7 @@ class KMECore:
 
     async def _announced(
         self, master: str, slave: str, request: KeyRequest, units: int
-    ) -> Drawing:
+    ) -> DrawnKeys:
         """Find keys that were not drawn, and have the peer note them."""
         # Twice: once more after the peer has said where we really are.
         for _ in range(2):
@@ -208,7 +208,7 @@ class KMECore:
                     " bits",
                     retry_after=RETRY_AFTER,
                 )
-            drawing = Drawing(
+            drawing = DrawnKeys(
                 self.marks.drawn[self.own],
                 request.number,
                 units,
@@ -224,7 +224,7 @@ class KMECore:
                     " skipping them (an answer was lost, or an old pool is back)",
                     error.drawn - drawing.first,
                 )
-                behind = Drawing(error.drawn, 0, 1, 0, master, slave)
+                behind = DrawnKeys(error.drawn, 0, 1, 0, master, slave)
                 await self._on_disk_or_refuse(self._pool.draw, behind)
                 continue
             except PeerError as error:

@@ -9,7 +9,7 @@ import logging
 from typing import Final
 
 from gateway.kme.core import KMECore
-from gateway.kme.link import LinkModel, LinkState, LinkStatus
+from gateway.kme.link import KmeLinkStatus, LinkModel, LinkState
 from gateway.kme.marks import Half, Marks
 from gateway.kme.peer import PeerError
 from gateway.kme.refusals import RefusedError
@@ -108,7 +108,7 @@ class LinkFeed:
             _log.info("the peer KME answers again")
         self._problem = problem
 
-    def _note_state(self, status: LinkStatus) -> None:
+    def _note_state(self, status: KmeLinkStatus) -> None:
         if status.state is self._state:
             return
         self._state = status.state

@@ -21,7 +21,7 @@ from gateway.config.private_files import (
     write_new_file,
 )
 from gateway.errors import IdentityError, KMEError
-from gateway.kme.pki import Credentials, LaboratoryCA
+from gateway.kme.pki import LaboratoryCA, TlsFiles
 from gateway.kme.seed import create_seed, write_seed
 from gateway.kme.settings import End
 
@@ -63,7 +63,7 @@ class SiteFiles:
 
     config: Path
     url: str
-    saes: dict[str, Credentials]
+    saes: dict[str, TlsFiles]
 
 
 def make_laboratory(
@@ -114,11 +114,11 @@ def make_laboratory(
     return files
 
 
-def _issue_sae(authority: LaboratoryCA, home: Path, sae_id: str) -> Credentials:
+def _issue_sae(authority: LaboratoryCA, home: Path, sae_id: str) -> TlsFiles:
     folder = _make_folder(home / quote(sae_id, safe=""))
     issued = authority.issue_sae(sae_id, folder=folder)
     _write(folder / "ca.pem", authority.certificate.read_bytes())
-    return Credentials(
+    return TlsFiles(
         issued.certificate.rename(folder / "client.pem"),
         issued.private_key.rename(folder / "client.key"),
         folder / "ca.pem",

@@ -39,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkStatus:
+class KmeLinkStatus:
     """How the link stands.
 
     Attributes:
@@ -95,5 +95,5 @@ class LinkModel(Protocol):
     def eavesdrop(self, on: bool) -> None:  # noqa: FBT001  # a switch
         """Let someone listen, or stop it: the QBER rises and the rate goes to zero."""
 
-    def status(self) -> LinkStatus:
+    def status(self) -> KmeLinkStatus:
         """Say how the link stands."""

@@ -42,7 +42,7 @@ MAX_HEADER: Final = 8190
 _log = logging.getLogger(__name__)
 
 
-class Listener:
+class KmeListener:
     """Serves an application at one TCP port.
 
     Args:

@@ -37,9 +37,9 @@ from gateway.kme.settings import (
     MAX_KEY_SIZE,
     MIN_KEY_SIZE,
     End,
+    KmePeerSettings,
     KMESettings,
     LinkSettings,
-    PeerSettings,
     SAESettings,
 )
 from gateway.kme.space_settings import SpaceSettings
@@ -147,11 +147,11 @@ def _read(source: Source, problems: Problems) -> KMESettings | None:
     )
 
 
-def _read_peer(section: Section) -> PeerSettings | None:
+def _read_peer(section: Section) -> KmePeerSettings | None:
     kme_id = section.required("id", _parse_id, '"kme-bob"')
     url = section.required("url", _parse_url, '"https://kme-b.example.org:8443"')
     section.close()
-    return PeerSettings(kme_id, url) if kme_id and url else None
+    return KmePeerSettings(kme_id, url) if kme_id and url else None
 
 
 def _read_link(source: Source, problems: Problems) -> LinkSettings | None:
@@ -210,7 +210,7 @@ def _read_saes(source: Source, problems: Problems) -> dict[str, SAESettings]:
 
 
 def _check_ids(
-    kme: Section, kme_id: str, peer: PeerSettings, saes: dict[str, SAESettings]
+    kme: Section, kme_id: str, peer: KmePeerSettings, saes: dict[str, SAESettings]
 ) -> None:
     """Refuse an ID in two roles: a certificate would then open two doors."""
     if kme_id == peer.kme_id:

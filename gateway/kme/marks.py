@@ -65,7 +65,7 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class DrawnKeys:
     """Keys that one call of ``enc_keys`` draws.
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-from gateway.kme.marks import BehindError, Drawing
+from gateway.kme.marks import BehindError, DrawnKeys
 from gateway.kme.peer_messages import (
     DRAWINGS_PATH,
     LINK_PATH,
@@ -64,7 +64,7 @@ class PeerClient:
         """Close the connections."""
         await self._session.close()
 
-    async def announce(self, drawing: Drawing) -> None:
+    async def announce(self, drawing: DrawnKeys) -> None:
         """Tell it what an SAE of this end draws; return when it is durable there.
 
         Raises:

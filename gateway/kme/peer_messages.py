@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from gateway.kme.link import LinkState, LinkStatus
-from gateway.kme.marks import MAX_MARK, Drawing, Marks
+from gateway.kme.link import KmeLinkStatus, LinkState
+from gateway.kme.marks import MAX_MARK, DrawnKeys, Marks
 from gateway.kme.requests import MAX_SAE_ID
 from gateway.kme.settings import MAX_KEY_PER_REQUEST, MAX_KEY_SIZE, MIN_KEY_SIZE
 
 DRAWINGS_PATH: Final = "/kme/v1/drawings"
-"""POST a `Drawing` before its keys are given: 204, or 409 with `drawn`."""
+"""POST a `DrawnKeys` before its keys are given: 204, or 409 with `drawn`."""
 
 MARKS_PATH: Final = "/kme/v1/marks"
 """POST a `MarksMessage`: 200 with the other end's."""
@@ -53,7 +53,7 @@ class MarksMessage:
     marks: Marks
     max_key_count: int
     key_size: int
-    link: LinkStatus | None = None
+    link: KmeLinkStatus | None = None
 
     def encode(self) -> dict[str, object]:
         """Return the JSON object."""
@@ -83,18 +83,18 @@ def decode_marks(message: Mapping[str, object]) -> MarksMessage:
     )
 
 
-def encode_drawing(drawing: Drawing, link_id: str) -> dict[str, object]:
+def encode_drawing(drawing: DrawnKeys, link_id: str) -> dict[str, object]:
     """Return the JSON object that announces a drawing."""
     return {"link_id": link_id, **asdict(drawing)}
 
 
-def decode_drawing(message: Mapping[str, object]) -> tuple[Drawing, str]:
+def decode_drawing(message: Mapping[str, object]) -> tuple[DrawnKeys, str]:
     """Read a drawing and its link's ID.
 
     Raises:
         BadMessageError: It is none.
     """
-    drawing = Drawing(
+    drawing = DrawnKeys(
         _whole(message, "first", 0, MAX_MARK),
         _whole(message, "number", 1, MAX_KEY_PER_REQUEST),
         _whole(message, "units", 1, _MAX_UNITS),
@@ -133,12 +133,12 @@ def decode_order(message: Mapping[str, object]) -> tuple[str, str, float]:
     )
 
 
-def _decode_link(link: Mapping[str, object]) -> LinkStatus:
+def _decode_link(link: Mapping[str, object]) -> KmeLinkStatus:
     state = next((each for each in LinkState if each == link.get("state")), None)
     if state is None:
         raise BadMessageError("no such state of a link")
     qber = link.get("qber")
-    return LinkStatus(
+    return KmeLinkStatus(
         state,
         _number(qber, "qber") if qber is not None else None,
         _number(link.get("secret_rate"), "secret_rate"),

@@ -39,7 +39,7 @@ SAE_URI: Final = "sae:"
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class TlsFiles:
     """Files with which one end of TLS shows who it is.
 
     Attributes:
@@ -64,8 +64,8 @@ class LaboratoryPKI:
     """
 
     authority: "LaboratoryCA"
-    kmes: Mapping[str, Credentials] = field(default_factory=dict)
-    saes: Mapping[str, Credentials] = field(default_factory=dict)
+    kmes: Mapping[str, TlsFiles] = field(default_factory=dict)
+    saes: Mapping[str, TlsFiles] = field(default_factory=dict)
 
     @property
     def ca(self) -> Path:
@@ -108,7 +108,7 @@ class LaboratoryCA:
         *,
         folder: Path | None = None,
         days: int | None = None,
-    ) -> Credentials:
+    ) -> TlsFiles:
         """Issue a KME's certificate, for its server and for calls to its peer.
 
         Args:
@@ -128,7 +128,7 @@ class LaboratoryCA:
         uri: str | None = None,
         folder: Path | None = None,
         days: int | None = None,
-    ) -> Credentials:
+    ) -> TlsFiles:
         """Issue an SAE's client certificate.
 
         Args:
@@ -148,7 +148,7 @@ class LaboratoryCA:
         usages: Sequence[x509.ObjectIdentifier],
         folder: Path | None,
         days: int | None,
-    ) -> Credentials:
+    ) -> TlsFiles:
         if not 0 < len(name) <= MAX_COMMON_NAME:
             raise KMEError(
                 f"an ID of {len(name)} characters fits no common name",
@@ -170,7 +170,7 @@ class LaboratoryCA:
         made = builder.sign(self._key, hashes.SHA256())
         place = folder or self._folder
         stem = quote(name, safe="")
-        credentials = Credentials(
+        credentials = TlsFiles(
             place / f"{stem}.pem", place / f"{stem}.key", self.certificate
         )
         _write(credentials.private_key, _private_pem(key))

@@ -23,7 +23,7 @@ from gateway.keystore.sqlite_file import StoreFile
 from gateway.kme.marks import (
     MAX_MARK,
     BehindError,
-    Drawing,
+    DrawnKeys,
     Half,
     Marks,
     NotFoundError,
@@ -60,7 +60,7 @@ CREATE TABLE waiting (
 class _Waiting:
     """A row of the table of that name."""
 
-    drawing: Drawing
+    drawing: DrawnKeys
     delivered: int
     left: int
     changed: bool = False
@@ -124,13 +124,13 @@ class Pool:
             self._marks = merged
         return merged
 
-    def draw(self, drawing: Drawing) -> None:
+    def draw(self, drawing: DrawnKeys) -> None:
         """Count keys of this end's half as drawn, and all before them."""
         drawn = list(self._marks.drawn)
         drawn[self.own] = drawing.end
         self.merge(replace(self._marks, drawn=(drawn[0], drawn[1])))
 
-    def expect(self, drawing: Drawing) -> None:
+    def expect(self, drawing: DrawnKeys) -> None:
         """Note keys that an SAE of the other end draws for one of this end.
 
         Raises:
@@ -220,7 +220,7 @@ class Pool:
             ).fetchone()
         if values is None:
             return None
-        row = _Waiting(Drawing(*values[:6]), int.from_bytes(values[6]), values[7])
+        row = _Waiting(DrawnKeys(*values[:6]), int.from_bytes(values[6]), values[7])
         if index >= row.drawing.end:
             return None
         found.append(row)

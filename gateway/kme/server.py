@@ -18,7 +18,7 @@ from gateway.kme.feed import LinkFeed
 from gateway.kme.guard import Guard
 from gateway.kme.keys import PoolSequence
 from gateway.kme.link import LinkModel, LinkUnderSky
-from gateway.kme.listener import Listener, listen
+from gateway.kme.listener import KmeListener, listen
 from gateway.kme.misbehaviour.switch import Misbehaviour
 from gateway.kme.models import make_model
 from gateway.kme.peer import PeerClient, PeerError
@@ -63,7 +63,7 @@ class KMEServer:
         self._model = model
         self._core: KMECore | None = None
         self._feed: LinkFeed | None = None
-        self._listener: Listener | None = None
+        self._listener: KmeListener | None = None
         self._saes: SAEInterface | None = None
         self._peer: PeerInterface | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -129,7 +129,7 @@ class KMEServer:
             middlewares=[guard.middleware()], client_max_size=MAX_BODY
         )
         application.add_routes([*self._saes.routes(), *self._peer.routes()])
-        self._listener = Listener(application, guard)
+        self._listener = KmeListener(application, guard)
         await self._listener.start(listening, server_tls)
         self._started = loop.time()
         if is_alice and self._model is not None:

@@ -76,7 +76,7 @@ class LinkSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PeerSettings:
+class KmePeerSettings:
     """The KME at the other end.
 
     Attributes:
@@ -120,7 +120,7 @@ class KMESettings:
     ca: Path
     pool: Path
     control_socket: Path
-    peer: PeerSettings
+    peer: KmePeerSettings
     link: LinkSettings
     saes: Mapping[str, SAESettings]
     key_size: int = DEFAULT_KEY_SIZE

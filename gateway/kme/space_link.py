@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import OrbitError, QuantumLinkError
-from gateway.kme.link import Block, LinkState, LinkStatus
+from gateway.kme.link import Block, KmeLinkStatus, LinkState
 from gateway.kme.space_figures import MAX_OVERCAST_DAYS
 from gateway.planner.space.key import KeyModel
 from gateway.planner.space.orbit import Orbit
-from gateway.planner.space.passes import NIGHT, Pass, passes_over
+from gateway.planner.space.passes import NIGHT, SatellitePass, passes_over
 from gateway.planner.space.stations import Station
 from gateway.planner.space.times import DAY, format_time
 from gateway.planner.space.trusted import TrustedSatellite
@@ -43,7 +43,7 @@ RATE_TIME: Final = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpaceStatus(LinkStatus):
+class SpaceStatus(KmeLinkStatus):
     """How a satellite link stands.
 
     Attributes:
@@ -57,7 +57,7 @@ class SpaceStatus(LinkStatus):
         time_scale: Simulated seconds in one real second.
     """
 
-    next_pass: Pass | None
+    next_pass: SatellitePass | None
     simulated_time: float
     waiting: tuple[int, int]
     passes_used: int
@@ -106,7 +106,7 @@ class SatelliteLink:
         self._scale = time_scale
         self._begin = self._time = self._known_until = start
         self._now: float | None = None
-        self._coming: deque[Pass] = deque()
+        self._coming: deque[SatellitePass] = deque()
         self._is_up, self._eavesdropped, self._alarmed = True, False, False
         self._used = self._clouded = self._refused = 0
         self._clouds: dict[str, Overcast] = {}
@@ -198,7 +198,7 @@ class SatelliteLink:
             time_scale=self._scale,
         )
 
-    def _end(self, each: Pass, until: float) -> Block | None:
+    def _end(self, each: SatellitePass, until: float) -> Block | None:
         """Count a pass that has ended."""
         time = (self._now or 0.0) - (until - each.set) / self._scale
         hidden = any(cloud.covers(each) for cloud in self._clouds.values())

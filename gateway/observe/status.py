@@ -7,7 +7,7 @@ from gateway.control.schema import (
     DeviceStatus,
     FailingStatus,
     FailureStatus,
-    InForce,
+    InForceStatus,
     LinkStatus,
     QKDKeyState,
     SessionStatus,
@@ -83,7 +83,7 @@ def report_tunnel(state: TunnelState, around: TunnelSurroundings) -> TunnelStatu
         peer_qkd_every=state.peer_terms.qkd_every if state.peer_terms else None,
         link=config.link,
         epoch=epoch,
-        in_force=InForce(
+        in_force=InForceStatus(
             local=bool(current and current.local_proof),
             peer=bool(current and current.peer_proof),
             since_s=None if in_force_at is None else now - in_force_at,
@@ -133,7 +133,7 @@ def report_unstarted(
         peer_qkd_every=None,
         link=config.link,
         epoch=None,
-        in_force=InForce(local=False, peer=False, since_s=None),
+        in_force=InForceStatus(local=False, peer=False, since_s=None),
         sources=[],
         key_id=None,
         qkd_key=None,

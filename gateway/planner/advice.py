@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 
 from gateway.config.model import MAX_QKD_EVERY, MAX_ROTATION_INTERVAL
-from gateway.planner.model import Plan, Tunnel
+from gateway.planner.model import Plan, PlannedTunnel
 from gateway.planner.result import Advice
-from gateway.planner.stock import Stock
+from gateway.planner.stock import PlannedStock
 
 MAX_STRETCH: Final = 1800
 """Of an interval: from the shortest that is allowed to the longest."""
@@ -24,7 +24,7 @@ _FINE: Final = 100
 
 
 def advise(
-    plan: Plan, stocks: Mapping[str, Stock], failing: Sequence[Tunnel]
+    plan: Plan, stocks: Mapping[str, PlannedStock], failing: Sequence[PlannedTunnel]
 ) -> dict[str, Advice]:
     """Return what would make each of the failing tunnels hold, by name.
 
@@ -47,9 +47,9 @@ def advise(
     return found
 
 
-def _groups(tunnels: Iterable[Tunnel]) -> list[list[Tunnel]]:
+def _groups(tunnels: Iterable[PlannedTunnel]) -> list[list[PlannedTunnel]]:
     """Part tunnels into those that share links."""
-    groups: list[list[Tunnel]] = []
+    groups: list[list[PlannedTunnel]] = []
     for each in tunnels:
         joined, apart = [each], []
         for group in groups:
@@ -66,7 +66,10 @@ class _Search:
     """Asks whether a group would hold, stretched so or so."""
 
     def __init__(
-        self, plan: Plan, stocks: Mapping[str, Stock], group: Sequence[Tunnel]
+        self,
+        plan: Plan,
+        stocks: Mapping[str, PlannedStock],
+        group: Sequence[PlannedTunnel],
     ) -> None:
         self._plan, self._group = plan, group
         links = {link for each in group for link in each.links}
@@ -95,7 +98,7 @@ class _Search:
             ]
         )
 
-    def _hold(self, tunnels: Sequence[Tunnel]) -> bool:
+    def _hold(self, tunnels: Sequence[PlannedTunnel]) -> bool:
         wanted = {
             name: others + math.fsum(e.demand for e in tunnels if name in e.links)
             for name, others in self._others.items()
@@ -121,13 +124,13 @@ def _least(holds: Callable[[int], bool], low: int, high: int) -> int | None:
     return low
 
 
-def _every(tunnel: Tunnel, times: int | None) -> int | None:
+def _every(tunnel: PlannedTunnel, times: int | None) -> int | None:
     if times is None or tunnel.every * times > MAX_QKD_EVERY:
         return None
     return tunnel.every * times
 
 
-def _interval(tunnel: Tunnel, percent: int | None) -> int | None:
+def _interval(tunnel: PlannedTunnel, percent: int | None) -> int | None:
     if percent is None:
         return None
     seconds = math.ceil(tunnel.interval * percent / _FINE)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from gateway.planner.advice import advise
-from gateway.planner.model import Link, Plan, SpaceLink, Tunnel
+from gateway.planner.model import Link, Plan, PlannedTunnel, SpaceLink
 from gateway.planner.result import (
     QUANTILES,
     Advice,
@@ -17,8 +17,13 @@ from gateway.planner.result import (
 )
 from gateway.planner.skies import Bools, Skies
 from gateway.planner.space.times import Floats
-from gateway.planner.stock import Stock
-from gateway.planner.supply import PlannedPass, Supply, predict_passes, space_supply
+from gateway.planner.stock import PlannedStock
+from gateway.planner.supply import (
+    PlannedPass,
+    PlannedSupply,
+    predict_passes,
+    space_supply,
+)
 
 STEPS: Final = 120
 """Of a stock over time: six hours in a month."""
@@ -56,7 +61,7 @@ def make_forecast(plan: Plan) -> Forecast:
 
 def make_stocks(
     plan: Plan, passes: Mapping[str, Sequence[PlannedPass]], skies: Skies
-) -> dict[str, Stock]:
+) -> dict[str, PlannedStock]:
     """Return every link's stock in every weather.
 
     Args:
@@ -65,7 +70,7 @@ def make_stocks(
         skies: The weathers, as many as the plan draws.
     """
     return {
-        name: Stock(
+        name: PlannedStock(
             _supply(plan, link, passes.get(name, ()), skies),
             link.stock,
             link.capacity,
@@ -78,10 +83,10 @@ def make_stocks(
 
 def _supply(
     plan: Plan, link: Link, passes: Sequence[PlannedPass], skies: Skies
-) -> Supply:
+) -> PlannedSupply:
     if isinstance(link, SpaceLink):
         return space_supply(plan, link, passes, skies)
-    return Supply(np.zeros(0), np.zeros((0, 1)), link.inflow)
+    return PlannedSupply(np.zeros(0), np.zeros((0, 1)), link.inflow)
 
 
 def demand(plan: Plan, link: str) -> float:
@@ -89,7 +94,9 @@ def demand(plan: Plan, link: str) -> float:
     return math.fsum(each.demand for each in plan.users(link))
 
 
-def _holds(plan: Plan, tunnel: Tunnel, stocks: Mapping[str, Stock]) -> Bools:
+def _holds(
+    plan: Plan, tunnel: PlannedTunnel, stocks: Mapping[str, PlannedStock]
+) -> Bools:
     held: Bools = np.ones(plan.draws, dtype=np.bool_)
     if tunnel.demand:
         for name in tunnel.links:
@@ -100,7 +107,7 @@ def _holds(plan: Plan, tunnel: Tunnel, stocks: Mapping[str, Stock]) -> Bools:
 def _link(
     plan: Plan,
     link: Link,
-    stock: Stock,
+    stock: PlannedStock,
     passes: Sequence[PlannedPass],
     times: Floats,
 ) -> LinkForecast:
@@ -126,8 +133,8 @@ def _link(
 
 def _tunnel(
     plan: Plan,
-    tunnel: Tunnel,
-    stocks: Mapping[str, Stock],
+    tunnel: PlannedTunnel,
+    stocks: Mapping[str, PlannedStock],
     until_end: float,
     advice: Mapping[str, Advice],
 ) -> TunnelForecast:
@@ -154,7 +161,7 @@ def _tunnel(
     )
 
 
-def _gap(plan: Plan, supply: Supply) -> Floats:
+def _gap(plan: Plan, supply: PlannedSupply) -> Floats:
     """Return how long a stock must last until it is filled again, in each draw.
 
     One that is filled all the time, or not at all, must last to the end.

@@ -14,7 +14,7 @@ from gateway.config.problems import Problems, Source
 from gateway.config.section import Section
 from gateway.config.values import NAME, number, whole
 from gateway.errors import ConfigError, OrbitError
-from gateway.planner.model import Link, Plan, SpaceLink, Tunnel
+from gateway.planner.model import Link, Plan, PlannedTunnel, SpaceLink
 from gateway.planner.places import read_satellite, read_station
 from gateway.planner.space.orbit import Orbit, synthetic_orbit
 from gateway.planner.space.stations import STATIONS, Station
@@ -70,7 +70,7 @@ def load_plan(
     source = read_source(path, problems)
     plan = None
     if source is not None:
-        plan = _Reader(source, problems).read(start, days, probability)
+        plan = _PlanReader(source, problems).read(start, days, probability)
     if problems.found or plan is None:
         error = ConfigError(tuple(sorted(problems.found, key=lambda each: each.line)))
         error.hint = f"correct them and run again: qgw plan {path}"
@@ -78,7 +78,7 @@ def load_plan(
     return plan
 
 
-class _Reader:
+class _PlanReader:
     """Reads the tables of one file, and checks them against each other."""
 
     def __init__(self, source: Source, problems: Problems) -> None:
@@ -139,7 +139,7 @@ class _Reader:
             self._open("links").refuse("", "a link, [links.NAME]", "none")
         return links
 
-    def _read_tunnels(self, links: Mapping[str, object]) -> dict[str, Tunnel]:
+    def _read_tunnels(self, links: Mapping[str, object]) -> dict[str, PlannedTunnel]:
         tunnels = {
             name: read_tunnel(name, section, links)
             for name, section in self._named("tunnels")

@@ -77,7 +77,7 @@ Link = RateLink | SpaceLink
 
 
 @dataclass(frozen=True, slots=True)
-class Tunnel:
+class PlannedTunnel:
     """What uses keys.
 
     Attributes:
@@ -135,7 +135,7 @@ class Plan:
 
     file: Path
     links: Mapping[str, Link]
-    tunnels: Mapping[str, Tunnel]
+    tunnels: Mapping[str, PlannedTunnel]
     start: float
     days: int
     probability: float
@@ -153,7 +153,7 @@ class Plan:
         """Last moment, UTC seconds since 1970."""
         return self.start + self.span
 
-    def users(self, link: str) -> tuple[Tunnel, ...]:
+    def users(self, link: str) -> tuple[PlannedTunnel, ...]:
         """Return the tunnels that draw on a link."""
         return tuple(each for each in self.tunnels.values() if link in each.links)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.planner.model import Link, Plan, Tunnel
+from gateway.planner.model import Link, Plan, PlannedTunnel
 from gateway.planner.space.times import DAY, Floats
 from gateway.planner.supply import PlannedPass
 
@@ -81,7 +81,7 @@ class TunnelForecast:
         advice: None if it holds.
     """
 
-    tunnel: Tunnel
+    tunnel: PlannedTunnel
     until_next: float
     until_end: float
     at_most: float

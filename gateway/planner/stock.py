@@ -6,11 +6,11 @@ import numpy as np
 
 from gateway.planner.skies import Bools
 from gateway.planner.space.times import Floats
-from gateway.planner.supply import Supply
+from gateway.planner.supply import PlannedSupply
 
 
 @dataclass(frozen=True, slots=True)
-class Stock:
+class PlannedStock:
     """One link's stock and what it is fed by. All amounts are keys.
 
     Attributes:
@@ -21,7 +21,7 @@ class Stock:
         span: Seconds looked at.
     """
 
-    supply: Supply
+    supply: PlannedSupply
     begin: float
     capacity: float
     margin: float

@@ -8,7 +8,7 @@ import numpy as np
 
 from gateway.planner.model import KEY_BITS, Plan, SpaceLink
 from gateway.planner.skies import Skies
-from gateway.planner.space.passes import Pass, passes_over
+from gateway.planner.space.passes import SatellitePass, passes_over
 from gateway.planner.space.times import Floats
 
 
@@ -26,7 +26,7 @@ class PlannedPass:
 
     link: str
     satellite: str
-    flight: Pass
+    flight: SatellitePass
     bits: int
     probability: float
 
@@ -37,7 +37,7 @@ class PlannedPass:
 
 
 @dataclass(frozen=True, slots=True)
-class Supply:
+class PlannedSupply:
     """What comes into one stock.
 
     Attributes:
@@ -95,7 +95,7 @@ def predict_passes(plan: Plan) -> dict[str, list[PlannedPass]]:
     return found
 
 
-def _fly(plan: Plan, group: Sequence[SpaceLink]) -> Mapping[str, list[Pass]]:
+def _fly(plan: Plan, group: Sequence[SpaceLink]) -> Mapping[str, list[SatellitePass]]:
     """Predict for links of one satellite that see it under the same conditions."""
     stations = {station.name: station for link in group for station in link.stations}
     one = group[0]
@@ -114,14 +114,14 @@ def _fly(plan: Plan, group: Sequence[SpaceLink]) -> Mapping[str, list[Pass]]:
     }
 
 
-def _probability(plan: Plan, each: Pass) -> float:
+def _probability(plan: Plan, each: SatellitePass) -> float:
     is_overcast = any(cloud.covers(each) for cloud in plan.overcast)
     return 0.0 if is_overcast else each.station.clear_probability
 
 
 def space_supply(
     plan: Plan, link: SpaceLink, passes: Sequence[PlannedPass], skies: Skies
-) -> Supply:
+) -> PlannedSupply:
     """Return the keys that passes bring, in every weather.
 
     Usable is the smaller of what both stations have had so far, in whole keys.
@@ -142,8 +142,8 @@ def space_supply(
         usable.append(np.minimum(*totals.values()) // KEY_BITS)
     times = np.array([each.flight.set - plan.start for each in passes])
     if not passes:
-        return Supply(times, np.zeros((0, 1)), 0.0)
+        return PlannedSupply(times, np.zeros((0, 1)), 0.0)
     gains = np.diff(
         np.stack(usable), axis=0, prepend=np.zeros((1, plan.draws), np.int64)
     )
-    return Supply(times, gains.astype(np.float64), 0.0)
+    return PlannedSupply(times, gains.astype(np.float64), 0.0)

@@ -21,7 +21,7 @@ from gateway.config.values import (
     parse_text,
     whole,
 )
-from gateway.planner.model import Link, RateLink, SpaceLink, Tunnel
+from gateway.planner.model import Link, PlannedTunnel, RateLink, SpaceLink
 from gateway.planner.space.key import LEAST_BITS, MAX_BITS, MOST_BITS, KeyModel
 from gateway.planner.space.orbit import Orbit
 from gateway.planner.space.passes import MIN_ELEVATION, NIGHT
@@ -139,7 +139,9 @@ def _read_space_link(
     )
 
 
-def read_tunnel(name: str, section: Section, links: Mapping[str, object]) -> Tunnel:
+def read_tunnel(
+    name: str, section: Section, links: Mapping[str, object]
+) -> PlannedTunnel:
     """Read ``[tunnels.NAME]``; keys are called as in gateway.toml where they are there.
 
     Args:
@@ -163,7 +165,7 @@ def read_tunnel(name: str, section: Section, links: Mapping[str, object]) -> Tun
     if "batch" in section and len(hops) == 1:
         section.refuse("batch", "no such key on a single link", "one")
     section.close()
-    return Tunnel(name, hops, interval, every, qkd, batch)
+    return PlannedTunnel(name, hops, interval, every, qkd, batch)
 
 
 def _known(names: Mapping[str, object], what: str) -> Callable[[object], str]:

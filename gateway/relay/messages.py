@@ -223,7 +223,7 @@ def decode_message(data: bytes) -> RelayKeys | RelayAnswer:
 
 
 def _decode_keys(data: bytes) -> RelayKeys:
-    reader = _Reader(data)
+    reader = _MessageReader(data)
     _, _, path, paths, hop, nodes, count, *ids = _HEADER.unpack(
         reader.take(_HEADER.size)
     )
@@ -247,7 +247,7 @@ def _decode_keys(data: bytes) -> RelayKeys:
 
 
 def _decode_answer(data: bytes) -> RelayAnswer:
-    reader = _Reader(data)
+    reader = _MessageReader(data)
     _, kind, path, outcome, bundle, size = _ANSWER.unpack(reader.take(_ANSWER.size))
     if outcome > max(Outcome) or path >= MAX_PATHS:
         raise _malformed("its outcome or path is out of bounds")
@@ -272,7 +272,7 @@ def _malformed(what: str) -> RelayError:
     )
 
 
-class _Reader:
+class _MessageReader:
     """Takes bytes from the front, and insists that none is missing or left over."""
 
     def __init__(self, data: bytes) -> None:

@@ -181,7 +181,7 @@ def decode_initiation(data: bytes) -> InitiationPayload:
     Raises:
         ProtocolError: ``payload``.
     """
-    reader = _Reader(data, INITIATION_PAYLOAD_SIZE)
+    reader = _PayloadReader(data, INITIATION_PAYLOAD_SIZE)
     terms, flags = _decode_terms(reader, _FLAG_CHAIN)
     epoch, chain_id = _INITIATION.unpack(reader.take(_INITIATION.size))
     if not flags & _FLAG_CHAIN and any(chain_id):
@@ -220,7 +220,7 @@ def _are_named(key_ids: Sequence[UUID]) -> bool:
     return any(isinstance(key_id, NamedKeyID) for key_id in key_ids)
 
 
-def _decode_offer(reader: "_Reader") -> tuple[UUID, ...]:
+def _decode_offer(reader: "_PayloadReader") -> tuple[UUID, ...]:
     number = reader.take(1)[0]
     count = number & ~_BY_TEXT
     if count > MAX_OFFERED_KEYS:
@@ -236,7 +236,7 @@ def _decode_offer(reader: "_Reader") -> tuple[UUID, ...]:
     return key_ids
 
 
-def _take_text(reader: "_Reader") -> UUID:
+def _take_text(reader: "_PayloadReader") -> UUID:
     key_id = parse_key_id(reader.prefixed(MAX_KEY_ID_TEXT).decode("latin-1"))
     if key_id is None:
         raise ProtocolError("payload")
@@ -265,7 +265,7 @@ def decode_response(data: bytes) -> ResponsePayload:
     Raises:
         ProtocolError: ``payload``.
     """
-    reader = _Reader(data, RESPONSE_PAYLOAD_SIZE)
+    reader = _PayloadReader(data, RESPONSE_PAYLOAD_SIZE)
     terms, flags = _decode_terms(reader, _FLAG_CHAIN | _FLAG_KEY)
     status, session_id, epoch, key_id, used = _RESPONSE.unpack(
         reader.take(_RESPONSE.size)
@@ -290,7 +290,7 @@ def decode_response(data: bytes) -> ResponsePayload:
     )
 
 
-class _Reader:
+class _PayloadReader:
     """Takes fields off a buffer; every overrun is the peer's fault."""
 
     __slots__ = ("_data", "_position")
@@ -342,7 +342,7 @@ def _decode_name(data: bytes) -> str:
     return data.decode("ascii")
 
 
-def _decode_terms(reader: _Reader, more: int) -> tuple[Terms, int]:
+def _decode_terms(reader: _PayloadReader, more: int) -> tuple[Terms, int]:
     """Read the terms; `more` are the flags that may be set beside theirs."""
     policy, plane, flags, interval, every = _TERMS.unpack(reader.take(_TERMS.size))
     if flags & ~(_FLAG_PSK | _FLAG_ENCAP | more) or not every:

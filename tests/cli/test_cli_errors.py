@@ -95,7 +95,7 @@ def test_a_daemon_that_hangs_exits_3(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        session.Session.client, "__defaults__", (0.1,)
+        session.CommandSession.client, "__defaults__", (0.1,)
     )  # seconds instead of a minute
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "s"))

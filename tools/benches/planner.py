@@ -6,7 +6,7 @@ from pathlib import Path
 from benches.figures import Figure, summarise
 from benches.registry import Bench, Options
 from gateway.planner.forecast import make_forecast
-from gateway.planner.model import Plan, RateLink, SpaceLink, Tunnel
+from gateway.planner.model import Plan, PlannedTunnel, RateLink, SpaceLink
 from gateway.planner.report import to_json
 from gateway.planner.space.key import KeyModel
 from gateway.planner.space.orbit import SYNTHETIC_EPOCH, synthetic_orbit
@@ -46,7 +46,7 @@ def make_plan() -> Plan:
         for each in range(LINKS)
     }
     tunnels = {
-        f"t{each}": Tunnel(
+        f"t{each}": PlannedTunnel(
             f"t{each}",
             # Every fifth is relayed over two hops.
             (f"l{each}", *([f"l{(each + 1) % LINKS}"] if each % 5 == 0 else [])),

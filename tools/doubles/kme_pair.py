@@ -16,14 +16,14 @@ from typing import Final, Self
 from gateway.kme.constant import ConstantLink
 from gateway.kme.link import LinkModel
 from gateway.kme.listener import listen
-from gateway.kme.pki import Credentials, LaboratoryPKI, make_laboratory_pki
+from gateway.kme.pki import LaboratoryPKI, TlsFiles, make_laboratory_pki
 from gateway.kme.seed import create_seed, write_seed
 from gateway.kme.server import KMEServer
 from gateway.kme.settings import (
     End,
+    KmePeerSettings,
     KMESettings,
     LinkSettings,
-    PeerSettings,
     SAESettings,
 )
 
@@ -72,7 +72,7 @@ class KMEPair:
             seed_file = home / "link.seed"
             if not seed_file.exists():
                 write_seed(seed_file, seed)
-            peer = PeerSettings(BOB_ID if is_alice else ALICE_ID, urls[is_alice])
+            peer = KmePeerSettings(BOB_ID if is_alice else ALICE_ID, urls[is_alice])
             made = KMESettings(
                 kme_id=kme_id,
                 host=LOOPBACK,
@@ -98,7 +98,7 @@ class KMEPair:
         return self.pki.ca
 
     @property
-    def credentials(self) -> Mapping[str, Credentials]:
+    def credentials(self) -> Mapping[str, TlsFiles]:
         """Client certificates by SAE ID."""
         return self.pki.saes
 

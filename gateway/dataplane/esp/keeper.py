@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from gateway.dataplane.esp.database import Database, EspInventory
 from gateway.dataplane.esp.policies import expected_policy
 from gateway.dataplane.esp.rules import PolicyKey, Purpose, Rule
-from gateway.dataplane.esp.tunnel import Tunnel
+from gateway.dataplane.esp.tunnel import EspTunnel
 from gateway.errors import GatewayError
 
 
@@ -21,14 +21,14 @@ class PolicyKeeper:
         self,
         database: Database,
         inventory: EspInventory,
-        tunnels: Mapping[str, Tunnel],
+        tunnels: Mapping[str, EspTunnel],
     ) -> None:
         self._database = database
         self._inventory = inventory
         self._tunnels = tunnels
         self.moving: frozenset[PolicyKey] = frozenset()
 
-    def settle(self, tunnel: Tunnel, there: set[PolicyKey]) -> None:
+    def settle(self, tunnel: EspTunnel, there: set[PolicyKey]) -> None:
         """Add policies that are missing, and bring those that are there up to date."""
         active = tunnel.sending
         there = there | self.moving
@@ -65,7 +65,7 @@ class PolicyKeeper:
         tunnel = self._tunnels[name]
         self._database.update_policies(tunnel.rules, tunnel.reqid, tunnel.sending)
 
-    def _is_shared(self, rule: Rule, tunnel: Tunnel) -> bool:
+    def _is_shared(self, rule: Rule, tunnel: EspTunnel) -> bool:
         """Return whether a policy is in the kernel for another tunnel.
 
         Those that let packets of our own networks through may serve many.

@@ -24,7 +24,7 @@ from gateway.dataplane.esp.rules import (
     remote_prefixes,
     rules_of,
 )
-from gateway.dataplane.esp.tunnel import Tunnel
+from gateway.dataplane.esp.tunnel import EspTunnel
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.exchanged import change_all, moving_prefixes
 from gateway.dataplane.held.keeper import Keeper
@@ -58,7 +58,7 @@ class EspPlane:
         self._given = keeper
         self._connected: tuple[str, ...] = ()
         self._patience = RepairPatience()
-        self._tunnels: dict[str, Tunnel] = {}
+        self._tunnels: dict[str, EspTunnel] = {}
         self._spis: set[int] = set()
         self._inventory = EspInventory()
         self._opened = ExitStack()
@@ -87,7 +87,7 @@ class EspPlane:
             self.update_tunnel(spec)
             return
         self._check_index(spec)
-        tunnel = Tunnel(spec, self._rules(spec), probe_target(spec))
+        tunnel = EspTunnel(spec, self._rules(spec), probe_target(spec))
         policies = self._inventory.policies.get(tunnel.reqid, [])
         tunnel.adopt(self._inventory.associations.get(tunnel.reqid, []), policies)
         self._spis.update(sa.spi for sa in tunnel.all_associations())
@@ -338,13 +338,13 @@ class EspPlane:
                 self._policies.drop(before, keep=tunnel.rules)
         self._connected = connected
 
-    def _tunnel(self, name: str) -> Tunnel:
+    def _tunnel(self, name: str) -> EspTunnel:
         try:
             return self._tunnels[name]
         except KeyError:
             raise DataPlaneError(f"there is no tunnel {name}") from None
 
-    def _ask(self, tunnel: Tunnel, pairs: list[Pair]) -> PlaneState:
+    def _ask(self, tunnel: EspTunnel, pairs: list[Pair]) -> PlaneState:
         associations = [sa for pair in pairs for sa in pair.associations()]
         answers = self._database.ask(associations)
         tunnel.note(pairs, dict(zip(associations, answers, strict=True)))
@@ -357,7 +357,7 @@ class EspPlane:
             connected=self._devices.keeper.connected(),
         )
 
-    def _if_id(self, tunnel: Tunnel) -> int:
+    def _if_id(self, tunnel: EspTunnel) -> int:
         return tunnel.reqid if self._devices.has_xfrm else 0
 
     def _check_index(self, spec: TunnelSpec) -> None:
@@ -369,7 +369,7 @@ class EspPlane:
                     f"tunnels {spec.name} and {other.spec.name} have one index"
                 )
 
-    def _change(self, tunnel: Tunnel, spec: TunnelSpec) -> None:
+    def _change(self, tunnel: EspTunnel, spec: TunnelSpec) -> None:
         """Give a tunnel another specification, and the policies it lacks for that."""
         there = {rule.key for rule in tunnel.rules}
         rules = self._rules(spec)
@@ -379,7 +379,7 @@ class EspPlane:
         tunnel.spec, tunnel.rules = spec, rules
         tunnel.probe_target = probe_target(spec)
 
-    def _replace(self, tunnel: Tunnel, known: Pair) -> None:
+    def _replace(self, tunnel: EspTunnel, known: Pair) -> None:
         """Put aside the SAs of an epoch that is being installed a second time.
 
         An active epoch stays in force, and its packets on the way welcome, until
@@ -391,11 +391,11 @@ class EspPlane:
             self._database.delete(known.associations())
             self._spis.difference_update(sa.spi for sa in known.associations())
 
-    def _refuse(self, tunnel: Tunnel) -> None:
+    def _refuse(self, tunnel: EspTunnel) -> None:
         self._database.update_policies(tunnel.sending_rules(), tunnel.reqid, None)
         tunnel.active = tunnel.sending = None
 
-    def _drop_associations(self, tunnel: Tunnel) -> None:
+    def _drop_associations(self, tunnel: EspTunnel) -> None:
         going = tunnel.all_associations()
         self._database.delete(going)
         self._spis.difference_update(sa.spi for sa in going)
@@ -403,20 +403,20 @@ class EspPlane:
         tunnel.leftovers.clear()
         tunnel.active = tunnel.sending = None
 
-    def _dismantle(self, tunnel: Tunnel) -> None:
+    def _dismantle(self, tunnel: EspTunnel) -> None:
         """Remove all that was made for a tunnel; the policies go last."""
         self._devices.remove(tunnel.spec)
         self._drop_associations(tunnel)
         self._policies.drop(tunnel.rules)
         self._spis.difference_update(tunnel.offers)
 
-    def _follow_path(self, tunnel: Tunnel, install: EpochInstall) -> None:
+    def _follow_path(self, tunnel: EspTunnel, install: EpochInstall) -> None:
         path = _path_of(install)
         if tunnel.path != path:
             self._devices.follow_path(tunnel.spec, path[1])
             tunnel.path = path
 
-    def _probe(self, tunnel: Tunnel) -> None:
+    def _probe(self, tunnel: EspTunnel) -> None:
         if tunnel.probe_target is not None:
             self._prober.send(tunnel.probe_target)
 

@@ -11,7 +11,7 @@ from gateway.dataplane.view import SessionView
 
 
 @dataclass(slots=True)
-class Tunnel:
+class EspTunnel:
     """One tunnel's state in this process.
 
     Attributes:
@@ -121,7 +121,7 @@ class Tunnel:
         )
 
 
-def _session(pair: Pair, tunnel: Tunnel, *, active: bool) -> SessionView:
+def _session(pair: Pair, tunnel: EspTunnel, *, active: bool) -> SessionView:
     inbound, outbound = pair.inbound, pair.outbound
     local = peer = ""
     if outbound is not None:

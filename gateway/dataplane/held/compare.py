@@ -10,8 +10,8 @@ from gateway.dataplane.held.spans import Span, contains, covers, span_of, text_o
 from gateway.dataplane.held.wanted import (
     GUARD_METRIC,
     IPV6_METRIC,
+    DesiredState,
     Route,
-    Wanted,
     WantedLink,
     WantedTunnel,
 )
@@ -155,7 +155,7 @@ def identify(
 
 
 def compare(
-    wanted: Wanted,
+    wanted: DesiredState,
     snapshot: Snapshot,
     known: Mapping[str, int],
     *,
@@ -203,7 +203,7 @@ def is_right(link: WantedLink, found: FoundLink) -> bool:
 
 
 def _missing_addresses(
-    wanted: Wanted, snapshot: Snapshot, indexes: Mapping[str, int]
+    wanted: DesiredState, snapshot: Snapshot, indexes: Mapping[str, int]
 ) -> Iterator[MissingAddress]:
     there = {(found.index, found.address) for found in snapshot.addresses}
     for tunnel in wanted.tunnels.values():
@@ -217,7 +217,7 @@ def _missing_addresses(
 
 
 def _compare_routes(
-    wanted: Wanted,
+    wanted: DesiredState,
     snapshot: Snapshot,
     indexes: Mapping[str, int],
     around: Surroundings,

@@ -44,8 +44,8 @@ from gateway.dataplane.held.unrouted import forget_unrouted
 from gateway.dataplane.held.wanted import (
     GUARD_METRIC,
     IPV6_METRIC,
+    DesiredState,
     Route,
-    Wanted,
     WantedLink,
     WantedTunnel,
 )
@@ -77,7 +77,7 @@ class Keeper:
         self._clock = clock
         with kernel_call("open a routing socket"):
             self._connection = NetlinkConnection(NETLINK_ROUTE)
-        self.wanted = Wanted()
+        self.wanted = DesiredState()
         self._links = LinkMaker(self._connection)
         self._repairer = Repairer(self._connection, self._links)
         self._inventory: Inventory | None = None

@@ -97,7 +97,7 @@ class Route(NamedTuple):
 
 
 @dataclass(slots=True)
-class Wanted:
+class DesiredState:
     """All that is wanted.
 
     Attributes:

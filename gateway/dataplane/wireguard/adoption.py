@@ -1,7 +1,7 @@
 """Adoption of what an earlier run of the daemon left on the devices."""
 
 from gateway.dataplane.wireguard.devices import Adoptable
-from gateway.dataplane.wireguard.tunnel import ADOPTED_EPOCH, Installed, Tunnel
+from gateway.dataplane.wireguard.tunnel import ADOPTED_EPOCH, Installed, WireGuardTunnel
 
 ADOPTION_GRACE = 30.0
 """Seconds after `open` in which a tunnel can claim its peers. The daemon adds its
@@ -23,7 +23,9 @@ class Adoption:
         self._claimed: set[tuple[int, bytes]] = set()
         self._ends_at = opened_at + ADOPTION_GRACE
 
-    def claim(self, tunnel: Tunnel, devices: tuple[str, str], now: float) -> None:
+    def claim(
+        self, tunnel: WireGuardTunnel, devices: tuple[str, str], now: float
+    ) -> None:
         """Give a tunnel the peers that have one of its prefixes.
 
         The one with the newest handshake becomes the active one: its session works

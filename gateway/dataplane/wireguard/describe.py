@@ -8,11 +8,11 @@ from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.view import DeviceView, SessionView, TunnelView
 from gateway.dataplane.wireguard.backend import Backend, DeviceGoneError
 from gateway.dataplane.wireguard.devices import DEVICE_COUNT, DevicePair
-from gateway.dataplane.wireguard.tunnel import Installed, Tunnel
+from gateway.dataplane.wireguard.tunnel import Installed, WireGuardTunnel
 
 
 def describe_tunnel(
-    tunnel: Tunnel, pair: DevicePair, backend: Backend, keeper: Keeper
+    tunnel: WireGuardTunnel, pair: DevicePair, backend: Backend, keeper: Keeper
 ) -> TunnelView:
     """Return both devices, since each epoch takes the other, and the peers on them."""
     devices = [_describe_device(tunnel, i, pair, keeper) for i in range(DEVICE_COUNT)]
@@ -26,7 +26,7 @@ def describe_tunnel(
 
 
 def _describe_device(
-    tunnel: Tunnel, index: int, pair: DevicePair, keeper: Keeper
+    tunnel: WireGuardTunnel, index: int, pair: DevicePair, keeper: Keeper
 ) -> DeviceView | None:
     device = keeper.describe(pair.aliases[index])
     if device is None:
@@ -42,7 +42,7 @@ def _describe_device(
 
 
 def _describe_peer(
-    tunnel: Tunnel, one: Installed, pair: DevicePair, backend: Backend
+    tunnel: WireGuardTunnel, one: Installed, pair: DevicePair, backend: Backend
 ) -> SessionView | None:
     name = pair.names[one.device]
     try:

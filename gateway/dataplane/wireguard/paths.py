@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.wanted import WantedTunnel
 from gateway.dataplane.wireguard.backend import DEFAULT_MTU
-from gateway.dataplane.wireguard.tunnel import Tunnel
+from gateway.dataplane.wireguard.tunnel import WireGuardTunnel
 from gateway.errors import DataPlaneError
 
 OVERHEAD = {4: 60, 6: 80}
@@ -26,7 +26,7 @@ class TunnelPaths:
         self._keeper = keeper
         self._aliases = aliases
 
-    def hold(self, tunnel: Tunnel) -> None:
+    def hold(self, tunnel: WireGuardTunnel) -> None:
         """Make a tunnel's addresses and routes, or change them to what it is now.
 
         Raises:
@@ -50,7 +50,7 @@ class TunnelPaths:
         """Remove a tunnel's routes and the addresses that no other tunnel has."""
         self._keeper.release(name)
 
-    def move(self, tunnel: Tunnel, device: int) -> None:
+    def move(self, tunnel: WireGuardTunnel, device: int) -> None:
         """Point every prefix at a device; each moves in one step."""
         alias = self._aliases[device]
         self._keeper.move(tunnel.spec.name, alias, tunnel.mtu or 0)

@@ -40,7 +40,7 @@ from gateway.dataplane.wireguard.tunnel import (
     KEEPALIVE,
     PROBE_INTERVAL,
     Installed,
-    Tunnel,
+    WireGuardTunnel,
     copy_psk,
     tunnel_prefixes,
 )
@@ -72,7 +72,7 @@ class WireGuardPlane:
         self._backend = backend
         self._clock = clock
         self._devices = DevicePair(backend, devices, ports, clock)
-        self._tunnels: dict[str, Tunnel] = {}
+        self._tunnels: dict[str, WireGuardTunnel] = {}
         self._moving: frozenset[str] = frozenset()
 
     def open(self) -> None:
@@ -96,7 +96,7 @@ class WireGuardPlane:
         if spec.name in self._tunnels:
             self.update_tunnel(spec)
             return
-        tunnel = Tunnel(spec, tunnel_prefixes(spec), mtu=spec.mtu)
+        tunnel = WireGuardTunnel(spec, tunnel_prefixes(spec), mtu=spec.mtu)
         self._refuse_shared_prefixes(tunnel)
         self._ensure_devices()
         self._adoption.claim(tunnel, self._devices.aliases, self._clock())
@@ -137,7 +137,7 @@ class WireGuardPlane:
         finally:
             self._moving = frozenset()
 
-    def _allow(self, tunnel: Tunnel, prefixes: tuple[str, ...]) -> None:
+    def _allow(self, tunnel: WireGuardTunnel, prefixes: tuple[str, ...]) -> None:
         """Let a tunnel's peers have these prefixes, if they have others."""
         for one in tunnel.installed:
             if one.allowed == prefixes:
@@ -227,7 +227,9 @@ class WireGuardPlane:
             tunnel.mtu = self._paths.derive_mtu(install.peer_address[0])
         self._paths.fit_device(device, tunnel.mtu)
 
-    def _refuse_shared_peer(self, tunnel: Tunnel, device: int, key: bytes) -> None:
+    def _refuse_shared_peer(
+        self, tunnel: WireGuardTunnel, device: int, key: bytes
+    ) -> None:
         """Keep a second tunnel with one gateway from replacing the first one's peer."""
         for other in self._tunnels.values():
             if other is not tunnel and any(
@@ -382,7 +384,7 @@ class WireGuardPlane:
         return found
 
     def _take_back(
-        self, tunnel: Tunnel, peers: Sequence[Mapping[bytes, PeerReading]]
+        self, tunnel: WireGuardTunnel, peers: Sequence[Mapping[bytes, PeerReading]]
     ) -> bool:
         """Give peers their prefixes back; return whether somebody had taken any."""
         taken = False
@@ -427,7 +429,7 @@ class WireGuardPlane:
         for device in self._devices.names:
             self._backend.remove_device(device)
 
-    def _push(self, tunnel: Tunnel, one: Installed) -> None:
+    def _push(self, tunnel: WireGuardTunnel, one: Installed) -> None:
         """Bring a pending epoch into use, or its handshake further."""
         peer = self._reading(one)
         now = self._clock()
@@ -480,17 +482,17 @@ class WireGuardPlane:
         peers = self._devices.peers(one.device, one.since)
         return peers is not None and one.key not in peers
 
-    def _forget_lost(self, tunnel: Tunnel) -> None:
+    def _forget_lost(self, tunnel: WireGuardTunnel) -> None:
         """Drop epochs whose device was deleted or died; they cannot come back."""
         for one in [one for one in tunnel.installed if self._is_lost(one)]:
             self._drop(tunnel, one)
 
-    def _remove(self, tunnel: Tunnel, one: Installed) -> None:
+    def _remove(self, tunnel: WireGuardTunnel, one: Installed) -> None:
         with _unless_gone():
             self._backend.remove_peer(self._devices.names[one.device], one.key)
         self._drop(tunnel, one)
 
-    def _drop(self, tunnel: Tunnel, one: Installed) -> None:
+    def _drop(self, tunnel: WireGuardTunnel, one: Installed) -> None:
         one.forget_psk()
         tunnel.installed.remove(one)
         if tunnel.active is one:
@@ -512,7 +514,7 @@ class WireGuardPlane:
             with _unless_gone():
                 self._backend.remove_peer(self._devices.names[peer.device], peer.key)
 
-    def _refuse_shared_prefixes(self, tunnel: Tunnel) -> None:
+    def _refuse_shared_prefixes(self, tunnel: WireGuardTunnel) -> None:
         for other in self._tunnels.values():
             if other.spec.name == tunnel.spec.name:
                 continue
@@ -524,7 +526,7 @@ class WireGuardPlane:
                     "give each tunnel its own remote_subnets and inside network",
                 )
 
-    def _find(self, name: str) -> Tunnel:
+    def _find(self, name: str) -> WireGuardTunnel:
         try:
             return self._tunnels[name]
         except KeyError:
@@ -540,7 +542,7 @@ def spans(prefixes: tuple[str, ...]) -> set[Span]:
     return set(map(span_of, prefixes))
 
 
-def replace_spec(tunnel: Tunnel, spec: TunnelSpec) -> Tunnel:
+def replace_spec(tunnel: WireGuardTunnel, spec: TunnelSpec) -> WireGuardTunnel:
     """Return a tunnel as it will be with a new spec."""
     mtu = spec.mtu if spec.mtu is not None else tunnel.mtu
     return replace(tunnel, spec=spec, prefixes=tunnel_prefixes(spec), mtu=mtu)

@@ -84,7 +84,7 @@ class Installed:
 
 
 @dataclass(slots=True, eq=False)
-class Tunnel:
+class WireGuardTunnel:
     """What the plane knows of one tunnel.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.kme.link import Block, LinkStatus
+from gateway.kme.link import Block, KmeLinkStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class FibreBlock(Block):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FibreStatus(LinkStatus):
+class FibreStatus(KmeLinkStatus):
     """How a fibre link stands, in figures; `secret_rate` is per real second.
 
     Attributes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.errors import OrbitError, OrbitFault
-from gateway.planner.space.passes import MIN_ELEVATION, Pass
+from gateway.planner.space.passes import MIN_ELEVATION, SatellitePass
 
 LEAST_BITS: Final = 600_000.0
 MOST_BITS: Final = 1_100_000.0
@@ -50,7 +50,7 @@ class KeyModel:
                 fault=OrbitFault.RANGE,
             )
 
-    def bits(self, each: Pass) -> int:
+    def bits(self, each: SatellitePass) -> int:
         """Return the secret bits that a pass gives if the sky is clear."""
         floor = math.sin(math.radians(self.min_elevation))
         height = math.sin(math.radians(each.max_elevation))

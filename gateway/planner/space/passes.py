@@ -38,7 +38,7 @@ _GOLDEN: Final = (5.0**0.5 - 1.0) / 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class SatellitePass:
     """One pass over one station. Times are UTC seconds since 1970.
 
     Attributes:
@@ -73,7 +73,7 @@ def passes(
     min_elevation: float = MIN_ELEVATION,
     *,
     sun_below: float | None = NIGHT,
-) -> list[Pass]:
+) -> list[SatellitePass]:
     """Return the passes over a station, in order.
 
     Args:
@@ -102,7 +102,7 @@ def passes_over(
     min_elevation: float = MIN_ELEVATION,
     *,
     sun_below: float | None = NIGHT,
-) -> dict[str, list[Pass]]:
+) -> dict[str, list[SatellitePass]]:
     """Return the passes over many stations by name: the orbit is computed once.
 
     Arguments and errors are those of `passes`.
@@ -133,7 +133,7 @@ def passes_over(
 
 def _find(
     orbit: Orbit, station: Station, grid: Floats, fixed: Floats, least: float
-) -> list[Pass]:
+) -> list[SatellitePass]:
     def elevation(times: Floats) -> Floats:
         return station.elevations(orbit.positions(times), times)
 
@@ -176,7 +176,7 @@ def _find(
     ):
         top = int(first + np.argmax(high[first:last]))
         found.append(
-            Pass(
+            SatellitePass(
                 station,
                 float(rise),
                 float(times[top]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gateway.errors import OrbitError, OrbitFault
 from gateway.planner.space.key import KeyModel
-from gateway.planner.space.passes import Pass
+from gateway.planner.space.passes import SatellitePass
 from gateway.planner.space.weather import Weather
 
 
@@ -28,7 +28,7 @@ class SpaceDelivery:
     time: float
     bits: int
     waiting: tuple[int, int]
-    completed_by: Pass
+    completed_by: SatellitePass
 
 
 class TrustedSatellite:
@@ -53,7 +53,7 @@ class TrustedSatellite:
         first, second = self._pools.values()
         return first, second
 
-    def add(self, each: Pass, bits: int) -> SpaceDelivery | None:
+    def add(self, each: SatellitePass, bits: int) -> SpaceDelivery | None:
         """Take in what a pass gave; return what became usable by it, if anything.
 
         Raises:
@@ -79,8 +79,8 @@ class TrustedSatellite:
 
 
 def deliveries(
-    first: Iterable[Pass],
-    second: Iterable[Pass],
+    first: Iterable[SatellitePass],
+    second: Iterable[SatellitePass],
     weather: Weather | None = None,
     model: KeyModel | None = None,
 ) -> Iterator[SpaceDelivery]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.planner.space.passes import Pass
+from gateway.planner.space.passes import SatellitePass
 from gateway.planner.space.stations import Station
 
 _LABEL: Final = b"qgw simulated weather v1"
@@ -32,7 +32,7 @@ class Overcast:
     start: float
     end: float
 
-    def covers(self, each: Pass) -> bool:
+    def covers(self, each: SatellitePass) -> bool:
         """Say whether a pass stood highest under it."""
         return self.station == each.station.name and self.start <= each.peak < self.end
 
@@ -49,7 +49,7 @@ class Weather:
         self._start = hashlib.sha256(_LABEL + struct.pack(">Q", len(seed)) + seed)
         self._overcast = tuple(overcast)
 
-    def is_clear(self, each: Pass) -> bool:
+    def is_clear(self, each: SatellitePass) -> bool:
         """Say whether the sky let a pass give key."""
         if any(cloud.covers(each) for cloud in self._overcast):
             return False

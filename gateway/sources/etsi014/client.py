@@ -19,7 +19,7 @@ from gateway.sources.etsi014.requests import (
     enc_keys_request,
     status_request,
 )
-from gateway.sources.etsi014.status import KEY_BITS, Standing, decode_status
+from gateway.sources.etsi014.status import KEY_BITS, KmeStanding, decode_status
 from gateway.sources.http.credentials import Credentials
 from gateway.sources.http.notes import SourceNotes
 from gateway.sources.http.retry import Caller, Patience
@@ -90,7 +90,7 @@ class ETSI014Client:
         self._batch_size = BatchSize(clock)
         self._notes = SourceNotes()
         self._method = MethodChoice(self._session, self._notes)
-        self._standing: Standing | None = None
+        self._standing: KmeStanding | None = None
         self._standing_until = float("-inf")
         self._well_until = float("-inf")
 
@@ -164,7 +164,7 @@ class ETSI014Client:
             tls_group=self._session.credentials.tls_group,
         )
 
-    def _other_kme(self, standing: Standing) -> tuple[str, ...]:
+    def _other_kme(self, standing: KmeStanding) -> tuple[str, ...]:
         told, ours = standing.source_kme_id, self._config.kme_ids
         if not ours or told in ours:
             return ()
@@ -174,7 +174,7 @@ class ETSI014Client:
         """Let go of connections."""
         await self._session.close()
 
-    async def _ask_status(self) -> Standing:
+    async def _ask_status(self) -> KmeStanding:
         answer = await self._session.exchange(status_request(self._config.peer_sae_id))
         if answer.status != _OK:
             verdict = judge(STATUS, answer.status, answer.said)
@@ -188,7 +188,7 @@ class ETSI014Client:
         self._well_until = self._clock() + STATUS_KEPT
         return standing
 
-    async def _limits(self) -> Standing | None:
+    async def _limits(self) -> KmeStanding | None:
         """Return what the KME said of its limits lately; None if it won't say."""
         if self._clock() < self._standing_until:
             return self._standing

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.sources.http.notes import SourceNotes
-from gateway.sources.http.session import Answer, KMESession, Request
+from gateway.sources.http.session import Answer, HttpRequest, KMESession
 
 REFUSES_POST: Final = "refuses POST; asked by GET"
 
@@ -31,7 +31,9 @@ class MethodChoice:
         """Whether the KME has refused POST."""
         return self._by_get
 
-    async def ask(self, post: Request, get: Callable[[], Request] | None) -> Answer:
+    async def ask(
+        self, post: HttpRequest, get: Callable[[], HttpRequest] | None
+    ) -> Answer:
         """Ask by POST, or by GET if POST is refused.
 
         Args:

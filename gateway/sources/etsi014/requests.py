@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 from gateway.sources.http.limits import BODY_BASE, BODY_PER_KEY
-from gateway.sources.http.session import Request
+from gateway.sources.http.session import HttpRequest
 from gateway.wire.key_ids import is_uuid, key_id_text
 
 _ROOT = "/api/v1/keys/"
@@ -42,14 +42,14 @@ class EncKeys:
         )
 
 
-def status_request(slave_sae_id: str) -> Request:
+def status_request(slave_sae_id: str) -> HttpRequest:
     """Ask how the KME stands with the keys for a slave SAE (5.1)."""
-    return Request("GET", f"{_ROOT}{_encoded(slave_sae_id)}/status")
+    return HttpRequest("GET", f"{_ROOT}{_encoded(slave_sae_id)}/status")
 
 
 def enc_keys_request(
     slave_sae_id: str, wanted: EncKeys, *, by_get: bool = False
-) -> Request:
+) -> HttpRequest:
     """Ask for new keys (5.2).
 
     Args:
@@ -62,7 +62,7 @@ def enc_keys_request(
     if by_get:
         size = f"&size={wanted.size}" if wanted.size else ""
         query = f"?number={wanted.number}{size}"
-        return Request("GET", path + query, max_body=limit)
+        return HttpRequest("GET", path + query, max_body=limit)
     members: dict[str, Any] = {"number": wanted.number}
     if wanted.size:
         members["size"] = wanted.size
@@ -72,7 +72,7 @@ def enc_keys_request(
         members["extension_mandatory"] = [dict(e) for e in wanted.extension_mandatory]
     if wanted.extension_optional:
         members["extension_optional"] = [dict(e) for e in wanted.extension_optional]
-    return Request("POST", path, json.dumps(members).encode(), limit)
+    return HttpRequest("POST", path, json.dumps(members).encode(), limit)
 
 
 def dec_keys_request(
@@ -81,7 +81,7 @@ def dec_keys_request(
     *,
     by_get: bool = False,
     other_case: bool = False,
-) -> Request:
+) -> HttpRequest:
     """Ask for keys that a master SAE has drawn (5.3).
 
     Args:
@@ -95,9 +95,11 @@ def dec_keys_request(
     texts = [_text(one, other_case=other_case) for one in key_ids]
     if by_get:
         (key_id,) = texts
-        return Request("GET", f"{path}?key_ID={quote(key_id, safe='')}", max_body=limit)
+        return HttpRequest(
+            "GET", f"{path}?key_ID={quote(key_id, safe='')}", max_body=limit
+        )
     members = {"key_IDs": [{"key_ID": text} for text in texts]}
-    return Request("POST", path, json.dumps(members).encode(), limit)
+    return HttpRequest("POST", path, json.dumps(members).encode(), limit)
 
 
 def _text(key_id: UUID, *, other_case: bool) -> str:

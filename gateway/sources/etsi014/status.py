@@ -16,7 +16,7 @@ MAX_COUNT: Final = 2**40
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class KmeStanding:
     """What a KME says of itself.
 
     Attributes:
@@ -52,7 +52,7 @@ class Standing:
 
 def decode_status(
     members: Mapping[str, Any], sae_id: str, peer_sae_id: str
-) -> Standing:
+) -> KmeStanding:
     """Read a status.
 
     Args:
@@ -68,7 +68,7 @@ def decode_status(
         told = _text(members, name, notes)
         if told and told != ours:
             notes.append(f"says that {name} is {told}, it should be {ours}")
-    standing = Standing(
+    standing = KmeStanding(
         _text(members, "source_KME_ID", notes),
         _text(members, "target_KME_ID", notes),
         _count(members, "key_size", least=1),
@@ -93,7 +93,7 @@ _EXPECTED = (
 )
 
 
-def _oddities(standing: Standing) -> list[str]:
+def _oddities(standing: KmeStanding) -> list[str]:
     notes = []
     stored, most = standing.stored_key_count, standing.max_key_count
     if stored is not None and most is not None and stored > most:

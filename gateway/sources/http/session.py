@@ -37,7 +37,7 @@ _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """What is asked.
 
     Attributes:
@@ -94,7 +94,7 @@ class KMESession:
         """The TLS contexts."""
         return self._credentials
 
-    async def exchange(self, request: Request) -> Answer:
+    async def exchange(self, request: HttpRequest) -> Answer:
         """Send a request and read the whole answer.
 
         Raises:
@@ -123,7 +123,9 @@ class KMESession:
         if self._held is not None:
             await self._held.session.close()
 
-    async def _exchange(self, request: Request, progress: SimpleNamespace) -> Answer:
+    async def _exchange(
+        self, request: HttpRequest, progress: SimpleNamespace
+    ) -> Answer:
         material = await self._credentials.current()
         held = await self._opened(material.context)
         held.users += 1
@@ -135,7 +137,7 @@ class KMESession:
                 await held.session.close()
 
     async def _send(
-        self, held: "_Held", request: Request, progress: SimpleNamespace
+        self, held: "_Held", request: HttpRequest, progress: SimpleNamespace
     ) -> Answer:
         headers = {"Content-Type": "application/json"} if request.body else {}
         async with held.session.request(

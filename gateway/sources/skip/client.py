@@ -18,7 +18,7 @@ from gateway.sources.base import Delivery, KMEStatus
 from gateway.sources.http.credentials import Credentials
 from gateway.sources.http.notes import SourceNotes
 from gateway.sources.http.retry import Caller, Patience
-from gateway.sources.http.session import Answer, KMESession, Request
+from gateway.sources.http.session import Answer, HttpRequest, KMESession
 from gateway.sources.http.verdicts import (
     DEC_KEYS,
     ENC_KEYS,
@@ -140,7 +140,7 @@ class SKIPClient:
         Raises:
             KeySourceError: As for `get_keys`.
         """
-        request = Request("GET", f"/entropy?minentropy={8 * size}")
+        request = HttpRequest("GET", f"/entropy?minentropy={8 * size}")
 
         async def attempt() -> Secret:
             answer = await self._session.exchange(request)
@@ -156,7 +156,7 @@ class SKIPClient:
         await self._session.close()
 
     async def _ask_capabilities(self) -> Capabilities:
-        answer = await self._session.exchange(Request("GET", "/capabilities"))
+        answer = await self._session.exchange(HttpRequest("GET", "/capabilities"))
         if answer.status != _OK:
             verdict = judge(STATUS, answer.status, answer.said)
             raise trouble_from(answer, verdict.fault)
@@ -181,7 +181,7 @@ class SKIPClient:
 
     async def _draw(self) -> NewKey | Refusal:
         query = f"remoteSystemID={self._peer}&size={8 * KEY_SIZE}"
-        answer = await self._session.exchange(Request("GET", f"/key?{query}"))
+        answer = await self._session.exchange(HttpRequest("GET", f"/key?{query}"))
         if answer.status != _OK:
             fault = judge(ENC_KEYS, answer.status, answer.said).fault
             raise trouble_from(answer, fault)
@@ -190,7 +190,7 @@ class SKIPClient:
 
     async def _fetch(self, key_id: UUID) -> NewKey | Refusal:
         path = f"/key/{quote(skip_key_id(key_id), safe='')}?remoteSystemID={self._peer}"
-        answer = await self._session.exchange(Request("GET", path))
+        answer = await self._session.exchange(HttpRequest("GET", path))
         if answer.status == _OK:
             self._look_at(answer)
             return decode_key_answer(answer.members, key_id)

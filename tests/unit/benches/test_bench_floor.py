@@ -39,7 +39,10 @@ def test_counts_are_those_of_a_handshake(monkeypatch: pytest.MonkeyPatch) -> Non
     count_calls(monkeypatch, counted, "KEM key", (kem, "load_private"))
     count_calls(monkeypatch, counted, "encapsulation", (kem, "encapsulate"))
     count_calls(
-        monkeypatch, counted, "decapsulation", (kem_openssl._PrivateKey, "decapsulate")
+        monkeypatch,
+        counted,
+        "decapsulation",
+        (kem_openssl._OpenSslPrivateKey, "decapsulate"),
     )
     count_calls(monkeypatch, counted, "HKDF", (kdf, "HKDF"))
     count_calls(monkeypatch, counted, "HKDF-Expand", (kdf, "HKDFExpand"))

@@ -27,8 +27,8 @@ from gateway.dataplane.held.snapshot import FoundAddress, FoundLink, Snapshot
 from gateway.dataplane.held.spans import contains, covers, span_of, text_of
 from gateway.dataplane.held.wanted import (
     GUARD_METRIC,
+    DesiredState,
     Route,
-    Wanted,
     WantedLink,
     WantedTunnel,
 )
@@ -48,8 +48,8 @@ LAN = FoundAddress(2, "10.7.0.1/24", rt.IFA_F_PERMANENT)
 LEASE = FoundAddress(2, "10.8.0.9/24", 0)
 
 
-def wanted() -> Wanted:
-    return Wanted({LINK.alias: LINK}, {TUNNEL.name: TUNNEL})
+def wanted() -> DesiredState:
+    return DesiredState({LINK.alias: LINK}, {TUNNEL.name: TUNNEL})
 
 
 def satisfied() -> Snapshot:

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from doubles.kme_pair import ALICE_ID, BOB_ID, LOOPBACK, KMEPair
 
-from gateway.kme.pki import Credentials, LaboratoryPKI, make_laboratory_pki
+from gateway.kme.pki import LaboratoryPKI, TlsFiles, make_laboratory_pki
 from tests.unit.kme.sae import SAE
 
 
@@ -33,7 +33,7 @@ async def pair(tmp_path: Path, pki: LaboratoryPKI) -> AsyncIterator[KMEPair]:
         yield made
 
 
-def tls_of(credentials: Credentials | None, ca: Path) -> ssl.SSLContext:
+def tls_of(credentials: TlsFiles | None, ca: Path) -> ssl.SSLContext:
     """Make a client's TLS context, without certificate if there are no credentials."""
     context = ssl.create_default_context(cafile=str(ca))
     if credentials is not None:
@@ -49,7 +49,7 @@ async def sae(pki: LaboratoryPKI) -> AsyncIterator[Call]:
     """Make SAEs that call a KME: by SAE ID, by credentials, or None for nobody."""
     sessions: list[aiohttp.ClientSession] = []
 
-    def make(who: str | Credentials | None, url: str) -> SAE:
+    def make(who: str | TlsFiles | None, url: str) -> SAE:
         credentials = pki.saes[who] if isinstance(who, str) else who
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(

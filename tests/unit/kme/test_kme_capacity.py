@@ -6,7 +6,7 @@ from pathlib import Path
 
 from doubles.kme_pair import KMEPair
 
-from gateway.kme.marks import MAX_MARK, Drawing, Half, Marks
+from gateway.kme.marks import MAX_MARK, DrawnKeys, Half, Marks
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.pool import Pool
 from tests.unit.kme.conftest import Call
@@ -45,7 +45,7 @@ def test_memory_does_not_grow_with_the_pool(tmp_path: Path) -> None:
     pool = Pool(tmp_path / "pool" / "kme.db", "link", Half.BOB, 10_000_000)
 
     def note(place: int) -> None:
-        pool.expect(Drawing(place * number, number, 1, 256, "gw-a", "gw-b"))
+        pool.expect(DrawnKeys(place * number, number, 1, 256, "gw-a", "gw-b"))
 
     note(0)
     tracemalloc.start()

@@ -12,7 +12,7 @@ from doubles.kme_pair import KMEPair
 from gateway.errors import KeyStoreError
 from gateway.kme import peer as peer_module
 from gateway.kme.listener import listen
-from gateway.kme.marks import Drawing
+from gateway.kme.marks import DrawnKeys
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.seed import create_seed, write_seed
 from gateway.kme.server import KMEServer
@@ -77,7 +77,7 @@ async def test_a_peer_that_does_not_answer(
     monkeypatch.setattr(peer_module, "TIMEOUT", 0.3)
     expect, noted = pair.bob.core.expect, asyncio.Event()
 
-    async def expect_slowly(drawing: Drawing) -> None:
+    async def expect_slowly(drawing: DrawnKeys) -> None:
         await expect(drawing)
         noted.set()
         await asyncio.sleep(1)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from gateway.kme import guard, listener
 from gateway.kme.peer_messages import DRAWINGS_PATH, LINK_PATH, MARKS_PATH
-from gateway.kme.pki import Credentials, LaboratoryPKI, make_laboratory_pki
+from gateway.kme.pki import LaboratoryPKI, TlsFiles, make_laboratory_pki
 from gateway.kme.refusals import BAD_REQUEST, RefusedError
 from gateway.kme.requests import (
     MAX_BODY,
@@ -537,7 +537,7 @@ class Raw:
     def __init__(
         self, pair: KMEPair, sae_id: str, context: ssl.SSLContext | None = None
     ) -> None:
-        credentials: Credentials = pair.credentials[sae_id]
+        credentials: TlsFiles = pair.credentials[sae_id]
         self._context = context or tls_of(credentials, pair.ca)
         host, port = pair.alice.url.removeprefix("https://").split(":")
         self._address = host, int(port)

@@ -9,13 +9,13 @@ from aiohttp import web
 
 from gateway.kme import peer as peer_module
 from gateway.kme.link import LinkState
-from gateway.kme.marks import MAX_MARK, BehindError, Drawing, Marks
+from gateway.kme.marks import MAX_MARK, BehindError, DrawnKeys, Marks
 from gateway.kme.peer import PeerClient, PeerError
 from gateway.kme.peer_messages import MAX_MESSAGE, MarksMessage, decode_marks
 from gateway.kme.pki import LaboratoryPKI
 from gateway.kme.tls import client_context, server_context
 
-DRAWING = Drawing(10, 4, 1, 256, "gw-a", "gw-b")
+DRAWING = DrawnKeys(10, 4, 1, 256, "gw-a", "gw-b")
 MESSAGE = MarksMessage("link", Marks((5, 6), (1, 2)), 100, 256)
 GOOD: dict[str, object] = {**MESSAGE.encode()}
 

@@ -21,7 +21,7 @@ from gateway.errors import KeyStoreError, KMEError
 from gateway.kme.marks import (
     MAX_MARK,
     BehindError,
-    Drawing,
+    DrawnKeys,
     Half,
     Marks,
     NotFoundError,
@@ -36,8 +36,8 @@ def open_pool(path: Path, own: Half = Half.BOB, max_waiting: int = 1000) -> Pool
     return Pool(path / "pool" / "kme.db", f"link {own.name}", own, max_waiting)
 
 
-def drawing(first: int, number: int = 4, units: int = 1, slave: str = "b") -> Drawing:
-    return Drawing(first, number, units, 256 * units, "a", slave)
+def drawing(first: int, number: int = 4, units: int = 1, slave: str = "b") -> DrawnKeys:
+    return DrawnKeys(first, number, units, 256 * units, "a", slave)
 
 
 def alices(*indexes: int) -> list[int]:

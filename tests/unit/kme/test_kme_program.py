@@ -22,7 +22,7 @@ from gateway.errors import KMEError
 from gateway.kme.control import ControlSocket, call, run_call
 from gateway.kme.main import main
 from gateway.kme.misbehaviour.modes import MODES
-from gateway.kme.pki import Credentials
+from gateway.kme.pki import TlsFiles
 from tests.ports import free_ports
 from tests.unit.kme.conftest import Call
 from tests.unit.kme.sae import SAE
@@ -122,9 +122,9 @@ def running(folder: Path) -> Iterator[dict[str, Running]]:
             each.stop(signal.SIGKILL)
 
 
-def credentials(folder: Path, end: str, sae_id: str) -> Credentials:
+def credentials(folder: Path, end: str, sae_id: str) -> TlsFiles:
     home = folder / end / sae_id
-    return Credentials(home / "client.pem", home / "client.key", home / "ca.pem")
+    return TlsFiles(home / "client.pem", home / "client.key", home / "ca.pem")
 
 
 def status(folder: Path, end: str) -> dict[str, object]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.config.model import QKDPolicy
-from gateway.planner.model import Plan, RateLink, SpaceLink, Tunnel
+from gateway.planner.model import Plan, PlannedTunnel, RateLink, SpaceLink
 from gateway.planner.space.passes import passes
 from gateway.planner.space.trusted import deliveries
 from gateway.planner.space.weather import Weather
@@ -53,7 +53,7 @@ class Site:
 class Rotating:
     """One tunnel: epochs since its last fresh key, and keys relayed ahead."""
 
-    tunnel: Tunnel
+    tunnel: PlannedTunnel
     since: int = 0
     relayed: int = 0
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.config.model import MAX_ROTATION_INTERVAL, QKDPolicy
 from gateway.planner.forecast import make_forecast
-from gateway.planner.model import Plan, RateLink, Tunnel
+from gateway.planner.model import Plan, PlannedTunnel, RateLink
 from gateway.planner.picture import MAX_PANELS, draw_picture
 from gateway.planner.result import Forecast
 from tests.unit.plan.examples import example
@@ -16,7 +16,7 @@ from tests.unit.plan.examples import example
 DAYS = 7
 
 
-def with_tunnels(plan: Plan, *tunnels: Tunnel) -> Plan:
+def with_tunnels(plan: Plan, *tunnels: PlannedTunnel) -> Plan:
     return dataclasses.replace(plan, tunnels={each.name: each for each in tunnels})
 
 
@@ -25,15 +25,17 @@ def changed(plan: Plan, link: str, **values: int) -> Plan:
     return dataclasses.replace(plan, links={**plan.links, link: one})
 
 
-def forecast_of(*tunnels: Tunnel, stock: int = 3_000, days: int = DAYS) -> Forecast:
+def forecast_of(
+    *tunnels: PlannedTunnel, stock: int = 3_000, days: int = DAYS
+) -> Forecast:
     plan = changed(example(days), "satellite", stock=stock)
     return make_forecast(with_tunnels(plan, *tunnels))
 
 
 def test_every_hop_pays_for_keys_and_pads() -> None:
     forecast = forecast_of(
-        Tunnel("direct", ("fibre",), 60.0, every=2),
-        Tunnel("relayed", ("fibre", "satellite"), 120.0, batch=16),
+        PlannedTunnel("direct", ("fibre",), 60.0, every=2),
+        PlannedTunnel("relayed", ("fibre", "satellite"), 120.0, batch=16),
     )
     fibre, space = forecast.links["fibre"], forecast.links["satellite"]
     assert fibre.demand == pytest.approx((1.0 + 18 / 16) / 120.0)
@@ -44,21 +46,23 @@ def test_every_hop_pays_for_keys_and_pads() -> None:
 
 
 def test_a_tunnel_without_qkd_takes_nothing_and_holds() -> None:
-    forecast = forecast_of(Tunnel("off", ("satellite",), 120.0, qkd=QKDPolicy.OFF))
+    forecast = forecast_of(
+        PlannedTunnel("off", ("satellite",), 120.0, qkd=QKDPolicy.OFF)
+    )
     assert forecast.links["satellite"].demand == 0.0
     each = forecast.tunnels["off"]
     assert (each.until_next, each.until_end, each.holds) == (1.0, 1.0, True)
 
 
 def test_nothing_helps_who_begins_with_nothing() -> None:
-    each = forecast_of(Tunnel("t", ("satellite",), 120.0), stock=0).tunnels["t"]
+    each = forecast_of(PlannedTunnel("t", ("satellite",), 120.0), stock=0).tunnels["t"]
     assert (each.until_next, each.until_end, each.median, each.early) == (0, 0, 0, 0)
     assert each.advice is not None
     assert (each.advice.every, each.advice.interval) == (None, None)
 
 
 def test_advice_is_the_least_that_holds() -> None:
-    tunnel = Tunnel("t", ("satellite",), 120.0)
+    tunnel = PlannedTunnel("t", ("satellite",), 120.0)
     advice = forecast_of(tunnel, stock=1_500).tunnels["t"].advice
     assert advice is not None
     assert advice.every is not None
@@ -78,7 +82,7 @@ def test_advice_is_the_least_that_holds() -> None:
 
 
 def test_an_interval_over_the_longest_is_not_advised() -> None:
-    slow = Tunnel("t", ("satellite",), MAX_ROTATION_INTERVAL, every=1)
+    slow = PlannedTunnel("t", ("satellite",), MAX_ROTATION_INTERVAL, every=1)
     each = forecast_of(slow, stock=50, days=14).tunnels["t"]
     assert each.advice is not None
     assert each.advice.interval is None
@@ -92,10 +96,10 @@ def test_who_shares_no_link_gets_advice_of_its_own() -> None:
     forecast = make_forecast(
         with_tunnels(
             changed(plan, "satellite", stock=1_500),
-            Tunnel("a", ("satellite",), 120.0),
-            Tunnel("b", ("thin",), 120.0),
-            Tunnel("c", ("fibre", "satellite"), 120.0),
-            Tunnel("d", ("fibre",), 120.0),
+            PlannedTunnel("a", ("satellite",), 120.0),
+            PlannedTunnel("b", ("thin",), 120.0),
+            PlannedTunnel("c", ("fibre", "satellite"), 120.0),
+            PlannedTunnel("d", ("fibre",), 120.0),
         )
     )
     found = {name: each.advice for name, each in forecast.tunnels.items()}
@@ -111,7 +115,7 @@ def test_who_shares_no_link_gets_advice_of_its_own() -> None:
 
 def test_more_keys_never_make_it_worse() -> None:
     held = [
-        forecast_of(Tunnel("t", ("satellite",), 120.0), stock=stock).tunnels["t"]
+        forecast_of(PlannedTunnel("t", ("satellite",), 120.0), stock=stock).tunnels["t"]
         for stock in (1_000, 2_000, 4_000, 8_000)
     ]
     ends = [each.until_end for each in held]
@@ -159,7 +163,7 @@ def test_a_picture_says_what_it_shows() -> None:
 def test_every_length_has_some_ticks_at_round_times(days: int) -> None:
     plan = dataclasses.replace(example(days), draws=100)
     rates = {"fibre": plan.links["fibre"]}
-    tunnel = Tunnel("t", ("fibre",), 120.0)
+    tunnel = PlannedTunnel("t", ("fibre",), 120.0)
     bare = with_tunnels(dataclasses.replace(plan, links=rates), tunnel)
     image = draw_picture(make_forecast(bare), "svg").decode()
     ticks = re.findall(r"<!-- (\d\d:\d\d|\d{4}-\d\d-\d\d) -->", image)
@@ -173,7 +177,7 @@ def test_a_picture_of_many_links_shows_those_that_fail() -> None:
         f"l{each:02}": RateLink(f"l{each:02}", 1_000, 10_000, 0.0 if each > 27 else 9e3)
         for each in range(30)
     }
-    tunnels = [Tunnel(f"t{name}", (name,), 120.0) for name in links]
+    tunnels = [PlannedTunnel(f"t{name}", (name,), 120.0) for name in links]
     forecast = make_forecast(with_tunnels(dataclasses.replace(plan, links=links)))
     assert b"PNG" in draw_picture(forecast, "png")[:8]
     forecast = make_forecast(

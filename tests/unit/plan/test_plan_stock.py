@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.planner.stock import Stock
-from gateway.planner.supply import Supply
+from gateway.planner.stock import PlannedStock
+from gateway.planner.supply import PlannedSupply
 
 
 def stock(
@@ -18,9 +18,11 @@ def stock(
     margin: float = 10.0,
     span: float = 100.0,
     inflow: float = 0.0,
-) -> Stock:
+) -> PlannedStock:
     shaped = np.array(gains).reshape(len(times), -1) if times else np.zeros((0, 1))
-    return Stock(Supply(np.array(times), shaped, inflow), begin, capacity, margin, span)
+    return PlannedStock(
+        PlannedSupply(np.array(times), shaped, inflow), begin, capacity, margin, span
+    )
 
 
 def test_without_deliveries_it_falls_in_a_straight_line() -> None:

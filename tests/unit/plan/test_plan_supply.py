@@ -11,7 +11,7 @@ from gateway.planner.skies import Bools, Skies
 from gateway.planner.space.stations import LUXEMBOURG, REDU, SINGAPORE, Station
 from gateway.planner.space.trusted import deliveries
 from gateway.planner.space.weather import Weather
-from gateway.planner.supply import Supply, predict_passes, space_supply
+from gateway.planner.supply import PlannedSupply, predict_passes, space_supply
 from tests.unit.plan.examples import START, example
 
 SEED = b"4.0"
@@ -30,7 +30,7 @@ class OneSky(Skies):
         return np.array([drawn < station.clear_probability])
 
 
-def under_one_sky(plan: Plan) -> tuple[SpaceLink, Supply]:
+def under_one_sky(plan: Plan) -> tuple[SpaceLink, PlannedSupply]:
     plan = dataclasses.replace(plan, draws=1)
     link = plan.links["satellite"]
     assert isinstance(link, SpaceLink)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.errors import OrbitError, OrbitFault
 from gateway.planner.space.key import LEAST_BITS, MOST_BITS, KeyModel
 from gateway.planner.space.orbit import synthetic_orbit
-from gateway.planner.space.passes import NIGHT, Pass, passes, passes_over
+from gateway.planner.space.passes import NIGHT, SatellitePass, passes, passes_over
 from gateway.planner.space.stations import LUXEMBOURG, SINGAPORE, STATIONS, Station
 from gateway.planner.space.trusted import TrustedSatellite, deliveries
 from gateway.planner.space.weather import Overcast, Weather
@@ -206,5 +206,5 @@ def test_strangers() -> None:
         TrustedSatellite("Redu", "Luxembourg").add(a_pass(SINGAPORE, 0.0), 1)
 
 
-def a_pass(station: Station, time: float) -> Pass:
-    return Pass(station, time, time + 0.2, time + 0.5, 45.0, -30.0, 0)
+def a_pass(station: Station, time: float) -> SatellitePass:
+    return SatellitePass(station, time, time + 0.2, time + 0.5, 45.0, -30.0, 0)

@@ -14,7 +14,7 @@ from gateway.dataplane.wireguard.offer import (
 from gateway.dataplane.wireguard.tunnel import (
     ATTEMPT_DELAYS,
     Installed,
-    Tunnel,
+    WireGuardTunnel,
     tunnel_prefixes,
 )
 from gateway.errors import DataPlaneError
@@ -59,7 +59,7 @@ def test_offers_that_cannot_be(offer: bytes) -> None:
 
 
 def test_the_next_epoch_never_takes_the_device_of_the_routes() -> None:
-    tunnel = Tunnel(make_spec(), ())
+    tunnel = WireGuardTunnel(make_spec(), ())
     for device in (0, 1):
         tunnel.device = device
         assert tunnel.idle_device() == 1 - device
@@ -69,7 +69,7 @@ def test_the_next_epoch_never_takes_the_device_of_the_routes() -> None:
 
 
 def test_only_activated_epochs_are_pending() -> None:
-    tunnel = Tunnel(make_spec(), ())
+    tunnel = WireGuardTunnel(make_spec(), ())
     old, new = make_epoch(1, 0), make_epoch(2, 1)
     tunnel.installed, tunnel.active = [old, new], old
     old.activated = True
