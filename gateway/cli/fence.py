@@ -143,7 +143,7 @@ def render(state: "FenceState") -> str:
     return "\n\n".join([head, table(columns, rows)]) if rows else head
 
 
-def _plan(session: Session, file: Path | None) -> "FencePlan":
+def _plan(session: CommandSession, file: Path | None) -> "FencePlan":
     """Return what was recorded; where that is lost, what the configuration names.
 
     Raises:

@@ -135,7 +135,7 @@ def complete_link(
 def _complete(
     context: click.Context, kind: str, field: str, incomplete: str
 ) -> list[str]:
-    # While a shell completes, the root command does not run and makes no Session.
+    # While a shell completes, the root command does not run and makes no session.
     options = context.find_root().params
     session = CommandSession(options.get("socket"), options.get("config_path"))
     try:

@@ -263,12 +263,12 @@ def test_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 VICTIM = """
 import sys
 from pathlib import Path
-from gateway.kme.marks import Drawing, Half
+from gateway.kme.marks import DrawnKeys, Half
 from gateway.kme.pool import Pool
 pool = Pool(Path(sys.argv[1]), "link", Half.BOB, 100000)
 index = pool.marks.drawn[Half.ALICE]
 while True:
-    pool.expect(Drawing(index, 4, 1, 256, "a", "b"))
+    pool.expect(DrawnKeys(index, 4, 1, 256, "a", "b"))
     counters = [Half.ALICE.counter(index + place) for place in range(2)]
     pool.deliver("b", "a", counters)
     print(index, flush=True)  # the answer
