@@ -266,5 +266,8 @@ class DataPlane(Protocol):
     def ports(self) -> tuple[int, ...]:
         """Return the netlink port ids of requests whose notifications are our own."""
 
+    def udp_ports(self) -> tuple[int, ...]:
+        """Return the UDP ports at which it takes packets itself: none, or two."""
+
     def close(self) -> None:
         """Let go of sockets; leave tunnels as they are."""

@@ -199,7 +199,7 @@ class TunnelPlane:
         return self._quick if self.plane.prepares_quickly(install) else self._call
 
     def _note_outside(self, install: EpochInstall) -> None:
-        found = outside_of(install, self.plane.kind, encap=self._encap)
+        found = outside_of(install, self.plane, encap=self._encap)
         self.outside = found if self.outside is None else self.outside.joined_by(found)
 
     def _install(self, install: EpochInstall) -> None:

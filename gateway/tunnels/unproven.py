@@ -1,8 +1,8 @@
 """Words for an epoch that no packet has proven: what is known, what may filter it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gateway.dataplane.base import EpochInstall
+from gateway.dataplane.base import DataPlane, EpochInstall
 from gateway.errors import DataPlaneError
 
 
@@ -12,8 +12,9 @@ class Outside:
 
     Attributes:
         is_udp: Whether they travel in UDP; else they are IP protocol 50.
-        here: UDP ports at which they come here.
-        there: UDP ports at which the peer takes them.
+        here: UDP ports at which they come here, all of them.
+        there: UDP ports at which the peer takes them, the latest first: those of its
+            epochs so far.
     """
 
     is_udp: bool
@@ -21,33 +22,38 @@ class Outside:
     there: tuple[int, ...] = ()
 
     def joined_by(self, other: "Outside") -> "Outside":
-        """Return this one with another epoch's ports: WireGuard's take turns."""
-        if self.is_udp is not other.is_udp:
+        """Return a later epoch's, with the peer's port of this one.
+
+        WireGuard's devices take turns, and an offer names one port: what a firewall
+        lets pass in one epoch may be shut in the next.
+        """
+        if self.is_udp is not other.is_udp or len(other.here) != len(self.here):
             return other
-        here, there = {*self.here, *other.here}, {*self.there, *other.there}
-        return Outside(self.is_udp, tuple(sorted(here)), tuple(sorted(there)))
+        there = dict.fromkeys((*other.there, *self.there))
+        most = max(1, len(other.here))
+        return replace(other, there=tuple(there)[:most])
 
 
-def outside_of(install: EpochInstall, kind: str, *, encap: bool) -> Outside:
+def outside_of(install: EpochInstall, plane: DataPlane, *, encap: bool) -> Outside:
     """Return what the packets of one epoch look like.
 
     Args:
         install: The epoch.
-        kind: The plane's kind.
+        plane: What carries it.
         encap: Whether ESP travels in UDP, by the control port.
 
     Returns:
         Its ports too, unless an offer is none: the plane will refuse that.
     """
-    if kind == "wireguard":
+    if plane.kind == "wireguard":
         # Imported here: it is loaded already where a WireGuard plane is in use.
         from gateway.dataplane.wireguard.offer import decode_offer  # noqa: PLC0415
 
         try:
-            here, there = map(decode_offer, (install.local_offer, install.peer_offer))
+            there = decode_offer(install.peer_offer)
         except DataPlaneError:
-            return Outside(is_udp=True)
-        return Outside(is_udp=True, here=(here.port,), there=(there.port,))
+            return Outside(is_udp=True, here=plane.udp_ports())
+        return Outside(is_udp=True, here=plane.udp_ports(), there=(there.port,))
     if encap:
         here_port, there_port = install.local_address[1], install.peer_address[1]
         return Outside(is_udp=True, here=(here_port,), there=(there_port,))
@@ -81,14 +87,16 @@ def describe_unproven(
             f"{known}: is IP protocol 50 filtered on the way? set encap = true at both "
             f"ends, or open it in {where} firewall"
         )
+    is_half = 0 < len(outside.there) < len(outside.here)
+    other = " and the other one of its wireguard_ports" if is_half else ""
     return (
         f"{known}: is UDP filtered on the way? {_ports(outside.here)} must be open "
-        f"here, and {_ports(outside.there)} at the peer"
+        f"here, and {_ports(outside.there)}{other} at the peer"
     )
 
 
 def _ports(ports: tuple[int, ...]) -> str:
     if not ports:
         return "its ports"
-    numbers = " and ".join(map(str, ports))
+    numbers = " and ".join(map(str, sorted(ports)))
     return f"port{'s' if len(ports) > 1 else ''} {numbers}"

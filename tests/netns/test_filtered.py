@@ -94,6 +94,30 @@ def test_filtered_from_the_start(slow: Lab) -> None:
     assert slow.a.tunnel()["epoch"] == 2
 
 
+@pytest.mark.parametrize("port", DEFAULT_WIREGUARD_PORTS)
+def test_one_port_filtered_names_it(slow: Lab, port: int) -> None:
+    """An epoch uses one of the two, and the next the other."""
+    if plane() == "esp":
+        pytest.skip("ESP has no ports: nothing to filter one of")
+    close(Dropped(ports=(port,)), hosts_of(slow))
+    start(slow)
+    until(lambda: slow.a.tunnel()["epoch"] is not None, "an epoch", 30.0)
+    said: list[str] = []
+
+    def learn() -> bool:
+        """Look at what was said; begin another epoch once the last one is in force."""
+        if state(slow.a) == "up":
+            qgw(slow.a, "tunnel", "rotate", TUNNEL)
+        lines = [line for end in slow.ends for line in end.log.read_text().splitlines()]
+        said[:] = [line for line in lines if "is UDP filtered" in line]
+        return bool(said)
+
+    until(learn, "an epoch that is not proven", 60.0)
+    for line in (*said, *(end.tunnel()["reason"] for end in slow.ends)):
+        if "filtered" in line:
+            assert causes(line) == ["UDP", *map(str, DEFAULT_WIREGUARD_PORTS)]
+
+
 def test_filtered_later_and_one_way(slow: Lab) -> None:
     start(slow)
     until(lambda: are(slow.ends, "up"), "the tunnel")

@@ -12,6 +12,7 @@ Time passes only by `expire`. Failures are asked for with `fail_next`.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
 from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.restored import Restoration, Scope
@@ -256,6 +257,10 @@ class FakePlane:
     def ports(self) -> tuple[int, ...]:
         """See `DataPlane.ports`."""
         return ()
+
+    def udp_ports(self) -> tuple[int, ...]:
+        """See `DataPlane.udp_ports`."""
+        return DEFAULT_WIREGUARD_PORTS if self.kind == "wireguard" else ()
 
     def _take_in(self, name: str, sent: EpochInstall) -> bool:
         """Receive a packet if we hold the keys it was sent under."""

@@ -313,6 +313,10 @@ class EspPlane:
         """See `DataPlane.ports`."""
         return (self._database.port,)
 
+    def udp_ports(self) -> tuple[int, ...]:
+        """Return none: ESP in UDP comes by the port of handshakes."""
+        return ()
+
     def _restore_policies(self, result: Restoration) -> None:
         now = time.monotonic()
         for name in self._policies.find_changed():

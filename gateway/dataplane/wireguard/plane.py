@@ -424,6 +424,10 @@ class WireGuardPlane:
         """Return none: the keeper's are its own to name."""
         return ()
 
+    def udp_ports(self) -> tuple[int, ...]:
+        """See `DataPlane.udp_ports`: those of both devices."""
+        return self._devices.ports
+
     def remove_devices(self) -> None:
         """Remove both devices with all keys: for uninstalling, and for tests."""
         for device in self._devices.names:
