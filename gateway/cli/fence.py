@@ -4,7 +4,8 @@ These commands talk to the kernel themselves: they are for the time before the d
 runs, and after it is gone. So what they need is imported when they run.
 """
 
-from dataclasses import asdict
+import os
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,13 @@ from gateway.config.files import peek
 from gateway.control.schema import ErrorCode, Method
 from gateway.control.words import one_line
 from gateway.errors import ControlError, GatewayError, PlanePermissionError
-from gateway.units import duration
+from gateway.units import duration, plural
 
 if TYPE_CHECKING:
     from gateway.dataplane.fence.base import Fence, FencePlan, FenceState
+
+_SHOWN = 8
+"""Prefixes beyond the record that are named; thousands would fill a boot's log."""
 
 
 @click.group()
@@ -53,11 +57,13 @@ def load(session: CommandSession, file: Path | None) -> None:
     """Refuse what the last accepted configuration names; grant nothing.
 
     For the boot, before the network is up. A fence that stands is left as it is.
-    FILE is what the daemon wrote: fence.json in state_dir. If that is missing or
-    damaged, what the configuration's files name is refused instead.
+    What the configuration's files name now is refused too: the daemon's record,
+    fence.json in state_dir, may be old, damaged or gone. With FILE, what that
+    record names and no more.
     """
-    plan = _plan(session, file)
-    if not plan.tunnels:
+    plans = (_recorded(file),) if file else _plans(session)
+    names = {tunnel.name for plan in plans for tunnel in plan.tunnels}
+    if not names:
         click.echo("nothing to refuse: no tunnel is configured")
         return
     opened = _open()
@@ -68,11 +74,11 @@ def load(session: CommandSession, file: Path | None) -> None:
         if state.present:
             click.echo("the fence stands already; it is left as it is")
             return
-        with audited("fence.load", tunnels=len(plan.tunnels)):
-            opened.load(plan)
+        with audited("fence.load", tunnels=len(names)):
+            opened.load(*plans)
     finally:
         opened.close()
-    click.echo(f"loaded: {len(plan.tunnels)} tunnels, nothing may pass")
+    click.echo(f"loaded: {plural(len(names), 'tunnel')}, nothing may pass")
 
 
 @fence.command()
@@ -143,42 +149,65 @@ def render(state: "FenceState") -> str:
     return "\n\n".join([head, table(columns, rows)]) if rows else head
 
 
-def _plan(session: CommandSession, file: Path | None) -> "FencePlan":
-    """Return what was recorded; where that is lost, what the configuration names.
+def _plans(session: CommandSession) -> "tuple[FencePlan] | tuple[FencePlan, FencePlan]":
+    """Return what was recorded, then what the configuration names; either alone.
 
     Raises:
         GatewayError: Neither can be read.
     """
-    from gateway.dataplane.fence.plan_file import (  # noqa: PLC0415
-        FILE_NAME,
-        read_plan,
-    )
-    from gateway.dataplane.fence.plan_named import plan_named  # noqa: PLC0415
+    from gateway.dataplane.fence.plan_file import FILE_NAME  # noqa: PLC0415
+    from gateway.dataplane.fence.plan_named import beyond, plan_named  # noqa: PLC0415
 
-    path = file or _state_dir(session) / FILE_NAME
+    record, lost = None, ""
     try:
-        if path.exists() or file:
-            return read_plan(path)
-        lost = f"{path} is not there"
-    except OSError as error:
-        lost = f"cannot read {path}: {error.strerror}"
+        record = _recorded(_state_dir(session) / FILE_NAME)
     except GatewayError as error:
-        if file:
-            raise
         lost = error.message
     try:
-        plan, unread = plan_named(session.config_path)
+        named, unread = plan_named(session.config_path)
     except GatewayError as error:
-        raise GatewayError(
-            f"no fence: {lost}, and {error.message}",
-            "mend the configuration, then start qgwd: packets for remote prefixes "
-            "may leave in clear until then",
-        ) from None
-    if plan.tunnels:
-        click.echo(f"{lost}: taking what {session.config_path} names", err=True)
+        if record is None:
+            raise GatewayError(
+                f"no fence: {lost}, and {error.message}",
+                "mend the configuration, then start qgwd: packets for remote prefixes "
+                "may leave in clear until then",
+            ) from None
+        click.echo(f"only the record counts: {one_line(error.message)}", err=True)
+        return (record,)
     for each in unread:
         click.echo(f"not read, and not refused: {one_line(each)}", err=True)
-    return plan
+    if record is None:
+        if named.tunnels:
+            click.echo(f"{lost}: taking what {session.config_path} names", err=True)
+        return (named,)
+    added = list(beyond(named, record))
+    for name, prefix in added[:_SHOWN]:
+        click.echo(f"refused too, though not in the record: {prefix} of {name}")
+    if len(added) > _SHOWN:
+        click.echo(f"and {len(added) - _SHOWN} more")
+    # What is connected here is no matter of configurations, and stands in the record.
+    return record, replace(named, exempt=record.exempt)
+
+
+def _recorded(path: Path) -> "FencePlan":
+    """Return what the daemon recorded.
+
+    Raises:
+        GatewayError: It is not there, cannot be read, or holds something else.
+    """
+    from gateway.dataplane.fence.plan_file import read_plan  # noqa: PLC0415
+
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise GatewayError(
+            f"{path} is not there", "qgwd writes it: fence.json in state_dir"
+        ) from None
+    except OSError as error:
+        raise GatewayError(
+            f"cannot read {path}: {os.strerror(error.errno or 0)}"
+        ) from None
+    return read_plan(path)
 
 
 def _open() -> "Fence":

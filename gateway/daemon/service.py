@@ -457,7 +457,7 @@ class Service:
             )
         if self.fencing.unrecorded:
             self.tunnels.troubles["fence"] = (
-                f"the next boot would load an older one: {self.fencing.unrecorded}"
+                f"its record for the next boot is old: {self.fencing.unrecorded}"
             )
 
     def _take_over(self, candidate: Candidate, new: GatewayConfig) -> None:

@@ -94,7 +94,7 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
         yield gateway_alert(
             "warning",
             AlertKind.FENCE_UNRECORDED,
-            f"the next boot would load an older fence: {state.unrecorded}",
+            f"the fence's record for the next boot is old: {state.unrecorded}",
             "free the disk or mend state_dir; it is tried again every few seconds",
         )
     for network in state.unfenced:

@@ -40,6 +40,32 @@ def test_where_neither_record_nor_configuration_is_there_that_is_said(
     assert "mend the configuration" in outcome.err
 
 
+def test_a_named_record_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "none.json"
+    outcome = qgw("fence", "load", str(path))
+    assert (outcome.code, outcome.out, outcome.err) == (
+        1,
+        "",
+        f"qgw: {path} is not there\nhint: qgwd writes it: fence.json in state_dir\n",
+    )
+
+
+def test_where_the_configuration_is_lost_the_record_counts_alone(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    write_plan(state / "fence.json", FencePlan())
+    main = tmp_path / "gateway.toml"
+    main.write_text('[gateway]\nstate_dir = "state"\n')
+    (tmp_path / "tunnels.d").mkdir()
+    broken = tmp_path / "tunnels.d" / "b.toml"
+    broken.write_text("[tunnels")
+    outcome = qgw("--config", str(main), "fence", "load")
+    assert outcome.code == 0
+    assert outcome.err.startswith(f"not read, and not refused: {broken}:1: ")
+
+
 def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fence.json"
     path.write_text("{}")

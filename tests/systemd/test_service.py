@@ -229,7 +229,7 @@ def test_the_early_unit_puts_up_the_fence(site: Site) -> None:
     site.b.run("systemctl", "restart", "qgw-fence")
     assert site.b.show("qgw-fence", "ActiveState") == "active"
     said = site.b.shell("journalctl -u qgw-fence -n 5 -o cat")
-    assert "loaded: 1 tunnels, nothing may pass" in said
+    assert "loaded: 1 tunnel, nothing may pass" in said
     assert "drop" in site.b.shell("nft list table inet qgw")
     site.b.run("systemctl", "restart", "qgw-fence")
     said = site.b.shell("journalctl -u qgw-fence -n 5 -o cat")

@@ -49,7 +49,7 @@ def write_plan(path: Path, plan: FencePlan) -> None:
     except OSError as error:
         raise GatewayError(
             f"cannot write {path}: {os.strerror(error.errno or 0)}",
-            "the next boot would load an older fence; free the disk, then reload",
+            "a boot would go by the older one and by the configuration; free the disk",
         ) from None
 
 

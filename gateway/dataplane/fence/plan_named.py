@@ -1,4 +1,4 @@
-"""The plan that configuration files name, for a boot whose record is gone.
+"""The plan that configuration files name, for a boot whose record is old or gone.
 
 Only names and prefixes are read, and files with mistakes elsewhere count: what they
 name is refused, so that a mistake opens nothing.
@@ -53,6 +53,15 @@ def plan_named(main: Path) -> tuple[FencePlan, tuple[str, ...]]:
             tunnels.append(FencedTunnel(name, tuple(wanted), local))
     unread += [str(problem) for problem in problems.found]
     return FencePlan(tunnels=tuple(tunnels)), tuple(unread)
+
+
+def beyond(named: FencePlan, record: FencePlan) -> Iterator[tuple[str, str]]:
+    """Yield remote prefixes that no record holds, each after its tunnel's name."""
+    known = {prefix for tunnel in record.tunnels for prefix in tunnel.remote}
+    for tunnel in named.tunnels:
+        for prefix in tunnel.remote:
+            if prefix not in known:
+                yield tunnel.name, prefix
 
 
 def _read(

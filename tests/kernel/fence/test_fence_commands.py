@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan
 from gateway.dataplane.fence.plan_file import write_plan
 from tests.kernel.fence.place import DEVICE, NAME, PLAN, REMOTE, Place
 
@@ -26,7 +27,7 @@ def qgw(place: Place, *arguments: str) -> str:
 def test_a_boot_refuses_before_any_daemon_runs(place: Place, plan: Path) -> None:
     place.divert()
     assert qgw(place, "show") == "no fence: the nftables table inet qgw is not there\n"
-    assert qgw(place, "load", str(plan)) == "loaded: 1 tunnels, nothing may pass\n"
+    assert qgw(place, "load", str(plan)) == "loaded: 1 tunnel, nothing may pass\n"
     for version in (4, 6):
         assert place.outward(version) == {"lan": set(), "gateway": {"refused"}}
         assert place.inward(version, "wan") == {"lan": set(), "gateway": set()}
@@ -52,9 +53,34 @@ def test_a_boot_without_a_record_refuses_what_the_configuration_names(
         (tmp_path / "fence.json").write_text(record)
     command = (sys.executable, "-m", "gateway.cli.main", "--config", str(main))
     said = place.run("gateway", *command, "--socket", "/none", "fence", "load")
-    assert said == "loaded: 1 tunnels, nothing may pass\n"
+    assert said == "loaded: 1 tunnel, nothing may pass\n"
     for version in (4, 6):
         assert place.outward(version) == {"lan": set(), "gateway": {"refused"}}
+
+
+def test_a_boot_refuses_what_record_and_configuration_name_together(
+    place: Place, tmp_path: Path
+) -> None:
+    place.divert()
+    main = tmp_path / "gateway.toml"
+    four, six = (("10.2.0.0/16", "10.2.0.0/24"), ("fd00:2::/48", "fd00:2::/64"))
+    command = (sys.executable, "-m", "gateway.cli.main", "--config", str(main))
+    load = (*command, "--socket", "/none", "fence", "load")
+    for (recorded, own), (named, local) in ((four, six), (six, four)):
+        # Each exempts as its own what the other refuses.
+        record = FencePlan((FencedTunnel(NAME, (recorded,), (local,)),))
+        write_plan(tmp_path / "fence.json", record)
+        main.write_text(
+            '[gateway]\nstate_dir = "."\n[tunnels.b-c]\n'
+            f'remote_subnets = ["{named}"]\nlocal_subnets = ["{own}"]\n'
+        )
+        assert place.run("gateway", *load) == (
+            f"refused too, though not in the record: {named} of b-c\n"
+            "loaded: 2 tunnels, nothing may pass\n"
+        )
+        for version in (4, 6):
+            assert place.outward(version) == {"lan": set(), "gateway": {"refused"}}
+        assert qgw(place, "remove") == "removed\n"
 
 
 def test_a_fence_that_stands_is_left_as_it_is(place: Place, plan: Path) -> None:

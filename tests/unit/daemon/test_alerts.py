@@ -227,7 +227,7 @@ def test_a_fence_that_stands_is_silent() -> None:
             FenceState(present=True, unrecorded="cannot write f: no space"),
             "warning",
             "fence-unrecorded",
-            "the next boot would load an older fence: cannot write f: no space",
+            "the fence's record for the next boot is old: cannot write f: no space",
         ),
         (
             FenceState(present=True, unfenced=("10.2.3.0/24",)),

@@ -164,7 +164,7 @@ async def test_a_record_that_cannot_be_written_is_said_and_tried_again(
     end.tunnel_keys[TUNNEL]["remote_subnets"] = ["10.20.7.0/24"]
     end.write()
     result = await end.service.reload()
-    assert "the next boot would load an older one" in result["failed"]["fence"]
+    assert "its record for the next boot is old" in result["failed"]["fence"]
     await end.service.fencing.keep_record()
     assert "cannot write" in (await end.service.fencing.read()).unrecorded
     assert stored(end).tunnels == (fenced("10.20.0.0/24"),)
