@@ -16,7 +16,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from gateway.config.model import LinkConfig
@@ -26,13 +26,18 @@ from gateway.keystore.calls import RunBlocking
 from gateway.sources.base import KeyClient, KMEStatus
 from gateway.supply.budget import CallBudget
 from gateway.supply.drawing import AT_ONCE, Drawing
+from gateway.supply.driver import StoreCalls, perform
 from gateway.supply.follower import Follower
 from gateway.supply.intake import StockIntake
-from gateway.supply.leader import Leader, Send
+from gateway.supply.leader import Leader
 from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.requests import Job, ReadClock, Request, Send, StoreRequest
 from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
-from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
+from gateway.wire.stock import Announced, StockAnnounce, StockAnswer, StockPage
+
+Tell = Callable[[StockMessage], bool]
+"""Sends a message to the peer; False if no tunnel of the link is up."""
 
 R = TypeVar("R")
 
@@ -115,7 +120,7 @@ class StockKeeper:
         store: KeyStore,
         run: RunBlocking,
         *,
-        send: Send,
+        send: Tell,
         clock: Callable[[], float],
         mtu: int,
         tick: float = TICK,
@@ -150,19 +155,18 @@ class StockKeeper:
         )
         self._herald = Leader(
             config.name,
-            store,
-            run,
             fetches=client is not None,
             outcome=self._note_outcome,
-            send=send,
-            clock=clock,
             mtu=mtu,
-            retry=tick,
             checked=config.checked,
         )
+        self._send = send
+        self._calls = StoreCalls(config, store)
+        self._due = asyncio.Event()
+        self._leading = asyncio.Lock()
         self._run_id = new_run()
         self._draws = False
-        self._inbox: deque[tuple[StockAnnounce | StockPage, Send]] = deque()
+        self._inbox: deque[tuple[StockAnnounce | StockPage, Tell]] = deque()
         self._asked = asyncio.Event()
         self._taken = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -195,10 +199,12 @@ class StockKeeper:
         if not draws:
             self._shared.content(self.config.name)
         self._taken.set()
+        self._due.set()
 
     def connected(self) -> None:
         """Note that a tunnel of the link came up: the peer can be spoken to."""
         self._herald.greet()
+        self._due.set()
 
     def taken(self) -> None:
         """Note that keys were taken from stock: more may be wanted."""
@@ -208,6 +214,7 @@ class StockKeeper:
         """Note that keys were imported or purged: the stocks are to be compared."""
         self._run_id = new_run()
         self._herald.compare()
+        self._due.set()
         self._taken.set()
 
     async def suspect(self) -> None:
@@ -216,12 +223,14 @@ class StockKeeper:
         Raises:
             KeyStoreError: The store cannot be asked.
         """
-        await self._herald.suspect()
+        await self._lead(self._herald.suspect())
+        self._due.set()
 
-    def receive(self, message: StockMessage, reply: Send) -> None:
+    def receive(self, message: StockMessage, reply: Tell) -> None:
         """Take a message of the peer; an answer goes out when it is known."""
         if isinstance(message, StockAnswer):
             self._herald.receive(message)
+            self._due.set()
         elif len(self._inbox) < INBOX:
             self._inbox.append((message, reply))
             self._asked.set()
@@ -260,7 +269,7 @@ class StockKeeper:
         if self._drawing is None:
             return 0
         keys = await self._drawing.draw(count)
-        self._herald.announce(keys)
+        self._announce(keys)
         return len(keys)
 
     async def ask_kme(self) -> KMEStatus | None:
@@ -308,13 +317,17 @@ class StockKeeper:
         if self._unlisted is not None and not self._draws:
             self._unlisted(key_ids)
 
-    def _note_outcome(self, bad: int) -> None:
+    def _note_outcome(self, bad: int, _now: float) -> None:
         if self._drawing is not None:
             self._drawing.note_outcome(bad)
 
+    def _announce(self, keys: Sequence[Announced]) -> None:
+        self._herald.announce(keys)
+        self._due.set()
+
     async def _draw_urgently(self, drawing: Drawing) -> Sequence[UUID]:
         keys = await drawing.draw_urgently()
-        self._herald.announce(keys)
+        self._announce(keys)
         return [key.key_id for key in keys]
 
     async def _draw_batch(self, drawing: Drawing) -> bool:
@@ -327,7 +340,7 @@ class StockKeeper:
         shared.wants(name, (status.available + status.reserved) / self.config.target)
         if not shared.is_turn(name):
             return False
-        self._herald.announce(await drawing.draw(count))
+        self._announce(await drawing.draw(count))
         if drawing.is_out_of_order():
             shared.content(name)
         return True
@@ -344,9 +357,24 @@ class StockKeeper:
     async def _keep_in_step(self) -> None:
         herald = self._herald
         while True:
-            left = herald.get_timer() - self._clock()
-            await _wait(herald.due, min(max(left, self._tick / 10), self._tick))
-            await self._surely(herald.step(speaks=self._draws))
+            left = herald.get_timer(speaks=self._draws) - self._clock()
+            await _wait(self._due, min(max(left, self._tick / 10), self._tick))
+            await self._surely(self._lead(herald.step(speaks=self._draws)))
+
+    async def _lead(self, job: Job[R]) -> R:
+        async with self._leading:
+            return await perform(job, self._answer)
+
+    async def _answer(self, request: Request[Any]) -> object:
+        match request:
+            case ReadClock():
+                return self._clock()
+            case Send(message):
+                return self._send(message)
+            case StoreRequest():
+                return await self._run(self._calls.answer, request)
+            case _:
+                raise TypeError(f"nothing answers {request!r}")
 
     async def _surely(self, work: Awaitable[R]) -> R | None:
         """Do a piece of work; log what it objects to, and go on with the next."""
