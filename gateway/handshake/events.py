@@ -138,6 +138,7 @@ class EpochPrepared:
     Attributes:
         qkd_age: Epochs since the last fresh QKD key that the keys depend on: 0 for
             one of this epoch's own, None for none.
+        used: As in `QKDKeyRequested`: a responder that chose no key has used them, too.
     """
 
     handshake: HandshakeID
@@ -150,6 +151,7 @@ class EpochPrepared:
     plane_offer: bytes
     terms: Terms
     address: Address
+    used: tuple[UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)

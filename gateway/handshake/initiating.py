@@ -276,11 +276,7 @@ class InitiatorSide:
     ) -> None:
         """Act on an authentic answer."""
         payload, tunnel = read.payload, handshake.tunnel
-        used = tuple(
-            handshake.offered[i]
-            for i in sorted(payload.used)
-            if i < len(handshake.offered)
-        )
+        used = _used(handshake, read)
         if payload.status is not Status.ACCEPTED:
             finish_response(read, SymmetricInputs(None, None, None))
             self._forget(handshake)
@@ -346,6 +342,7 @@ class InitiatorSide:
                 payload.plane_offer,
                 payload.terms,
                 handshake.answered,
+                _used(handshake, read),
             )
         )
 
@@ -416,3 +413,9 @@ class InitiatorSide:
         core.holders.pop(handshake.handshake_id, None)
         if handshake.tunnel.handshake is handshake:
             handshake.tunnel.handshake = None
+
+
+def _used(handshake: InitiatorHandshake, read: ResponseRead) -> tuple[UUID, ...]:
+    """Name the keys offered that the responder says it has used up."""
+    offered = handshake.offered
+    return tuple(offered[i] for i in sorted(read.payload.used) if i < len(offered))

@@ -41,10 +41,15 @@ class KeySource(Protocol):
             now: Monotonic seconds.
         """
 
-    def ensure(self, store: KeyStore, key_ids: Sequence[UUID]) -> int:
+    def ensure(self, store: KeyStore, key_ids: Sequence[UUID], others: int = 0) -> int:
         """Try to have the keys a peer offers in store; return how many were added.
 
-        Call it when `KeyStore.reserve_first` knew none of them.
+        Call it when `KeyStore.reserve_first` had none of them.
+
+        Args:
+            store: The store.
+            key_ids: Those offered: the oldest that the peer has, but for `others`.
+            others: Keys that other handshakes with it may be about.
         """
 
     def resync(self, store: KeyStore, used: Sequence[UUID]) -> int:

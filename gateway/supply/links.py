@@ -26,6 +26,7 @@ from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
 from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
 from gateway.wire.network import PAD_PREFIX_SIZE, PadDirection, PadStock
+from gateway.wire.payloads import MAX_OFFERED_KEYS
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +240,8 @@ class Links:
         """
         source, keeper = self.sources.get(name), self.keepers.get(name)
         if source is not None:
-            return await self._worker.run(source.ensure, self._store, offered)
+            others = (self.shares(name) - 1) * MAX_OFFERED_KEYS
+            return await self._worker.run(source.ensure, self._store, offered, others)
         return await keeper.fetch_now(offered) if keeper is not None else 0
 
     def trouble(self, name: str) -> str:

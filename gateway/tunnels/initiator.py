@@ -120,6 +120,9 @@ class InitiatorDriver:
         state.peer_terms = event.terms
         state.rotation.prepared(event.epoch)
         self._machine.commit(event.handshake, now=state.now)
+        if event.key_id is None:
+            # Else `provide_key` has done it. Kept, they would be offered for ever.
+            await state.stock.retire(self._offered, event.used)
 
     async def activate(self, event: EpochCommitted) -> None:
         """Move sending to the epoch that the responder has confirmed."""

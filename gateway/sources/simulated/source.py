@@ -11,21 +11,24 @@ ends that differ come together:
 
 * One started later, or was down: it has fewer keys, but the oldest, which the initiator
   offers first. Lacking one, the responder jumps forward (`ensure`).
-* One lost its store, or has an old one back: it offers keys the other has used. The
-  answer says so; it then leaps ahead by a growing distance (`resync`), at last past the
-  other, which jumps forward to meet it.
+* One lost its store, has an old one back, or the other has purged its own: it offers
+  keys that are used there. The answer says so, whether it refuses or goes on without a
+  QKD key; the initiator then leaps ahead by a growing distance (`resync`), at last past
+  the other, which jumps forward to meet it.
+* What the initiator no longer has, the responder gives up when it is offered newer keys
+  only: no stock counts what can never be used.
 * No key comes back: counters only grow, and the store refuses used key_IDs.
 """
 
 import logging
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
-from gateway.keystore.base import KEY_SIZE, KeyStore, NewKey
+from gateway.keystore.base import KEY_SIZE, KeyStanding, KeyStore, NewKey
 from gateway.secret import Secret
 
 COUNTER_BITS = 48
@@ -48,6 +51,9 @@ running: a first handshake need not wait for the rate."""
 OVERFLOW = 64
 """Keys beyond capacity that a peer's offers may add: a stock full of keys that the peer
 no longer has (one end leapt, or was restored) must not keep the two apart for ever."""
+
+PAGE = 256
+"""Keys of ours that are read at once when older ones are given up."""
 
 _LABEL = b"qgw simulated QKD link v1 "
 _TAG_SIZE = 8
@@ -142,17 +148,34 @@ class SimulatedLink:
         self._credit -= due
         return self._take_in(store, self._place(store), due)
 
-    def ensure(self, store: KeyStore, key_ids: Sequence[UUID]) -> int:
-        """Jump forward to keys of this link that a peer offers and we lack."""
+    def ensure(self, store: KeyStore, key_ids: Sequence[UUID], others: int = 0) -> int:
+        """Jump forward to keys of this link that a peer offers and we lack.
+
+        It offers its oldest ones. What we hold of older ones it has no more, but for
+        those that are in other handshakes: they are given up, or would be counted as
+        stock for ever.
+        """
+        standings = zip(key_ids, store.standing(self._link, key_ids), strict=True)
+        offered = {
+            counter: standing
+            for key_id, standing in standings
+            if (counter := self._sequence.counter(key_id)) is not None
+        }
+        if offered and KeyStanding.HELD not in offered.values():
+            self._give_up_below(store, min(offered) - others)
+        lacking = sorted(n for n, one in offered.items() if one is KeyStanding.UNKNOWN)
         place = self._place(store)
-        ahead = [counter for counter in self._counters(key_ids) if counter >= place]
+        behind = [counter for counter in lacking if counter < place]
+        ahead = [counter for counter in lacking if counter >= place]
+        room = max(self._room(store), min(len(lacking), self._room(store, OVERFLOW)))
+        # Passed over by an earlier jump: two handshakes came in the other order.
+        added = self._take_in_all(store, behind[:room])
         if not ahead:
-            return 0
+            return added
         # Those between two offered ones are held by the peer too, or were used by it.
         first = min(ahead)
-        room = max(self._room(store), min(len(ahead), self._room(store, OVERFLOW)))
-        count = min(max(ahead) - first + 1, room)
-        return self._take_in(store, first, count)
+        count = min(max(ahead) - first + 1, room - added)
+        return added + self._take_in(store, first, count)
 
     def resync(self, store: KeyStore, used: Sequence[UUID]) -> int:
         """Leap ahead of a peer that has used all we offered; drop what we hold.
@@ -166,6 +189,24 @@ class SimulatedLink:
         store.purge(self._link, all_keys=True)
         self._passed = min(place * LEAP_FACTOR, place + MAX_LEAP)
         return self._take_in(store, self._passed, self._start_stock)
+
+    def _give_up_below(self, store: KeyStore, first: int) -> None:
+        """Retire what is older than a key; key_IDs of one link rise with counters."""
+        after = UUID(int=self._sequence.key_id(0).int - 1)
+        until = self._sequence.key_id(max(0, first))
+        gone: list[UUID] = []
+        while page := store.held(self._link, after=after, count=PAGE):
+            gone += [key_id for key_id in page if key_id < until]
+            after = page[-1]
+            if after >= until:
+                break
+        if gone:
+            count = store.give_up(self._link, gone)
+            _log.warning(
+                "the peer no longer holds %d keys; they are retired",
+                count,
+                extra={"link": self._link, "event": "keys-retired"},
+            )
 
     def _counters(self, key_ids: Sequence[UUID]) -> Iterator[int]:
         for key_id in key_ids:
@@ -186,8 +227,11 @@ class SimulatedLink:
         count = min(count, (1 << COUNTER_BITS) - first)
         if count <= 0:
             return 0
-        keys = (self._sequence.key(counter) for counter in range(first, first + count))
-        added = store.add(self._link, keys, lifetime=self._lifetime).added
+        added = self._take_in_all(store, range(first, first + count))
         # Moves on even if the store knew these: someone imported other keys after.
         self._passed = max(self._passed, first + count)
         return added
+
+    def _take_in_all(self, store: KeyStore, counters: Iterable[int]) -> int:
+        keys = map(self._sequence.key, counters)
+        return store.add(self._link, keys, lifetime=self._lifetime).added

@@ -229,10 +229,11 @@ def test_an_initiator_with_an_old_backup_uses_no_key_again(
     bench.path.write_bytes(backup)
     bench.store = bench._open()
     ours = simulated()
-    consumed = peer.store.status(LINK).consumed
+    consumed, left = peer.store.status(LINK).consumed, stock(peer.store)
     tries = [meet(bench, ours, peer, theirs) for _ in range(12)]
-    # `consume` at the peer, which remembers, would have refused any used key.
-    assert peer.store.status(LINK).consumed == consumed + sum(tries)
+    # `consume` at the peer, which remembers, would have refused any used key; and it
+    # retires what the other end has leapt over.
+    assert peer.store.status(LINK).consumed == consumed + sum(tries) + left
     assert all(tries[6:]), tries
 
 
@@ -269,14 +270,65 @@ def test_ensure_ignores_what_is_not_ahead_or_not_ours(bench: SQLiteBench) -> Non
     assert stock(bench.store) == 20
 
 
+def test_what_the_peer_has_no_more_is_given_up(bench: SQLiteBench) -> None:
+    """It offers its oldest: of what is older it has none, but for other handshakes'."""
+    link = simulated(capacity=50)
+    for second in (0.0, 100.0):
+        link.fill(bench.store, second)
+    bench.store.add(LINK, make_keys(0, 2))
+    sequence = KeySequence(SEED, LINK)
+    about = bench.store.reserve(LINK, 1, holder="a handshake")
+    offered = [sequence.key_id(1000 + number) for number in range(4)]
+    assert link.ensure(bench.store, offered, others=960) == 4
+    assert counters(bench.store, 100) == [*range(40, 50), *range(1000, 1004)]
+    assert bench.store.status(LINK).reserved == 1
+    bench.store.consume(LINK, about[0], holder="a handshake")
+    offered = [sequence.key_id(2000)]
+    assert link.ensure(bench.store, offered) == 1
+    assert counters(bench.store, 100) == [2000]
+    assert stock(bench.store) == 3  # what came by hand stays
+    # Never again, whatever is offered.
+    for number in (0, 45, 1003):
+        assert not bench.store.reserve_first(
+            LINK, [sequence.key_id(number)], holder="b"
+        ).key_id
+
+
+def test_two_handshakes_in_the_other_order(bench: SQLiteBench) -> None:
+    """Without a store it jumps to the second's keys, and lacks the first's then."""
+    link = simulated()
+    sequence = KeySequence(SEED, LINK)
+    later, earlier = range(104, 108), range(100, 104)
+    for offered in (later, earlier):
+        key_ids = [sequence.key_id(number) for number in offered]
+        assert link.ensure(bench.store, key_ids, others=4) == 4
+        choice = bench.store.reserve_first(LINK, key_ids, holder=str(offered))
+        assert choice.key_id == key_ids[0]
+    bench.restart()
+    simulated().fill(bench.store, 0.0)
+    assert set(counters(bench.store, 100)) >= {*later, *earlier}
+
+
+def test_what_another_handshake_is_about_tells_nothing_of_older_keys(
+    bench: SQLiteBench,
+) -> None:
+    link = simulated()
+    link.fill(bench.store, 0.0)
+    sequence = KeySequence(SEED, LINK)
+    assert bench.store.reserve_first(LINK, [sequence.key_id(7)], holder="other").key_id
+    assert link.ensure(bench.store, [sequence.key_id(7)]) == 0
+    assert stock(bench.store) == 19
+
+
 def test_a_jump_has_bounds(bench: SQLiteBench) -> None:
     link = simulated(capacity=50)
     link.fill(bench.store, 0.0)
     sequence = KeySequence(SEED, LINK)
     far = (1 << COUNTER_BITS) - 10
-    assert link.ensure(bench.store, [sequence.key_id(100), sequence.key_id(far)]) == 30
+    span = [sequence.key_id(100), sequence.key_id(far)]
+    assert link.ensure(bench.store, span, others=100) == 30
     offered = [sequence.key_id(1000 + number) for number in range(OFFER)]
-    while link.ensure(bench.store, offered):
+    while link.ensure(bench.store, offered, others=COUNTER_BITS << 32):
         offered = [
             sequence.key_id(n + OFFER) for n in map(sequence.counter, offered) if n
         ]
