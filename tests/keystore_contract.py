@@ -55,57 +55,57 @@ class Bench(Protocol):
 class KeyStoreContract:
     def test_reserves_oldest_first_in_the_order_added(self, bench: Bench) -> None:
         keys = make_keys(0, 40)
-        assert bench.store.add(LINK, keys).added == 40
-        first = bench.store.reserve(LINK, 3, holder="a")
-        second = bench.store.reserve(LINK, 30, holder="b")
+        assert bench.store.intake.add(LINK, keys).added == 40
+        first = bench.store.uses.reserve(LINK, 3, holder="a")
+        second = bench.store.uses.reserve(LINK, 30, holder="b")
         assert [*first, *second] == ids(keys[:33])
 
     def test_reserves_as_many_as_there_are(self, bench: Bench) -> None:
-        bench.store.add(LINK, make_keys(0, 2))
-        assert len(bench.store.reserve(LINK, 5, holder="a")) == 2
-        assert list(bench.store.reserve(LINK, 5, holder="a")) == []
-        assert list(bench.store.reserve("nowhere", 5, holder="a")) == []
+        bench.store.intake.add(LINK, make_keys(0, 2))
+        assert len(bench.store.uses.reserve(LINK, 5, holder="a")) == 2
+        assert list(bench.store.uses.reserve(LINK, 5, holder="a")) == []
+        assert list(bench.store.uses.reserve("nowhere", 5, holder="a")) == []
 
     def test_consume_returns_the_bytes_once(self, bench: Bench) -> None:
         key = make_key(1)
-        bench.store.add(LINK, [key])
-        (key_id,) = bench.store.reserve(LINK, 1, holder="a")
-        assert bench.store.consume(LINK, key_id, holder="a") == key.key
+        bench.store.intake.add(LINK, [key])
+        (key_id,) = bench.store.uses.reserve(LINK, 1, holder="a")
+        assert bench.store.uses.consume(LINK, key_id, holder="a") == key.key
         with pytest.raises(KeyUnavailableError):
-            bench.store.consume(LINK, key_id, holder="a")
+            bench.store.uses.consume(LINK, key_id, holder="a")
 
     def test_consume_needs_the_holders_own_reservation(self, bench: Bench) -> None:
         key = make_key(1)
-        bench.store.add(LINK, [key])
+        bench.store.intake.add(LINK, [key])
         with pytest.raises(KeyUnavailableError):
-            bench.store.consume(LINK, key.key_id, holder="a")
-        bench.store.reserve(LINK, 1, holder="a")
+            bench.store.uses.consume(LINK, key.key_id, holder="a")
+        bench.store.uses.reserve(LINK, 1, holder="a")
         for link, holder in ((LINK, "b"), ("nowhere", "a")):
             with pytest.raises(KeyUnavailableError):
-                bench.store.consume(link, key.key_id, holder=holder)
-        assert bench.store.consume(LINK, key.key_id, holder="a") == key.key
+                bench.store.uses.consume(link, key.key_id, holder=holder)
+        assert bench.store.uses.consume(LINK, key.key_id, holder="a") == key.key
 
     def test_many_are_consumed_together(self, bench: Bench) -> None:
         keys = make_keys(0, 6)
-        bench.store.add(LINK, keys)
-        bench.store.reserve(LINK, 4, holder="a")
-        taken = bench.store.consume_many(LINK, ids(keys[3:0:-1]), holder="a")
+        bench.store.intake.add(LINK, keys)
+        bench.store.uses.reserve(LINK, 4, holder="a")
+        taken = bench.store.uses.consume_many(LINK, ids(keys[3:0:-1]), holder="a")
         assert taken == [keys[3].key, keys[2].key, keys[1].key]
-        status = bench.store.status(LINK)
+        status = bench.store.stocks.status(LINK)
         assert (status.available, status.reserved, status.consumed) == (2, 1, 3)
-        assert bench.store.consume_many(LINK, [], holder="a") == []
-        assert bench.store.consume_many("nowhere", [], holder="a") == []
+        assert bench.store.uses.consume_many(LINK, [], holder="a") == []
+        assert bench.store.uses.consume_many("nowhere", [], holder="a") == []
         bench.crash()
-        standing = bench.store.standing(LINK, ids(keys[:4]))
+        standing = bench.store.ledger.standing(LINK, ids(keys[:4]))
         assert standing == [KeyStanding.HELD, *[KeyStanding.USED] * 3]
 
     def test_of_many_all_are_consumed_or_none(self, bench: Bench) -> None:
         keys = make_keys(0, 4)
-        bench.store.add(LINK, keys)
-        bench.store.reserve(LINK, 2, holder="a")
-        bench.store.reserve(LINK, 1, holder="b")
-        bench.store.add("other", [make_key(9)])
-        bench.store.reserve("other", 1, holder="a")
+        bench.store.intake.add(LINK, keys)
+        bench.store.uses.reserve(LINK, 2, holder="a")
+        bench.store.uses.reserve(LINK, 1, holder="b")
+        bench.store.intake.add("other", [make_key(9)])
+        bench.store.uses.reserve("other", 1, holder="a")
         for named in (
             ids(keys[:3]),  # the last is held by another
             ids([*keys[:2], keys[3]]),  # nobody holds the last
@@ -113,99 +113,104 @@ class KeyStoreContract:
             ids([*keys[:2], make_key(9)]),  # another link's
         ):
             with pytest.raises(KeyUnavailableError):
-                bench.store.consume_many(LINK, named, holder="a")
-        assert bench.store.status(LINK).consumed == 0
-        assert bench.store.status(LINK).reserved == 3
-        taken = bench.store.consume_many(LINK, ids(keys[:2]), holder="a")
+                bench.store.uses.consume_many(LINK, named, holder="a")
+        assert bench.store.stocks.status(LINK).consumed == 0
+        assert bench.store.stocks.status(LINK).reserved == 3
+        taken = bench.store.uses.consume_many(LINK, ids(keys[:2]), holder="a")
         assert taken == [key.key for key in keys[:2]]
         with pytest.raises(KeyUnavailableError):
-            bench.store.consume_many(LINK, ids(keys[1:3]), holder="b")
-        assert bench.store.consume(LINK, keys[2].key_id, holder="b") == keys[2].key
+            bench.store.uses.consume_many(LINK, ids(keys[1:3]), holder="b")
+        assert bench.store.uses.consume(LINK, keys[2].key_id, holder="b") == keys[2].key
 
     def test_release_gives_back_and_keeps_age_order(self, bench: Bench) -> None:
         keys = make_keys(0, 6)
-        bench.store.add(LINK, keys)
-        bench.store.reserve(LINK, 2, holder="a")
-        bench.store.reserve(LINK, 2, holder="b")
-        bench.store.release("a")
-        bench.store.release("nobody")
-        assert list(bench.store.reserve(LINK, 3, holder="c")) == [
+        bench.store.intake.add(LINK, keys)
+        bench.store.uses.reserve(LINK, 2, holder="a")
+        bench.store.uses.reserve(LINK, 2, holder="b")
+        bench.store.uses.release("a")
+        bench.store.uses.release("nobody")
+        assert list(bench.store.uses.reserve(LINK, 3, holder="c")) == [
             keys[0].key_id,
             keys[1].key_id,
             keys[4].key_id,
         ]
         with pytest.raises(KeyUnavailableError):
-            bench.store.consume(LINK, keys[0].key_id, holder="a")
+            bench.store.uses.consume(LINK, keys[0].key_id, holder="a")
 
     def test_release_does_not_bring_a_consumed_key_back(self, bench: Bench) -> None:
         keys = make_keys(0, 2)
-        bench.store.add(LINK, keys)
-        bench.store.reserve(LINK, 2, holder="a")
-        bench.store.consume(LINK, keys[0].key_id, holder="a")
-        bench.store.release("a")
-        assert list(bench.store.reserve(LINK, 2, holder="b")) == [keys[1].key_id]
+        bench.store.intake.add(LINK, keys)
+        bench.store.uses.reserve(LINK, 2, holder="a")
+        bench.store.uses.consume(LINK, keys[0].key_id, holder="a")
+        bench.store.uses.release("a")
+        assert list(bench.store.uses.reserve(LINK, 2, holder="b")) == [keys[1].key_id]
 
     def test_release_all(self, bench: Bench) -> None:
-        bench.store.add(LINK, make_keys(0, 3))
-        bench.store.reserve(LINK, 1, holder="a")
-        bench.store.reserve(LINK, 2, holder="b")
-        assert bench.store.release_all() == 3
-        assert bench.store.release_all() == 0
-        assert bench.store.status(LINK).available == 3
+        bench.store.intake.add(LINK, make_keys(0, 3))
+        bench.store.uses.reserve(LINK, 1, holder="a")
+        bench.store.uses.reserve(LINK, 2, holder="b")
+        assert bench.store.uses.release_all() == 3
+        assert bench.store.uses.release_all() == 0
+        assert bench.store.stocks.status(LINK).available == 3
 
     def test_reserve_first_takes_the_first_available(self, bench: Bench) -> None:
         keys = make_keys(0, 4)
-        bench.store.add(LINK, keys)
-        bench.store.reserve(LINK, 1, holder="other")
-        bench.store.reserve(LINK, 1, holder="done")
-        bench.store.consume(LINK, keys[1].key_id, holder="done")
+        bench.store.intake.add(LINK, keys)
+        bench.store.uses.reserve(LINK, 1, holder="other")
+        bench.store.uses.reserve(LINK, 1, holder="done")
+        bench.store.uses.consume(LINK, keys[1].key_id, holder="done")
         offered = [make_key(99).key_id, *ids(keys)]
-        choice = bench.store.reserve_first(LINK, offered, holder="a")
+        choice = bench.store.uses.reserve_first(LINK, offered, holder="a")
         assert choice.key_id == keys[2].key_id
         assert choice.key == keys[2].key
         assert choice.used == {keys[1].key_id}
-        assert bench.store.status(LINK).reserved == 2
+        assert bench.store.stocks.status(LINK).reserved == 2
 
     def test_reserve_first_lends_without_using_up(self, bench: Bench) -> None:
         key = make_key(1)
-        bench.store.add(LINK, [key])
-        bench.store.reserve_first(LINK, [key.key_id], holder="a")
-        bench.store.release("a")
-        assert bench.store.reserve_first(LINK, [key.key_id], holder="b").key == key.key
+        bench.store.intake.add(LINK, [key])
+        bench.store.uses.reserve_first(LINK, [key.key_id], holder="a")
+        bench.store.uses.release("a")
+        assert (
+            bench.store.uses.reserve_first(LINK, [key.key_id], holder="b").key
+            == key.key
+        )
 
     def test_reserve_first_answers_its_holder_again(self, bench: Bench) -> None:
         key = make_key(1)
-        bench.store.add(LINK, [key])
-        first = bench.store.reserve_first(LINK, [key.key_id], holder="a")
-        assert bench.store.reserve_first(LINK, [key.key_id], holder="a") == first
-        refused = bench.store.reserve_first(LINK, [key.key_id], holder="b")
+        bench.store.intake.add(LINK, [key])
+        first = bench.store.uses.reserve_first(LINK, [key.key_id], holder="a")
+        assert bench.store.uses.reserve_first(LINK, [key.key_id], holder="a") == first
+        refused = bench.store.uses.reserve_first(LINK, [key.key_id], holder="b")
         assert (refused.key_id, refused.key, refused.used) == (None, None, frozenset())
-        assert bench.store.status(LINK).reserved == 1
+        assert bench.store.stocks.status(LINK).reserved == 1
 
     def test_reserve_first_knows_nothing_of_a_strange_link(self, bench: Bench) -> None:
-        choice = bench.store.reserve_first("nowhere", [make_key(1).key_id], holder="a")
+        choice = bench.store.uses.reserve_first(
+            "nowhere", [make_key(1).key_id], holder="a"
+        )
         assert (choice.key_id, choice.used) == (None, frozenset())
 
     def test_released_keys_below_and_above_the_reserved_ones_return_once(
         self, bench: Bench
     ) -> None:
         keys = make_keys(0, 5)
-        bench.store.add(LINK, keys)
+        bench.store.intake.add(LINK, keys)
         for _ in range(3):
-            bench.store.reserve_first(LINK, [keys[3].key_id], holder="a")
-            bench.store.reserve(LINK, 2, holder="b")
-            bench.store.release("a")
-            bench.store.release("b")
-        assert list(bench.store.reserve(LINK, 9, holder="c")) == ids(keys)
+            bench.store.uses.reserve_first(LINK, [keys[3].key_id], holder="a")
+            bench.store.uses.reserve(LINK, 2, holder="b")
+            bench.store.uses.release("a")
+            bench.store.uses.release("b")
+        assert list(bench.store.uses.reserve(LINK, 9, holder="c")) == ids(keys)
 
     def test_refuses_key_by_key(self, bench: Bench) -> None:
         keys = make_keys(0, 4)
-        bench.store.add(LINK, keys[:2])
-        bench.store.reserve(LINK, 1, holder="a")
-        bench.store.consume(LINK, keys[0].key_id, holder="a")
+        bench.store.intake.add(LINK, keys[:2])
+        bench.store.uses.reserve(LINK, 1, holder="a")
+        bench.store.uses.consume(LINK, keys[0].key_id, holder="a")
         short, long = make_key(10), make_key(11)
         same = NewKey(make_key(12).key_id, keys[1].key)
-        report = bench.store.add(
+        report = bench.store.intake.add(
             LINK,
             [
                 keys[0],
@@ -227,7 +232,7 @@ class KeyStoreContract:
             Refusal(str(long.key_id), "long"),
             Refusal(str(same.key_id), "same-bytes"),
         )
-        assert bench.store.status(LINK).available == 3
+        assert bench.store.stocks.status(LINK).available == 3
 
     @pytest.mark.parametrize("confirmed", [False, True])
     @pytest.mark.parametrize("link", [LINK, "oslo"])
@@ -236,17 +241,17 @@ class KeyStoreContract:
         self, bench: Bench, state: str, link: str, confirmed: bool
     ) -> None:
         key = make_key(1)
-        bench.store.add("oslo", make_keys(5, 1))
-        bench.store.add(LINK, [key], lifetime=10, confirmed=not confirmed)
+        bench.store.intake.add("oslo", make_keys(5, 1))
+        bench.store.intake.add(LINK, [key], lifetime=10, confirmed=not confirmed)
         if state == "reserved":
-            bench.store.reserve(LINK, 1, holder="a")
+            bench.store.uses.reserve(LINK, 1, holder="a")
         elif state == "used":
-            bench.store.retire(LINK, [key.key_id])
+            bench.store.ledger.retire(LINK, [key.key_id])
         elif state == "expired":
             bench.advance(10)
         other_bytes = NewKey(key.key_id, make_key(2).key)
         other_id = NewKey(make_key(3).key_id, key.key)
-        report = bench.store.add(
+        report = bench.store.intake.add(
             link, [key, other_bytes, other_id], confirmed=confirmed
         )
         by_id = {
@@ -262,28 +267,28 @@ class KeyStoreContract:
             "same-bytes",
         ]
         # Refusing one has changed nothing about the one that is there.
-        status = bench.store.status(LINK)
+        status = bench.store.stocks.status(LINK)
         assert status.available + status.reserved == (
             state in {"available", "reserved"}
         )
         if state == "available":
             assert status.unconfirmed == confirmed
-            assert bench.store.reserve_first(LINK, [key.key_id], holder="b").key == (
-                key.key
-            )
+            assert bench.store.uses.reserve_first(
+                LINK, [key.key_id], holder="b"
+            ).key == (key.key)
 
     def test_reasons_are_those_that_scripts_know(self, bench: Bench) -> None:
         key = make_key(1)
-        bench.store.add(LINK, [key])
+        bench.store.intake.add(LINK, [key])
         sizes = [NewKey(make_key(9).key_id, Secret(bytes(size))) for size in range(70)]
-        refused = bench.store.add(LINK, [key, *sizes]).refused
+        refused = bench.store.intake.add(LINK, [key, *sizes]).refused
         assert {refusal.reason for refusal in refused} == {"duplicate", "short", "long"}
         assert {refusal.reason for refusal in refused} < REFUSAL_REASONS
         assert len(refused) == 70
 
     def test_a_batch_is_checked_against_itself(self, bench: Bench) -> None:
         key, other = make_keys(1, 2)
-        report = bench.store.add(
+        report = bench.store.intake.add(
             LINK,
             [
                 key,
@@ -302,81 +307,81 @@ class KeyStoreContract:
 
     def test_retire_marks_used_what_is_here(self, bench: Bench) -> None:
         keys = make_keys(0, 4)
-        bench.store.add(LINK, keys[:3])
-        bench.store.reserve(LINK, 1, holder="a")
-        assert bench.store.retire(LINK, [*ids(keys), keys[0].key_id]) == 3
-        assert bench.store.retire(LINK, ids(keys)) == 0
-        assert bench.store.retire("nowhere", ids(keys)) == 0
+        bench.store.intake.add(LINK, keys[:3])
+        bench.store.uses.reserve(LINK, 1, holder="a")
+        assert bench.store.ledger.retire(LINK, [*ids(keys), keys[0].key_id]) == 3
+        assert bench.store.ledger.retire(LINK, ids(keys)) == 0
+        assert bench.store.ledger.retire("nowhere", ids(keys)) == 0
         with pytest.raises(KeyUnavailableError):
-            bench.store.consume(LINK, keys[0].key_id, holder="a")
-        status = bench.store.status(LINK)
+            bench.store.uses.consume(LINK, keys[0].key_id, holder="a")
+        status = bench.store.stocks.status(LINK)
         assert (status.available, status.reserved, status.consumed) == (0, 0, 3)
-        assert bench.store.add(LINK, keys[:1]).refused[0].reason == "used"
+        assert bench.store.intake.add(LINK, keys[:1]).refused[0].reason == "used"
 
     def test_links_are_apart(self, bench: Bench) -> None:
         keys = make_keys(0, 2)
-        bench.store.add(LINK, keys[:1])
-        bench.store.add("oslo", keys[1:])
-        assert list(bench.store.links()) == ["oslo", LINK]
+        bench.store.intake.add(LINK, keys[:1])
+        bench.store.intake.add("oslo", keys[1:])
+        assert list(bench.store.stocks.links()) == ["oslo", LINK]
         offered = [keys[1].key_id]
-        assert bench.store.reserve_first(LINK, offered, holder="a").key_id is None
-        assert list(bench.store.reserve("oslo", 2, holder="a")) == offered
+        assert bench.store.uses.reserve_first(LINK, offered, holder="a").key_id is None
+        assert list(bench.store.uses.reserve("oslo", 2, holder="a")) == offered
 
     def test_expired_keys_are_not_given_and_their_ids_remembered(
         self, bench: Bench
     ) -> None:
         keys = make_keys(0, 3)
-        bench.store.add(LINK, keys[:2], lifetime=60)
-        bench.store.add(LINK, keys[2:])
+        bench.store.intake.add(LINK, keys[:2], lifetime=60)
+        bench.store.intake.add(LINK, keys[2:])
         bench.advance(59)
-        assert bench.store.status(LINK).available == 3
+        assert bench.store.stocks.status(LINK).available == 3
         bench.advance(1)
-        choice = bench.store.reserve_first(LINK, [keys[0].key_id], holder="a")
+        choice = bench.store.uses.reserve_first(LINK, [keys[0].key_id], holder="a")
         assert choice.key_id is None
         assert choice.used == {keys[0].key_id}
-        assert list(bench.store.reserve(LINK, 9, holder="a")) == [keys[2].key_id]
-        status = bench.store.status(LINK)
+        assert list(bench.store.uses.reserve(LINK, 9, holder="a")) == [keys[2].key_id]
+        status = bench.store.stocks.status(LINK)
         assert (status.reserved, status.expired) == (1, 2)
-        assert bench.store.add(LINK, keys[:1]).refused[0].reason == "expired"
+        assert bench.store.intake.add(LINK, keys[:1]).refused[0].reason == "expired"
 
     def test_a_reserved_key_outlives_its_expiry_until_released(
         self, bench: Bench
     ) -> None:
         keys = make_keys(0, 2)
-        bench.store.add(LINK, keys, lifetime=60)
-        bench.store.reserve(LINK, 2, holder="a")
+        bench.store.intake.add(LINK, keys, lifetime=60)
+        bench.store.uses.reserve(LINK, 2, holder="a")
         bench.advance(61)
         bench.store.maintain()
-        assert bench.store.status(LINK).reserved == 2
-        assert bench.store.consume(LINK, keys[0].key_id, holder="a") == keys[0].key
-        bench.store.release("a")
-        status = bench.store.status(LINK)
+        assert bench.store.stocks.status(LINK).reserved == 2
+        assert bench.store.uses.consume(LINK, keys[0].key_id, holder="a") == keys[0].key
+        bench.store.uses.release("a")
+        status = bench.store.stocks.status(LINK)
         assert (status.available, status.consumed, status.expired) == (0, 1, 1)
 
     def test_purge(self, bench: Bench) -> None:
         keys = make_keys(0, 5)
-        bench.store.add(LINK, keys[:2], lifetime=60)
-        bench.store.add(LINK, keys[2:])
-        bench.store.reserve(LINK, 1, holder="a")
+        bench.store.intake.add(LINK, keys[:2], lifetime=60)
+        bench.store.intake.add(LINK, keys[2:])
+        bench.store.uses.reserve(LINK, 1, holder="a")
         bench.advance(60)
-        assert bench.store.purge(LINK) == 1
-        assert bench.store.purge(LINK, all_keys=True) == 4
-        assert bench.store.purge("nowhere", all_keys=True) == 0
-        status = bench.store.status(LINK)
+        assert bench.store.stocks.purge(LINK) == 1
+        assert bench.store.stocks.purge(LINK, all_keys=True) == 4
+        assert bench.store.stocks.purge("nowhere", all_keys=True) == 0
+        status = bench.store.stocks.status(LINK)
         assert (status.available, status.reserved, status.expired) == (0, 0, 5)
-        assert bench.store.add(LINK, keys).added == 0
+        assert bench.store.intake.add(LINK, keys).added == 0
 
     def test_newest(self, bench: Bench) -> None:
-        assert bench.store.newest(LINK) is None
+        assert bench.store.intake.newest(LINK) is None
         keys = make_keys(0, 3)
-        bench.store.add(LINK, keys)
-        bench.store.add(LINK, keys[:1])
-        bench.store.retire(LINK, ids(keys))
+        bench.store.intake.add(LINK, keys)
+        bench.store.intake.add(LINK, keys[:1])
+        bench.store.ledger.retire(LINK, ids(keys))
         bench.restart()
-        assert bench.store.newest(LINK) == keys[2].key_id
+        assert bench.store.intake.newest(LINK) == keys[2].key_id
 
     def test_status_of_a_strange_link_is_zeros(self, bench: Bench) -> None:
-        status = bench.store.status("nowhere")
+        status = bench.store.stocks.status("nowhere")
         assert (status.available, status.reserved, status.consumed) == (0, 0, 0)
         assert (status.rate_in, status.rate_out, status.seconds_to_empty) == (
             0,
@@ -385,63 +390,63 @@ class KeyStoreContract:
         )
 
     def test_rates_and_time_to_empty(self, bench: Bench) -> None:
-        bench.store.add(LINK, make_keys(0, 600))
+        bench.store.intake.add(LINK, make_keys(0, 600))
         bench.advance(RATE_WINDOW)
-        bench.store.add(LINK, make_keys(600, 60))
-        bench.store.retire(LINK, ids(make_keys(0, 120)))
+        bench.store.intake.add(LINK, make_keys(600, 60))
+        bench.store.ledger.retire(LINK, ids(make_keys(0, 120)))
         for _ in range(2):
-            status = bench.store.status(LINK)
+            status = bench.store.stocks.status(LINK)
             assert status.rate_in == pytest.approx(60 / RATE_WINDOW)
             assert status.rate_out == pytest.approx(120 / RATE_WINDOW)
             assert status.seconds_to_empty == pytest.approx(540 / 60 * RATE_WINDOW)
             bench.restart()
 
     def test_time_to_empty_is_unknown_while_stock_grows(self, bench: Bench) -> None:
-        bench.store.add(LINK, make_keys(0, 2))
-        bench.store.retire(LINK, [make_key(0).key_id])
-        assert bench.store.status(LINK).seconds_to_empty is None
+        bench.store.intake.add(LINK, make_keys(0, 2))
+        bench.store.ledger.retire(LINK, [make_key(0).key_id])
+        assert bench.store.stocks.status(LINK).seconds_to_empty is None
 
     @pytest.mark.parametrize("how", ["restart", "crash"])
     def test_what_survives(self, bench: Bench, how: str) -> None:
         keys = make_keys(0, 5)
-        bench.store.add(LINK, keys, lifetime=60)
-        bench.store.reserve(LINK, 2, holder="a")
-        bench.store.consume(LINK, keys[0].key_id, holder="a")
-        bench.store.retire(LINK, [keys[4].key_id])
+        bench.store.intake.add(LINK, keys, lifetime=60)
+        bench.store.uses.reserve(LINK, 2, holder="a")
+        bench.store.uses.consume(LINK, keys[0].key_id, holder="a")
+        bench.store.ledger.retire(LINK, [keys[4].key_id])
         bench.advance(30)
         getattr(bench, how)()
-        status = bench.store.status(LINK)
+        status = bench.store.stocks.status(LINK)
         assert (status.available, status.reserved, status.consumed) == (3, 0, 2)
-        assert bench.store.add(LINK, keys[:1]).refused[0].reason == "used"
+        assert bench.store.intake.add(LINK, keys[:1]).refused[0].reason == "used"
         with pytest.raises(KeyUnavailableError):
-            bench.store.consume(LINK, keys[1].key_id, holder="a")
-        assert list(bench.store.reserve(LINK, 9, holder="b")) == ids(keys[1:4])
-        assert bench.store.consume(LINK, keys[1].key_id, holder="b") == keys[1].key
-        bench.store.release("b")
+            bench.store.uses.consume(LINK, keys[1].key_id, holder="a")
+        assert list(bench.store.uses.reserve(LINK, 9, holder="b")) == ids(keys[1:4])
+        assert bench.store.uses.consume(LINK, keys[1].key_id, holder="b") == keys[1].key
+        bench.store.uses.release("b")
         bench.advance(30)
-        assert bench.store.status(LINK).expired == 2
+        assert bench.store.stocks.status(LINK).expired == 2
 
     @pytest.mark.parametrize("lifetime", [0.0, -1.0])
     def test_refuses_a_lifetime_that_is_over(
         self, bench: Bench, lifetime: float
     ) -> None:
         with pytest.raises(KeyStoreError, match="lifetime"):
-            bench.store.add(LINK, make_keys(0, 1), lifetime=lifetime)
+            bench.store.intake.add(LINK, make_keys(0, 1), lifetime=lifetime)
 
     @pytest.mark.parametrize("name", ["", "x" * 65])
     def test_refuses_a_bad_link_name(self, bench: Bench, name: str) -> None:
         with pytest.raises(KeyStoreError, match="name"):
-            bench.store.add(name, make_keys(0, 1))
+            bench.store.intake.add(name, make_keys(0, 1))
 
     def test_batches_larger_than_a_transaction(self, bench: Bench) -> None:
         keys = make_keys(0, 2_500)
-        assert bench.store.add(LINK, keys, lifetime=60).added == 2_500
-        assert bench.store.retire(LINK, ids(keys[:2_100])) == 2_100
+        assert bench.store.intake.add(LINK, keys, lifetime=60).added == 2_500
+        assert bench.store.ledger.retire(LINK, ids(keys[:2_100])) == 2_100
         bench.advance(60)
-        assert bench.store.purge(LINK) == 400
+        assert bench.store.stocks.purge(LINK) == 400
 
     def test_closed_store_says_so_and_closes_twice(self, bench: Bench) -> None:
         bench.store.close()
         bench.store.close()
         with pytest.raises(KeyStoreError, match="closed"):
-            bench.store.status(LINK)
+            bench.store.stocks.status(LINK)

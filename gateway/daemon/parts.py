@@ -13,7 +13,7 @@ from gateway.dataplane.fence.enforcement import Fencing
 from gateway.dataplane.fence.open import open_fence
 from gateway.host.workers import Worker
 from gateway.keystore.master_key import load_master_key
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.tunnels.planes import Planes
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def build(
             extra={"event": "liboqs-passed-over"},
         )
     store = SQLiteKeyStore(config.keystore, load_master_key(config.master_key, environ))
-    store.release_all()
+    store.uses.release_all()
     plane_worker = Worker("data-plane")
     return Parts(
         identity=identity,

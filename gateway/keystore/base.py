@@ -149,12 +149,8 @@ class KeyStanding(IntEnum):
     """Consumed, retired, expired or purged: its bytes are gone for ever."""
 
 
-class KeyStore(Protocol):
-    """A stock of one-time keys.
-
-    Every method may raise `KeyStoreError`; its `retryable` says whether waiting
-    (for a lock, for disk space) can help.
-    """
+class KeyIntake(Protocol):
+    """The part that sources add to."""
 
     def add(
         self,
@@ -172,6 +168,23 @@ class KeyStore(Protocol):
             lifetime: Store seconds after which they expire, or None for never.
             confirmed: Whether the peer is known, or has to be assumed, to hold them.
         """
+
+    def check_room(self, count: int) -> None:
+        """See that `count` keys could be taken in: asked before they are drawn.
+
+        Raises:
+            KeyStoreError: They could not; the space left is for recording uses.
+        """
+
+    def newest(self, link: str) -> UUID | None:
+        """key_ID of the key last taken in, used since or not; None before the first.
+
+        Key sources that number their keys continue from it.
+        """
+
+
+class KeyLedger(Protocol):
+    """The part that supply keeps in step with the peer's."""
 
     def confirm(self, link: str, key_ids: Sequence[UUID]) -> int:
         """Note that the peer holds these keys; return how many were unconfirmed.
@@ -207,6 +220,23 @@ class KeyStore(Protocol):
             after: Only key_IDs greater than this; None for the first page.
             count: Most to return; fewer mean that there are no more.
         """
+
+    def retire(self, link: str, key_ids: Sequence[UUID]) -> int:
+        """Mark keys as used without using them: the peer says it has used them.
+
+        Returns how many of them were available or reserved here until now.
+        """
+
+    def give_up(self, link: str, key_ids: Sequence[UUID]) -> int:
+        """Mark keys as used that the peer turns out not to hold any more.
+
+        Only those that are confirmed and not reserved: the others may be on their
+        way to the peer, or about to be used with it. Returns how many.
+        """
+
+
+class KeyUses(Protocol):
+    """The part that tunnels and relays take keys from."""
 
     def reserve(self, link: str, count: int, *, holder: str) -> Sequence[UUID]:
         """Reserve up to `count` available keys, oldest first, for `holder`.
@@ -250,18 +280,15 @@ class KeyStore(Protocol):
     def release_all(self) -> int:
         """Give back every reservation: called once at start, nobody holds any."""
 
-    def retire(self, link: str, key_ids: Sequence[UUID]) -> int:
-        """Mark keys as used without using them: the peer says it has used them.
 
-        Returns how many of them were available or reserved here until now.
-        """
+class KeyStocks(Protocol):
+    """The part that operators see and empty."""
 
-    def give_up(self, link: str, key_ids: Sequence[UUID]) -> int:
-        """Mark keys as used that the peer turns out not to hold any more.
+    def links(self) -> Sequence[str]:
+        """Names of links that have or had keys, sorted."""
 
-        Only those that are confirmed and not reserved: the others may be on their
-        way to the peer, or about to be used with it. Returns how many.
-        """
+    def status(self, link: str) -> StockStatus:
+        """How one link's stock stands; zeros for a link never seen."""
 
     def purge(self, link: str, *, all_keys: bool = False) -> int:
         """Erase expired keys, or with `all_keys` every unused key; return how many.
@@ -269,11 +296,29 @@ class KeyStore(Protocol):
         Their key_IDs stay remembered as used.
         """
 
-    def newest(self, link: str) -> UUID | None:
-        """key_ID of the key last taken in, used since or not; None before the first.
 
-        Key sources that number their keys continue from it.
-        """
+class KeyStore(Protocol):
+    """Stocks of one-time keys, in four parts after those who call them.
+
+    Every method of every part may raise `KeyStoreError`; its `retryable` says whether
+    waiting (for a lock, for disk space) can help.
+    """
+
+    @property
+    def intake(self) -> KeyIntake:
+        """Takes keys in."""
+
+    @property
+    def ledger(self) -> KeyLedger:
+        """Compares them with the peer's."""
+
+    @property
+    def uses(self) -> KeyUses:
+        """Gives them out, each once."""
+
+    @property
+    def stocks(self) -> KeyStocks:
+        """Says how many there are, and erases them."""
 
     def maintain(self) -> None:
         """Do what is due with time: expire keys, save the clock, erase remnants.
@@ -283,19 +328,6 @@ class KeyStore(Protocol):
 
     def fault(self) -> KeyStoreError | None:
         """Return what keeps keys from being used or taken in now, or None; quick."""
-
-    def check_room(self, count: int) -> None:
-        """See that `count` keys could be taken in: asked before they are drawn.
-
-        Raises:
-            KeyStoreError: They could not; the space left is for recording uses.
-        """
-
-    def links(self) -> Sequence[str]:
-        """Names of links that have or had keys, sorted."""
-
-    def status(self, link: str) -> StockStatus:
-        """How one link's stock stands; zeros for a link never seen."""
 
     def close(self) -> None:
         """Flush and let go of the database."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import KeyStoreError, KMEError
-from gateway.keystore.sqlite_errors import translated
-from gateway.keystore.sqlite_file import StoreFile
+from gateway.keystore.sqlite.errors import translated
+from gateway.keystore.sqlite.file import StoreFile
 from gateway.kme.marks import (
     MAX_MARK,
     BehindError,

@@ -333,7 +333,7 @@ class RelayNode:
             used = [message.mac_id, message.answer_id, *pad_ids]
             mac_key, answer_key, *keys = pads.claim(used, holder=holder)
         finally:
-            self._store.release(holder)
+            self._store.uses.release(holder)
         mac_key.wipe()
         upstream = _Upstream(peer, message.bundle, message.path, answer_key)
         return upstream, open_keys(message, keys)

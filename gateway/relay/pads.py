@@ -59,7 +59,7 @@ class OutgoingPads:
         Raises:
             KeyStoreError: The store failed.
         """
-        status = self._store.status(self._stock)
+        status = self._store.stocks.status(self._stock)
         return status.available - status.unconfirmed
 
     def draw(self, count: int, *, holder: str) -> list[Pad]:
@@ -71,9 +71,9 @@ class OutgoingPads:
         """
         key_ids: Sequence[UUID] = ()
         if self.left():  # with none, the store would give unconfirmed ones
-            key_ids = self._store.reserve(self._stock, count, holder=holder)
+            key_ids = self._store.uses.reserve(self._stock, count, holder=holder)
         if len(key_ids) < count:
-            self._store.release(holder)
+            self._store.uses.release(holder)
             raise RelayError(
                 f"{self._stock} has {len(key_ids)} pads, {count} are needed",
                 "wait for the link's KME to deliver, or relay fewer keys",
@@ -100,7 +100,7 @@ class IncomingPads:
         Raises:
             RelayError: ``replayed``: it was used; ``out-of-step``: it is not there.
         """
-        choice = self._store.reserve_first(self._stock, [key_id], holder=holder)
+        choice = self._store.uses.reserve_first(self._stock, [key_id], holder=holder)
         if choice.key is not None:
             return choice.key
         if key_id in choice.used:
@@ -136,12 +136,12 @@ class IncomingPads:
         for key_id in key_ids:
             self._by_tag.pop(pad_tag(key_id), None)
         reserved = len(set(key_ids)) == len(key_ids) and all(
-            self._store.reserve_first(self._stock, [key_id], holder=holder).key_id
+            self._store.uses.reserve_first(self._stock, [key_id], holder=holder).key_id
             for key_id in key_ids
         )
         if not reserved:
-            self._store.release(holder)
-            self._store.retire(self._stock, key_ids)
+            self._store.uses.release(holder)
+            self._store.ledger.retire(self._stock, key_ids)
             raise _out_of_step(self._stock)
         pads = consume_all(self._store, self._stock, key_ids, holder)
         return [pad for _, pad in pads]
@@ -153,7 +153,7 @@ class IncomingPads:
         that were there the last time; and whoever invents tags has it happen no
         sooner.
         """
-        newest = self._store.newest(self._stock)
+        newest = self._store.intake.newest(self._stock)
         if newest == self._newest:
             return
         self._newest = newest
@@ -164,7 +164,7 @@ class IncomingPads:
     def _held(self) -> Iterator[UUID]:
         after: UUID | None = None
         while True:
-            page = self._store.held(self._stock, after=after, count=_PAGE)
+            page = self._store.ledger.held(self._stock, after=after, count=_PAGE)
             yield from page
             if len(page) < _PAGE:
                 return
@@ -176,9 +176,9 @@ def consume_all(
 ) -> list[Pad]:
     """Consume reserved keys in one durable step; on a failure release them."""
     try:
-        keys = store.consume_many(stock, key_ids, holder=holder)
+        keys = store.uses.consume_many(stock, key_ids, holder=holder)
     except KeyStoreError:
-        store.release(holder)
+        store.uses.release(holder)
         raise
     return list(zip(key_ids, keys, strict=True))
 

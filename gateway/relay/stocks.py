@@ -105,15 +105,15 @@ class Destination:
                 f'add a link with source = "relay" and to = "{relayed.peer}"',
             )
         self._check_routes(link, relayed)
-        status = self._store.status(link.name)
+        status = self._store.stocks.status(link.name)
         count = len(relayed.keys)
         if status.available + status.reserved + count > link.capacity:
             raise KeyStoreError(f"the stock of link {link.name} is full")
-        report = self._store.add(
+        report = self._store.intake.add(
             link.name, relayed.keys, lifetime=link.key_lifetime, confirmed=False
         )
         if report.refused:
-            self._store.retire(link.name, [key.key_id for key in relayed.keys])
+            self._store.ledger.retire(link.name, [key.key_id for key in relayed.keys])
             reasons = ", ".join(sorted({one.reason for one in report.refused}))
             raise KeyStoreError(f"relayed keys were refused: {reasons}")
         self._note_arrival([key.key_id for key in relayed.keys])
@@ -132,7 +132,7 @@ class Destination:
             KeyStoreError: The store failed.
         """
         # Those that are confirmed are the keeper's business.
-        waiting = set(self._store.unconfirmed(link, MAX_WAITING))
+        waiting = set(self._store.ledger.unconfirmed(link, MAX_WAITING))
         key_ids = [one for one in key_ids if one in waiting]
         latest = self.clock() - ON_THE_WAY
         young = {one for one in key_ids if self._arrived.get(one, latest) > latest}
@@ -153,7 +153,7 @@ class Destination:
             if draws(link.name):
                 continue
             before = self._waiting.get(link.name, {})
-            key_ids = self._store.unconfirmed(link.name, MAX_WAITING)
+            key_ids = self._store.ledger.unconfirmed(link.name, MAX_WAITING)
             waiting = {key_id: before.get(key_id, now) for key_id in key_ids}
             unlisted = self._unlisted.get(link.name, set()) & waiting.keys()
             late = [
@@ -175,7 +175,7 @@ class Destination:
             del self._arrived[key_id]
 
     def _retire(self, link: str, key_ids: Sequence[UUID]) -> None:
-        count = self._store.retire(link, key_ids) if key_ids else 0
+        count = self._store.ledger.retire(link, key_ids) if key_ids else 0
         if count:
             logger.warning(
                 "%d relayed keys were never announced by their origin; they are "

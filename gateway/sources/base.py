@@ -44,7 +44,7 @@ class KeySource(Protocol):
     def ensure(self, store: KeyStore, key_ids: Sequence[UUID], others: int = 0) -> int:
         """Try to have the keys a peer offers in store; return how many were added.
 
-        Call it when `KeyStore.reserve_first` had none of them.
+        Call it when `KeyUses.reserve_first` had none of them.
 
         Args:
             store: The store.
@@ -56,7 +56,7 @@ class KeySource(Protocol):
         """Move past keys that the peer has used, all that were offered to it.
 
         Returns how many fresh keys were added in their place. Call it after
-        `KeyStore.retire`, when nothing that was offered is left.
+        `KeyLedger.retire`, when nothing that was offered is left.
         """
 
 

@@ -71,28 +71,28 @@ class StoreCalls:
         link, store = self._link, self._store
         match request:
             case asked.ReadStock():
-                return store.status(link)
+                return store.stocks.status(link)
             case asked.ReadStanding(key_ids):
-                return store.standing(link, key_ids)
+                return store.ledger.standing(link, key_ids)
             case asked.ReadHeld(after, count):
-                return store.held(link, after=after, count=count)
+                return store.ledger.held(link, after=after, count=count)
             case asked.ReadChecks(key_ids):
-                return store.checks(link, key_ids)
+                return store.ledger.checks(link, key_ids)
             case asked.CheckRoom(count):
-                store.check_room(count)
+                store.intake.check_room(count)
                 return None
             case asked.TakeIn(keys, confirmed):
-                return store.add(
+                return store.intake.add(
                     link, keys, lifetime=self._lifetime, confirmed=confirmed
                 )
             case asked.Confirm(key_ids):
-                return store.confirm(link, key_ids)
+                return store.ledger.confirm(link, key_ids)
             case asked.Doubt(key_ids):
-                return store.doubt(link, key_ids)
+                return store.ledger.doubt(link, key_ids)
             case asked.Retire(key_ids):
-                return store.retire(link, key_ids)
+                return store.ledger.retire(link, key_ids)
             case asked.GiveUp(key_ids):
-                return store.give_up(link, key_ids)
+                return store.ledger.give_up(link, key_ids)
             case asked.Disown(key_ids) if self._disown is not None:
                 return self._disown(key_ids)
             case _:

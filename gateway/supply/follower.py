@@ -105,8 +105,10 @@ class Follower:
             await self._compare(message)
         standings = await self._standing(key_ids)
         if key_ids:
-            await self._run(self._store.confirm, self._intake.config.name, key_ids)
-        status = await self._run(self._store.status, self._intake.config.name)
+            await self._run(
+                self._store.ledger.confirm, self._intake.config.name, key_ids
+            )
+        status = await self._run(self._store.stocks.status, self._intake.config.name)
         return StockAnswer(
             serial=message.serial,
             run=run,
@@ -137,7 +139,9 @@ class Follower:
     async def _standing(self, key_ids: Sequence[UUID]) -> Sequence[KeyStanding]:
         if not key_ids:
             return ()
-        return await self._run(self._store.standing, self._intake.config.name, key_ids)
+        return await self._run(
+            self._store.ledger.standing, self._intake.config.name, key_ids
+        )
 
     async def _fetch(
         self, wanted: list[UUID], checks: Mapping[UUID, bytes]
@@ -207,7 +211,7 @@ class Follower:
 
     async def _has_room(self, count: int) -> bool:
         config = self._intake.config
-        status = await self._run(self._store.status, config.name)
+        status = await self._run(self._store.stocks.status, config.name)
         return status.available + status.reserved + count <= config.capacity
 
     async def _compare(self, page: StockPage) -> None:
@@ -217,7 +221,9 @@ class Follower:
         after = page.after
         gone: list[UUID] = []
         while True:
-            held = await self._run(self._store.held, name, after=after, count=SPAN_PAGE)
+            held = await self._run(
+                self._store.ledger.held, name, after=after, count=SPAN_PAGE
+            )
             inside = [key_id for key_id in held if key_id <= page.until]
             gone += [key_id for key_id in inside if key_id not in listed]
             if len(inside) < SPAN_PAGE:
@@ -227,8 +233,10 @@ class Follower:
             await self._run(self._unlisted, gone)
         if self._client is None:
             # Filled by hand: the peer may just not have imported them yet.
-            await self._run(self._store.doubt, name, gone)
-        elif gone and (count := await self._run(self._store.give_up, name, gone)):
+            await self._run(self._store.ledger.doubt, name, gone)
+        elif gone and (
+            count := await self._run(self._store.ledger.give_up, name, gone)
+        ):
             self._log.warning(
                 "the peer no longer holds %d keys; they are retired",
                 count,

@@ -43,7 +43,7 @@ class StockIntake:
         Raises:
             KeyStoreError: There is not: drawn keys would be lost.
         """
-        await self._run(self._store.check_room, count)
+        await self._run(self._store.intake.check_room, count)
 
     async def take(self, delivery: Delivery, *, confirmed: bool) -> list[NewKey]:
         """Take a delivery in; return the keys that are now in stock.
@@ -54,7 +54,7 @@ class StockIntake:
         report = ImportReport(0)
         if delivery.keys:
             report = await self._run(
-                self._store.add,
+                self._store.intake.add,
                 self.config.name,
                 delivery.keys,
                 lifetime=self.config.key_lifetime,

@@ -332,7 +332,7 @@ class StockKeeper:
 
     async def _draw_batch(self, drawing: Drawing) -> bool:
         name, shared = self.config.name, self._shared
-        status = await self._run(self._store.status, name)
+        status = await self._run(self._store.stocks.status, name)
         count = drawing.wanted(status)
         if not count:
             shared.content(name)

@@ -289,7 +289,7 @@ class Links:
 
     async def refresh(self, name: str) -> StockStatus:
         """Read one link's stock now."""
-        status = await self._worker.run(self._store.status, name)
+        status = await self._worker.run(self._store.stocks.status, name)
         if name in self.configs:
             self._note(name, status)
         return status

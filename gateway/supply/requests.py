@@ -82,19 +82,19 @@ class StoreRequest(Request[R]):
 
 @dataclass(frozen=True, slots=True)
 class ReadStock(StoreRequest[StockStatus]):
-    """`KeyStore.status`."""
+    """`KeyStocks.status`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadStanding(StoreRequest[Sequence[KeyStanding]]):
-    """`KeyStore.standing`."""
+    """`KeyLedger.standing`."""
 
     key_ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class ReadHeld(StoreRequest[Sequence[UUID]]):
-    """`KeyStore.held`."""
+    """`KeyLedger.held`."""
 
     after: UUID | None
     count: int
@@ -102,21 +102,21 @@ class ReadHeld(StoreRequest[Sequence[UUID]]):
 
 @dataclass(frozen=True, slots=True)
 class ReadChecks(StoreRequest[Mapping[UUID, bytes]]):
-    """`KeyStore.checks`."""
+    """`KeyLedger.checks`."""
 
     key_ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRoom(StoreRequest[None]):
-    """`KeyStore.check_room`."""
+    """`KeyIntake.check_room`."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class TakeIn(StoreRequest[ImportReport]):
-    """`KeyStore.add`, with the link's lifetime of keys."""
+    """`KeyIntake.add`, with the link's lifetime of keys."""
 
     keys: Sequence[NewKey]
     confirmed: bool
@@ -124,28 +124,28 @@ class TakeIn(StoreRequest[ImportReport]):
 
 @dataclass(frozen=True, slots=True)
 class Confirm(StoreRequest[int]):
-    """`KeyStore.confirm`."""
+    """`KeyLedger.confirm`."""
 
     key_ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt(StoreRequest[int]):
-    """`KeyStore.doubt`."""
+    """`KeyLedger.doubt`."""
 
     key_ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class Retire(StoreRequest[int]):
-    """`KeyStore.retire`."""
+    """`KeyLedger.retire`."""
 
     key_ids: Sequence[UUID]
 
 
 @dataclass(frozen=True, slots=True)
 class GiveUp(StoreRequest[int]):
-    """`KeyStore.give_up`."""
+    """`KeyLedger.give_up`."""
 
     key_ids: Sequence[UUID]
 

@@ -90,7 +90,7 @@ class KeyOffers:
             raise KeyStoreError(f"tunnel {self._tunnel} has no QKD link")
         store = self._context.store
         return await self._context.store_worker.run(
-            store.consume, self._link, key_id, holder=holder
+            store.uses.consume, self._link, key_id, holder=holder
         )
 
     async def release(self, holder: str) -> None:
@@ -99,7 +99,7 @@ class KeyOffers:
             return
         try:
             store = self._context.store
-            await self._context.store_worker.run_quick(store.release, holder)
+            await self._context.store_worker.run_quick(store.uses.release, holder)
         except KeyStoreError as error:
             logger.warning(
                 "cannot release keys: %s", error.message, extra={"tunnel": self._tunnel}
@@ -113,7 +113,9 @@ class KeyOffers:
 
     def _choose(self, offered: Sequence[UUID], holder: str) -> Choice:
         assert self._link is not None  # noqa: S101  # the callers have checked
-        return self._context.store.reserve_first(self._link, offered, holder=holder)
+        return self._context.store.uses.reserve_first(
+            self._link, offered, holder=holder
+        )
 
     async def _fetch(self, offered: Sequence[UUID]) -> int:
         """Ask the link's source for what the peer offers.
@@ -139,7 +141,7 @@ class KeyOffers:
         reserved = []
         for key_id in drawn:
             choice = await worker.run_quick(
-                store.reserve_first, link, [key_id], holder=holder
+                store.uses.reserve_first, link, [key_id], holder=holder
             )
             if choice.key is not None:
                 choice.key.wipe()
@@ -149,16 +151,16 @@ class KeyOffers:
     async def _reserve(self, link: str, holder: str) -> Sequence[UUID]:
         """Reserve this tunnel's share of a stock that others draw on too."""
         store, worker = self._context.store, self._context.store_worker
-        status = await worker.run_quick(store.status, link)
+        status = await worker.run_quick(store.stocks.status, link)
         share = status.available // self._context.links.shares(link)
         count = max(1, min(OFFERED, share))
-        return await worker.run_quick(store.reserve, link, count, holder=holder)
+        return await worker.run_quick(store.uses.reserve, link, count, holder=holder)
 
     def _retire(self, offered: Sequence[UUID], used: Sequence[UUID]) -> None:
         assert self._link is not None  # noqa: S101  # the callers have checked
         store = self._context.store
         try:
-            store.retire(self._link, used)
+            store.ledger.retire(self._link, used)
             source = self._context.links.sources.get(self._link)
             if source is not None and len(used) == len(offered):
                 source.resync(store, used)

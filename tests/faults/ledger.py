@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from gateway.keystore.sqlite_schema import CONSUMED
+from gateway.keystore.sqlite.schema import CONSUMED
 
 RESTORED = "=== state directory restored ==="
 """Line that the test writes into a gateway's log where it replaced its state."""

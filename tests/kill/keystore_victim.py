@@ -21,7 +21,7 @@ from pathlib import Path
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 from tests.keystore_contract import LINK, make_keys
 
@@ -58,34 +58,36 @@ def work(path: Path, output: int, seed: str, opened: int) -> None:
     os.close(opened)
     while True:
         choice = next(numbers)
-        if choice < 0.15 or store.status(LINK).available < BATCH:
+        if choice < 0.15 or store.stocks.status(LINK).available < BATCH:
             # Old keys too, as an operator imports a file again after a crash.
-            first = max(0, store.status(LINK).consumed - BATCH)
-            store.add(LINK, make_keys(first, 4 * BATCH), confirmed=choice < 0.1)
+            first = max(0, store.stocks.status(LINK).consumed - BATCH)
+            store.intake.add(LINK, make_keys(first, 4 * BATCH), confirmed=choice < 0.1)
         elif choice < 0.2:
             store.maintain()
         elif choice < 0.25:
-            store.retire(LINK, store.reserve(LINK, 1, holder="retiring"))
+            store.ledger.retire(LINK, store.uses.reserve(LINK, 1, holder="retiring"))
         elif choice < 0.3:
-            store.give_up(LINK, store.held(LINK, after=None, count=2))
+            store.ledger.give_up(LINK, store.ledger.held(LINK, after=None, count=2))
         elif choice < 0.35:
-            store.doubt(LINK, store.held(LINK, after=None, count=BATCH // 2))
+            store.ledger.doubt(
+                LINK, store.ledger.held(LINK, after=None, count=BATCH // 2)
+            )
         elif choice < 0.4:
-            store.confirm(LINK, store.unconfirmed(LINK, BATCH // 2))
+            store.ledger.confirm(LINK, store.ledger.unconfirmed(LINK, BATCH // 2))
         elif choice < 0.5:
-            store.reserve(LINK, 3, holder="abandoned")
-            store.release("abandoned")
+            store.uses.reserve(LINK, 3, holder="abandoned")
+            store.uses.release("abandoned")
         else:
             use(store, output, many=choice < 0.6)
 
 
 def use(store: SQLiteKeyStore, output: int, *, many: bool) -> None:
     """Consume one key, or several at once."""
-    key_ids = store.reserve(LINK, 4 if many else 1, holder="a")
+    key_ids = store.uses.reserve(LINK, 4 if many else 1, holder="a")
     if many:
-        tell(output, key_ids, store.consume_many(LINK, key_ids, holder="a"))
+        tell(output, key_ids, store.uses.consume_many(LINK, key_ids, holder="a"))
     else:
-        tell(output, key_ids, [store.consume(LINK, key_ids[0], holder="a")])
+        tell(output, key_ids, [store.uses.consume(LINK, key_ids[0], holder="a")])
 
 
 def tell(output: int, key_ids: Sequence[UUID], keys: Sequence[Secret]) -> None:

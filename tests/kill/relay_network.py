@@ -45,7 +45,7 @@ def fill(place: Place) -> None:
         for a, b in LINKS:
             for stock in (f"{a}>{b}", f"{b}>{a}"):
                 if name in (a, b):
-                    store.add(stock, make_pads(stock, 0, PADS))
+                    store.intake.add(stock, make_pads(stock, 0, PADS))
         store.close()
 
 

@@ -19,7 +19,8 @@ from typing import Any
 from gateway.config.model import Endpoint
 from gateway.errors import KeyStoreError, RelayError
 from gateway.host.workers import Worker
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.base import KeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.relay import connector, node
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import RelayedKeys
@@ -73,14 +74,14 @@ class Fuse:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class FusedStore:
-    """A store, each of whose calls may be the last, before it or after it."""
+class FusedPart:
+    """A part of a store, each of whose calls may be the last, before it or after it."""
 
-    def __init__(self, store: object, fuse: Fuse) -> None:
-        self._store, self._fuse = store, fuse
+    def __init__(self, part: object, fuse: Fuse) -> None:
+        self._part, self._fuse = part, fuse
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._store, name)
+        call = getattr(self._part, name)
 
         def wrapped(*args: object, **options: object) -> object:
             self._fuse.step()
@@ -89,6 +90,20 @@ class FusedStore:
             return result
 
         return wrapped
+
+
+class FusedStore:
+    """A store of such parts."""
+
+    def __init__(self, store: KeyStore, fuse: Fuse) -> None:
+        self._store = store
+        self.intake, self.ledger, self.uses, self.stocks = (
+            FusedPart(part, fuse)
+            for part in (store.intake, store.ledger, store.uses, store.stocks)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class Log:
@@ -129,7 +144,7 @@ class Victim:
         self.keep(relayed, "arrived")
 
     def keep(self, relayed: RelayedKeys, word: str) -> None:
-        report = self.store.add(STOCK, relayed.keys, confirmed=relayed.confirmed)
+        report = self.store.intake.add(STOCK, relayed.keys, confirmed=relayed.confirmed)
         if report.refused:
             self.log.say("refused", report.refused)
         for key in relayed.keys:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from tests.keystore_contract import LINK, make_key
 from tests.kill.keystore_victim import MASTER_KEY
 from tests.underload.findings import never
@@ -54,29 +54,29 @@ def test_no_key_is_handed_out_twice(tmp_path: Path) -> None:
 
     store = SQLiteKeyStore(path, MASTER_KEY)
     try:
-        connection = store._file.connection
+        connection = store._opened.file.connection
         (integrity,) = connection.execute("PRAGMA integrity_check").fetchone()
         assert integrity == "ok"
         counted = connection.execute(
             "SELECT sum(state = 0), sum(state = 0 AND NOT confirmed), sum(state = 1),"
             " sum(state = 2) FROM key"
         ).fetchone()
-        status = store.status(LINK)
+        status = store.stocks.status(LINK)
         assert counted == (
             status.available,
             status.unconfirmed,
             status.consumed,
             status.expired,
         )
-        held = store.held(LINK, after=None, count=10**6)
+        held = store.ledger.held(LINK, after=None, count=10**6)
         # Confirmed ones first, then the others.
-        offered = [store.reserve(LINK, 10**6, holder="a") for _ in range(2)]
+        offered = [store.uses.reserve(LINK, 10**6, holder="a") for _ in range(2)]
         left = {str(key_id) for key_id in itertools.chain(held, *offered)}
         assert len(left) == len(held) == status.available
         never(left & set(key_ids), f"seed {SEED}: used keys that came back")
         # A kill between recording a use and handing the key over loses that key.
         assert status.consumed >= len(key_ids)
-        again = store.add(LINK, [make_key(number) for number in numbers])
+        again = store.intake.add(LINK, [make_key(number) for number in numbers])
         refused = {refusal.key_id for refusal in again.refused}
         assert set(key_ids) <= refused, f"seed {SEED}: a used key was imported again"
     finally:

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.errors import KeyUnavailableError
 from gateway.keystore.base import KeyStanding
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from tests.kill.relay_evidence import Evidence, load
 from tests.kill.relay_victim import ENDS, NAMES, STOCK, Place
 from tests.underload.findings import never
@@ -77,7 +77,7 @@ def check_pads(evidence: Evidence, stores: dict[str, SQLiteKeyStore]) -> None:
     for stock, key_id in used:
         by_stock.setdefault(stock, []).append(key_id)
     for stock, key_ids in by_stock.items():
-        standing = stores[stock[0]].standing(stock, key_ids)
+        standing = stores[stock[0]].ledger.standing(stock, key_ids)
         assert set(standing) == {KeyStanding.USED}, f"seed {SEED}: {stock}"
 
 
@@ -106,17 +106,20 @@ def check_ends(stores: dict[str, SQLiteKeyStore]) -> None:
     """Every key an end would offer, the other holds; each is consumed once."""
     for name, other in ENDS.items():
         mine, theirs = stores[name], stores[other]
-        waiting = set(mine.unconfirmed(STOCK, 10**6))
-        held = mine.held(STOCK, after=None, count=10**6)
+        waiting = set(mine.ledger.unconfirmed(STOCK, 10**6))
+        held = mine.ledger.held(STOCK, after=None, count=10**6)
         confirmed = [key_id for key_id in held if key_id not in waiting]
         assert len(confirmed) > ROUNDS // 2
-        assert set(theirs.standing(STOCK, confirmed)) == {KeyStanding.HELD}
+        assert set(theirs.ledger.standing(STOCK, confirmed)) == {KeyStanding.HELD}
         for key_id in confirmed:
             keys = []
             for store in (mine, theirs):
-                assert store.reserve_first(STOCK, [key_id], holder="x").key_id == key_id
-                keys.append(store.consume(STOCK, key_id, holder="x"))
+                assert (
+                    store.uses.reserve_first(STOCK, [key_id], holder="x").key_id
+                    == key_id
+                )
+                keys.append(store.uses.consume(STOCK, key_id, holder="x"))
             assert keys[0] == keys[1], f"seed {SEED}"
         for store, key_id in itertools.product((mine, theirs), confirmed[:5]):
             with pytest.raises(KeyUnavailableError):
-                store.consume(STOCK, key_id, holder="x")
+                store.uses.consume(STOCK, key_id, holder="x")

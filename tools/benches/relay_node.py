@@ -18,7 +18,7 @@ from uuid import UUID
 from gateway.config.model import Endpoint
 from gateway.host.workers import Worker
 from gateway.keystore.base import NewKey
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.relay import connector, sockets
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import RelayedKeys
@@ -81,11 +81,13 @@ class Node:
             for stock in (stock_name(self.name, peer), stock_name(peer, self.name)):
                 for first in range(0, pads, FILL_BATCH):
                     numbers = range(first, first + FILL_BATCH)
-                    self.store.add(stock, [make_pad(stock, one) for one in numbers])
+                    self.store.intake.add(
+                        stock, [make_pad(stock, one) for one in numbers]
+                    )
 
     def take(self, relayed: RelayedKeys) -> None:
         """Store keys; remember them all, in any order."""
-        report = self.store.add(STOCK, relayed.keys, confirmed=relayed.confirmed)
+        report = self.store.intake.add(STOCK, relayed.keys, confirmed=relayed.confirmed)
         if report.refused:
             raise RuntimeError(f"refused: {report.refused[0].reason}")
         for key in relayed.keys:

@@ -15,7 +15,7 @@ from benches.places import TOOLS
 from benches.registry import Bench, Options
 from benches.store_floor import CommitFloor
 from benches.store_keys import HOLDER, LINK, MASTER_KEY, make_keys
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.supply.links import FILL_INTERVAL, MAINTAIN_TURNS
 
 FEW, MANY = 10, 1_000_000
@@ -63,11 +63,11 @@ class Contender:
         for _ in range(TURNS):
             keys = make_keys(BATCH)
             start = time.perf_counter()
-            self.store.add(LINK, keys)
+            self.store.intake.add(LINK, keys)
             middle = time.perf_counter()
             for _ in range(BATCH):
-                (key_id,) = self.store.reserve(LINK, 1, holder=HOLDER)
-                self.store.consume(LINK, key_id, holder=HOLDER)
+                (key_id,) = self.store.uses.reserve(LINK, 1, holder=HOLDER)
+                self.store.uses.consume(LINK, key_id, holder=HOLDER)
             used += time.perf_counter() - middle
             taken_in += middle - start
         self.imports.append(taken_in / TURNS / BATCH)
@@ -80,7 +80,7 @@ def fill(store: SQLiteKeyStore, count: int) -> float:
     for start in range(0, count, FILL_BATCH):
         keys = make_keys(min(FILL_BATCH, count - start))
         begin = time.perf_counter()
-        report = store.add(LINK, keys)
+        report = store.intake.add(LINK, keys)
         spent += time.perf_counter() - begin
         if report.added != len(keys):
             raise RuntimeError("the store refused keys: the figures would be wrong")
@@ -94,7 +94,7 @@ def time_opening(path: Path) -> float:
     os.close(descriptor)
     start = time.perf_counter()
     store = SQLiteKeyStore(path, MASTER_KEY)
-    store.status(LINK)
+    store.stocks.status(LINK)
     elapsed = time.perf_counter() - start
     store.close()
     return elapsed

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from benches.store_keys import HOLDER, LINK, MASTER_KEY, make_keys
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 
 ROUNDS = 40
 HELD_PAGE = 500
@@ -17,22 +17,22 @@ HELD_PAGE = 500
 
 def work(store: SQLiteKeyStore) -> None:
     """Import, reserve, offer, consume, compare, count and keep up."""
-    (after,) = store.held(LINK, after=None, count=1)
+    (after,) = store.ledger.held(LINK, after=None, count=1)
     for number in range(ROUNDS):
         keys = make_keys(100)
-        store.add(LINK, keys, confirmed=number % 2 == 0)
+        store.intake.add(LINK, keys, confirmed=number % 2 == 0)
         key_ids = [key.key_id for key in keys]
-        store.confirm(LINK, key_ids)
-        store.standing(LINK, key_ids)
-        store.reserve_first(LINK, key_ids[:8], holder=HOLDER)
-        store.reserve(LINK, 50, holder=HOLDER)
-        for key_id in store.reserve(LINK, 50, holder=HOLDER):
-            store.consume(LINK, key_id, holder=HOLDER)
-        store.release(HOLDER)
-        store.retire(LINK, key_ids[50:])
-        store.status(LINK)
+        store.ledger.confirm(LINK, key_ids)
+        store.ledger.standing(LINK, key_ids)
+        store.uses.reserve_first(LINK, key_ids[:8], holder=HOLDER)
+        store.uses.reserve(LINK, 50, holder=HOLDER)
+        for key_id in store.uses.reserve(LINK, 50, holder=HOLDER):
+            store.uses.consume(LINK, key_id, holder=HOLDER)
+        store.uses.release(HOLDER)
+        store.ledger.retire(LINK, key_ids[50:])
+        store.stocks.status(LINK)
         store.maintain()
-        page = store.held(LINK, after=after, count=HELD_PAGE)
+        page = store.ledger.held(LINK, after=after, count=HELD_PAGE)
         after = page[-1] if page else after
 
 

@@ -14,7 +14,7 @@ from benches.lines import read_line
 from benches.registry import Bench, Options
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.host.workers import Worker
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 from gateway.sources.clients import make_client
 from gateway.supply.link import StockKeeper
@@ -121,7 +121,7 @@ async def fill(folder: Path, kmes: KMEs, keys: int) -> float:
     first.keeper.start()
     try:
         while True:
-            status = first.store.status(LINK)
+            status = first.store.stocks.status(LINK)
             if status.available - status.unconfirmed >= keys:
                 break
             if time.monotonic() - begin > PATIENCE:
@@ -129,7 +129,8 @@ async def fill(folder: Path, kmes: KMEs, keys: int) -> float:
             await asyncio.sleep(0.05)
         taken = time.monotonic() - begin
         held = [
-            end.store.held(LINK, after=None, count=keys + 1) for end in (first, second)
+            end.store.ledger.held(LINK, after=None, count=keys + 1)
+            for end in (first, second)
         ]
     finally:
         await first.stop()

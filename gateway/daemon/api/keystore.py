@@ -77,7 +77,7 @@ class KeystoreHandlers:
         parsed = take_keys((key.key_id, key.key) for key in request.keys)
         try:
             report = await self._store_call(
-                self._store.add,
+                self._store.intake.add,
                 request.link,
                 parsed.keys,
                 lifetime=config.key_lifetime,
@@ -110,7 +110,7 @@ class KeystoreHandlers:
                 Method.KEYSTORE_PURGE,
                 params,
             )
-        erased = await self._store_call(store.purge, link, all_keys=all_keys)
+        erased = await self._store_call(store.stocks.purge, link, all_keys=all_keys)
         self._links.changed_by_hand(link)
         return PurgeResult(erased=erased)
 
@@ -120,7 +120,7 @@ class KeystoreHandlers:
         Raises:
             ControlError: There is no such link.
         """
-        stored = await self._store_call(self._store.links)
+        stored = await self._store_call(self._store.stocks.links)
         names = sorted({*stored, *self._links.configs})
         if wanted is not None:
             if wanted not in names:

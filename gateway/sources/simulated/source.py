@@ -132,7 +132,7 @@ class SimulatedLink:
 
     def fill(self, store: KeyStore, now: float) -> int:
         """Take in the keys that are due at the rate, up to capacity."""
-        status = store.status(self._link)
+        status = store.stocks.status(self._link)
         stock = status.available + status.reserved
         if self._last is None:
             self._credit = float(max(0, self._start_stock - stock))
@@ -155,7 +155,9 @@ class SimulatedLink:
         those that are in other handshakes: they are given up, or would be counted as
         stock for ever.
         """
-        standings = zip(key_ids, store.standing(self._link, key_ids), strict=True)
+        standings = zip(
+            key_ids, store.ledger.standing(self._link, key_ids), strict=True
+        )
         offered = {
             counter: standing
             for key_id, standing in standings
@@ -186,7 +188,7 @@ class SimulatedLink:
         behind = [counter for counter in self._counters(used) if counter < place]
         if not behind:
             return 0
-        store.purge(self._link, all_keys=True)
+        store.stocks.purge(self._link, all_keys=True)
         self._passed = min(place * LEAP_FACTOR, place + MAX_LEAP)
         return self._take_in(store, self._passed, self._start_stock)
 
@@ -195,13 +197,13 @@ class SimulatedLink:
         after = UUID(int=self._sequence.key_id(0).int - 1)
         until = self._sequence.key_id(max(0, first))
         gone: list[UUID] = []
-        while page := store.held(self._link, after=after, count=PAGE):
+        while page := store.ledger.held(self._link, after=after, count=PAGE):
             gone += [key_id for key_id in page if key_id < until]
             after = page[-1]
             if after >= until:
                 break
         if gone:
-            count = store.give_up(self._link, gone)
+            count = store.ledger.give_up(self._link, gone)
             _log.warning(
                 "the peer no longer holds %d keys; they are retired",
                 count,
@@ -215,12 +217,12 @@ class SimulatedLink:
                 yield counter
 
     def _place(self, store: KeyStore) -> int:
-        newest = store.newest(self._link)
+        newest = store.intake.newest(self._link)
         counter = self._sequence.counter(newest) if newest is not None else None
         return max(self._passed, 0 if counter is None else counter + 1)
 
     def _room(self, store: KeyStore, beyond: int = 0) -> int:
-        status = store.status(self._link)
+        status = store.stocks.status(self._link)
         return max(0, self._capacity + beyond - status.available - status.reserved)
 
     def _take_in(self, store: KeyStore, first: int, count: int) -> int:
@@ -234,4 +236,4 @@ class SimulatedLink:
 
     def _take_in_all(self, store: KeyStore, counters: Iterable[int]) -> int:
         keys = map(self._sequence.key, counters)
-        return store.add(self._link, keys, lifetime=self._lifetime).added
+        return store.intake.add(self._link, keys, lifetime=self._lifetime).added

@@ -92,5 +92,5 @@ def in_force(sites: KMESites) -> bool:
 
 def stock(end: End) -> int:
     """Confirmed keys of an end."""
-    found = end.service.store.status("fibre")
+    found = end.service.store.stocks.status("fibre")
     return found.available - found.unconfirmed

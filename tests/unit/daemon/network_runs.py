@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.intake import Intake
 from gateway.relay.messages import RelayKeys, decode_message
 from gateway.relay.pads import OutgoingPads, Pad, pad_tag
 from gateway.relay.transport import RelayTransport
@@ -97,7 +97,7 @@ class Record:
 def record(monkeypatch: pytest.MonkeyPatch) -> Record:
     """A record of this test's networks."""
     found = Record()
-    send, draw, add = RelayTransport.send, OutgoingPads.draw, SQLiteKeyStore.add
+    send, draw, add = RelayTransport.send, OutgoingPads.draw, Intake.add
 
     def recorded_send(self: RelayTransport, peer: str, data: bytes) -> bool:
         found.sent.append((self._name, peer, data))
@@ -108,14 +108,14 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
         found.drawn[self._stock] += [key_id for key_id, _ in pads]
         return pads
 
-    def recorded_add(self: SQLiteKeyStore, link: str, keys: Any, **kwargs: Any) -> Any:
+    def recorded_add(self: Intake, link: str, keys: Any, **kwargs: Any) -> Any:
         given: list[NewKey] = list(keys)
         found.keys += [key.key.expose() for key in given]
         return add(self, link, given, **kwargs)
 
     monkeypatch.setattr(RelayTransport, "send", recorded_send)
     monkeypatch.setattr(OutgoingPads, "draw", recorded_draw)
-    monkeypatch.setattr(SQLiteKeyStore, "add", recorded_add)
+    monkeypatch.setattr(Intake, "add", recorded_add)
     return found
 
 
@@ -131,8 +131,8 @@ def in_step(sites: Sites, link: str) -> bool:
     """
     origin, destination = link.split("-")
     store = sites[origin].service.store
-    held = store.held(link, after=None, count=10_000)
-    there = sites[destination].service.store.held(link, after=None, count=10_000)
+    held = store.ledger.held(link, after=None, count=10_000)
+    there = sites[destination].service.store.ledger.held(link, after=None, count=10_000)
     return 0 < len(held) == sites[origin].stock(link) and set(held) <= set(there)
 
 

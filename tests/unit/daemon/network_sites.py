@@ -118,7 +118,7 @@ class Site:
 
     def stock(self, link: str) -> int:
         """Confirmed keys of a link."""
-        status = self.service.store.status(link)
+        status = self.service.store.stocks.status(link)
         return status.available - status.unconfirmed
 
 

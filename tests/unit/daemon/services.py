@@ -120,7 +120,7 @@ class End:
         service = self.make()
         keys = [{"key_ID": str(UUID(int=n)), "key": _key(n)} for n in numbers]
         parsed = parse_container(json.dumps({"keys": keys}))
-        service.store.add(LINK, parsed.keys, lifetime=None, confirmed=False)
+        service.store.intake.add(LINK, parsed.keys, lifetime=None, confirmed=False)
         await service.start()
 
     async def stop(self) -> None:

@@ -31,7 +31,7 @@ def full(sites: KMESites) -> bool:
 
 def held(sites: KMESites, letter: str) -> set[UUID]:
     store = sites.ends[letter].service.store
-    return set(store.held("fibre", after=None, count=1000))
+    return set(store.ledger.held("fibre", after=None, count=1000))
 
 
 async def start_gateways(sites: KMESites) -> None:
@@ -121,7 +121,7 @@ async def test_two_tunnels_share_a_scarce_link(sites: KMESites) -> None:
         first.service.tunnels.drivers[n].state.rotation.failures for n in POLICED
     )
     # Each of the eight keys keyed one epoch of one tunnel.
-    assert first.service.store.status("fibre").consumed == 8
+    assert first.service.store.stocks.status("fibre").consumed == 8
 
 
 async def test_required_waits_for_a_kme_and_heals(sites: KMESites) -> None:

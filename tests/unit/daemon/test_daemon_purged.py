@@ -43,14 +43,16 @@ async def test_a_purge_at_one_end_costs_one_epoch_its_key(
     assert None not in used
     for _ in range(2):
         assert await ends[purging].call("keystore.purge", link=LINK, all=True)
-        await until(lambda: ends[purging].service.store.status(LINK).available, "keys")
+        await until(
+            lambda: ends[purging].service.store.stocks.status(LINK).available, "keys"
+        )
         used += await keys_of(ends, 3)
         assert None not in used[-2:]
     assert max(Counter(key for key in used if key).values()) == 1
     assert used.count(None) <= 2
     for end in ends:
         store = end.service.store
-        held = set(store.held(LINK, after=None, count=1000))
+        held = set(store.ledger.held(LINK, after=None, count=1000))
         assert not held & {UUID(key) for key in used if key}
 
 
@@ -65,7 +67,9 @@ async def test_keys_by_hand_that_the_peer_purged_are_retired(file_ends: Pair) ->
     await ends[1].call("keystore.purge", link=LINK, all=True)
     await keys_of(ends, 3)
     store = ends[0].service.store
-    await until(lambda: not store.held(LINK, after=None, count=1), "they are retired")
+    await until(
+        lambda: not store.ledger.held(LINK, after=None, count=1), "they are retired"
+    )
     for end in ends:
         await end.import_keys(range(20, 24))
     assert None not in await keys_of(ends, 2)
@@ -83,7 +87,7 @@ async def test_the_responder_keeps_nothing_that_the_initiator_gave_up(
     await ends[1].call("keystore.purge", link=LINK, all=True)
     await keys_of(ends, 3)
     first, second = (
-        set(end.service.store.held(LINK, after=None, count=1000)) for end in ends
+        set(end.service.store.ledger.held(LINK, after=None, count=1000)) for end in ends
     )
     assert first & second
     assert min(second) >= min(first)

@@ -143,7 +143,7 @@ async def test_a_key_that_cannot_be_marked_used_is_not_used(
         raise KeyStoreError("no space left on the disk", retryable=True)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "consume", consume)
+        patch.setattr(store.uses, "consume", consume)
         await running[0].call("tunnel.rotate", name=TUNNEL)
         await until(lambda: refused and end.driver.state.failure, "an attempt", 20.0)
         status = await end.status()
@@ -164,8 +164,9 @@ async def test_a_store_that_refuses_everything(
 
     with monkeypatch.context() as patch:
         for end in running:
-            for name in ("reserve", "reserve_first", "consume", "release", "retire"):
-                patch.setattr(end.service.store, name, refuse)
+            for name in ("reserve", "reserve_first", "consume", "release"):
+                patch.setattr(end.service.store.uses, name, refuse)
+            patch.setattr(end.service.store.ledger, "retire", refuse)
         await running[0].call("tunnel.rotate", name=TUNNEL)
         await until(lambda: running[0].driver.state.failure is not None, "a failure")
         assert running[0].driver.state.failure_reason() == "qkd"

@@ -46,9 +46,9 @@ async def test_a_relayed_tunnel_comes_up_and_rotates(line: Sites) -> None:
         await until(newer, "the next epoch", 20.0)
     assert len(used) == 3
     await until(lambda: redu.stock(FAR) >= 16, "stock kept ahead")
-    held = redu.service.store.held(FAR, after=None, count=100)
+    held = redu.service.store.ledger.held(FAR, after=None, count=100)
     await until(lambda: sin.stock(FAR) >= 16, "the same at the other end")
-    assert set(held) & set(sin.service.store.held(FAR, after=None, count=100))
+    assert set(held) & set(sin.service.store.ledger.held(FAR, after=None, count=100))
 
 
 async def test_the_network_is_shown_at_each_end(line: Sites) -> None:

@@ -67,7 +67,7 @@ class Refused:
         for text in there:
             assert text in self.caplog.text
         assert redu.stock(FAR) == 0
-        assert not redu.service.store.held(FAR, after=None, count=9)
+        assert not redu.service.store.ledger.held(FAR, after=None, count=9)
 
     async def heal(self) -> None:
         """Wait until keys are relayed again, in step at both ends."""
@@ -179,8 +179,8 @@ def test_other_ways_are_refused(
 
             await eventually(said, "the error")
             assert "came over other paths than configured: a > b > c" in caplog.text
-            assert not sites["a"].service.store.held("a-c", after=None, count=9)
-            assert not sites["c"].service.store.held("a-c", after=None, count=9)
+            assert not sites["a"].service.store.ledger.held("a-c", after=None, count=9)
+            assert not sites["c"].service.store.ledger.held("a-c", after=None, count=9)
             await change(sites["c"], "links.a-c", via=["b"])
             await eventually(lambda: in_force(sites, "a-c"), "the relayed tunnel")
         finally:

@@ -207,13 +207,13 @@ def test_a_neighbour_says_nothing_of_the_pads_that_we_draw(short_folder: Path) -
     async def trial(sites: Sites) -> None:
         redu = sites["redu"]
         relaying, store = redu.service.relaying, redu.service.store
-        held = set(store.held("redu>lux", after=None, count=1000))
+        held = set(store.ledger.held("redu>lux", after=None, count=1000))
         assert held
         # The tunnel is lux's to start.
         nothing = StockPage(7, UUID(int=0), UUID(int=2**128 - 1), ())
         relaying.receive("lux-redu", PadStock(PadDirection.FROM_RESPONDER, nothing))
         for _ in range(20):
             await asyncio.sleep(0.05)
-        assert held <= set(store.held("redu>lux", after=None, count=1000))
+        assert held <= set(store.ledger.held("redu>lux", after=None, count=1000))
 
     run_line(short_folder, trial)

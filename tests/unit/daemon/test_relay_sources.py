@@ -187,7 +187,7 @@ def test_pads_imported_by_hand(short_folder: Path, record: Record) -> None:
         # At one end only, it is never used.
         assert (
             redu.stock("redu>lux")
-            == redu.service.store.status("redu>lux").available - 1
+            == redu.service.store.stocks.status("redu>lux").available - 1
         )
         with pytest.raises(ControlError, match="no link named lux>mars"):
             await redu.call("keystore.import", link="lux>mars", keys=lifted(keys))

@@ -57,7 +57,7 @@ def relayed(
 
 
 def held(bench: SQLiteBench) -> set[int]:
-    return {one.int for one in bench.store.held(LINK, after=None, count=1_000)}
+    return {one.int for one in bench.store.ledger.held(LINK, after=None, count=1_000)}
 
 
 def never(_: str) -> bool:
@@ -67,13 +67,13 @@ def never(_: str) -> bool:
 def test_a_day_without_a_word_ends_them(bench: SQLiteBench, clock: Clock) -> None:
     destination = make(bench, clock)
     destination.take(relayed(1, 2, 3))
-    bench.store.confirm(LINK, [UUID(int=2)])
+    bench.store.ledger.confirm(LINK, [UUID(int=2)])
     for hours in (0, 12, 23):
         destination.forget_unclaimed(never, clock.now + hours * 3_600.0)
     assert held(bench) == {1, 2, 3}
     destination.forget_unclaimed(never, clock.now + UNCLAIMED)
     assert held(bench) == {2}
-    standing = bench.store.standing(LINK, [UUID(int=1)])
+    standing = bench.store.ledger.standing(LINK, [UUID(int=1)])
     assert standing == [KeyStanding.USED]  # so it cannot come back
 
 
@@ -93,7 +93,7 @@ def test_keys_that_their_origin_does_not_list_go_after_a_while(
     destination.disown(LINK, [UUID(int=1), UUID(int=2)])
     assert held(bench) == {1, 2}  # the answer may be on its way
     destination.forget_unclaimed(never, clock.now)
-    bench.store.confirm(LINK, [UUID(int=2)])  # and it was
+    bench.store.ledger.confirm(LINK, [UUID(int=2)])  # and it was
     clock.now += ON_THE_WAY
     destination.take(relayed(3))
     destination.forget_unclaimed(never, clock.now)
@@ -102,7 +102,7 @@ def test_keys_that_their_origin_does_not_list_go_after_a_while(
 
 def test_keys_of_an_earlier_run_go_at_once(bench: SQLiteBench, clock: Clock) -> None:
     make(bench, clock).take(relayed(1, 2))
-    bench.store.confirm(LINK, [UUID(int=2)])
+    bench.store.ledger.confirm(LINK, [UUID(int=2)])
     make(bench, clock).disown(LINK, [UUID(int=1), UUID(int=2), UUID(int=9)])
     assert held(bench) == {2}  # confirmed ones are the keeper's business
 
@@ -129,7 +129,7 @@ def test_a_full_stock_takes_all_or_none(bench: SQLiteBench, clock: Clock) -> Non
 def test_one_known_key_spoils_its_bundle(bench: SQLiteBench, clock: Clock) -> None:
     destination = make(bench, clock)
     destination.take(relayed(1))
-    bench.store.retire(LINK, [UUID(int=1)])
+    bench.store.ledger.retire(LINK, [UUID(int=1)])
     with pytest.raises(KeyStoreError, match="relayed keys were refused: used"):
         destination.take(relayed(1, 2))
     assert held(bench) == set()

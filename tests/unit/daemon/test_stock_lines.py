@@ -53,11 +53,11 @@ async def test_a_start_with_enough_unconfirmed_keys_is_no_alarm(
     stock: Stock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    stock.bench.store.add(LINK, KEYS, confirmed=False)
+    stock.bench.store.intake.add(LINK, KEYS, confirmed=False)
     await stock.links.refresh(LINK)
     assert stock.links.alarms[LINK] is StockAlarm.OK
     assert not caplog.records
-    stock.bench.store.confirm(LINK, [key.key_id for key in KEYS])
+    stock.bench.store.ledger.confirm(LINK, [key.key_id for key in KEYS])
     stock.now += SETTLING
     await stock.links.refresh(LINK)
     assert not caplog.records
@@ -67,8 +67,8 @@ async def test_keys_that_are_never_confirmed_are_counted_as_the_alarm_does(
     stock: Stock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    stock.bench.store.add(LINK, KEYS, confirmed=False)
-    stock.bench.store.confirm(LINK, [key.key_id for key in KEYS[:3]])
+    stock.bench.store.intake.add(LINK, KEYS, confirmed=False)
+    stock.bench.store.ledger.confirm(LINK, [key.key_id for key in KEYS[:3]])
     stock.now += SETTLING
     await stock.links.refresh(LINK)
     (record,) = caplog.records
@@ -80,7 +80,7 @@ async def test_keys_that_are_never_confirmed_are_counted_as_the_alarm_does(
 async def test_a_start_with_few_keys_is_one(
     stock: Stock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stock.bench.store.add(LINK, KEYS[:19], confirmed=True)
+    stock.bench.store.intake.add(LINK, KEYS[:19], confirmed=True)
     await stock.links.refresh(LINK)
     assert [record.getMessage() for record in caplog.records] == [
         "stock is low: 19 keys available"
@@ -93,7 +93,7 @@ async def test_a_stock_that_fills_is_not_empty_while_the_peer_has_not_answered(
     await stock.links.refresh(LINK)
     assert stock.links.alarms[LINK] is StockAlarm.EMPTY
     caplog.clear()
-    stock.bench.store.add(LINK, KEYS, confirmed=False)
+    stock.bench.store.intake.add(LINK, KEYS, confirmed=False)
     status = await stock.links.refresh(LINK)
     alarm = stock.links.alarms[LINK]
     assert alarm is StockAlarm.LOW

@@ -14,8 +14,8 @@ from uuid import UUID
 import pytest
 
 from gateway.errors import KeyStoreError, KeyUnavailableError
-from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.keystore.sqlite_stock import BATCH
+from gateway.keystore.sqlite.store import SQLiteKeyStore
+from gateway.keystore.sqlite.unused import BATCH
 from gateway.secret import Secret
 from tests.keystore_contract import LINK, make_key, make_keys
 
@@ -24,9 +24,9 @@ MASTER_KEY = Secret(bytes(range(32)))
 
 def expect_refusal(action: str, store: SQLiteKeyStore, key_id: UUID) -> KeyStoreError:
     actions: dict[str, Callable[[], object]] = {
-        "consume": lambda: store.consume(LINK, key_id, holder="a"),
-        "consume_many": lambda: store.consume_many(LINK, [key_id], holder="a"),
-        "retire": lambda: store.retire(LINK, [key_id]),
+        "consume": lambda: store.uses.consume(LINK, key_id, holder="a"),
+        "consume_many": lambda: store.uses.consume_many(LINK, [key_id], holder="a"),
+        "retire": lambda: store.ledger.retire(LINK, [key_id]),
     }
     with pytest.raises(KeyStoreError) as caught:
         actions[action]()
@@ -45,18 +45,18 @@ def check_refuses_then_recovers(
             assert code in error.message, error.message
             assert error.retryable
             assert error.hint
-    status = store.status(LINK)
+    status = store.stocks.status(LINK)
     assert (status.available, status.reserved, status.consumed) == (7, 3, 0), status
-    assert len(store.reserve(LINK, 2, holder="b")) == 2
-    store.release("b")
-    choice = store.reserve_first(LINK, [keys[5].key_id], holder="c")
+    assert len(store.uses.reserve(LINK, 2, holder="b")) == 2
+    store.uses.release("b")
+    choice = store.uses.reserve_first(LINK, [keys[5].key_id], holder="c")
     assert choice.key == keys[5].key
     mend()
     for number in (0, 1, 2):
-        taken = store.consume(LINK, keys[number].key_id, holder="a")
+        taken = store.uses.consume(LINK, keys[number].key_id, holder="a")
         assert taken == keys[number].key
-    store.consume(LINK, keys[5].key_id, holder="c")
-    assert store.status(LINK).consumed == 4
+    store.uses.consume(LINK, keys[5].key_id, holder="c")
+    assert store.stocks.status(LINK).consumed == 4
 
 
 def fill(path: Path) -> None:
@@ -73,20 +73,20 @@ def fill(path: Path) -> None:
 def full(directory: Path) -> None:
     path = directory / "store" / "keys.db"
     store = SQLiteKeyStore(path, MASTER_KEY)
-    store.add(LINK, make_keys(0, 10))
-    store.reserve(LINK, 3, holder="a")
+    store.intake.add(LINK, make_keys(0, 10))
+    store.uses.reserve(LINK, 3, holder="a")
     store.maintain()
     ballast = directory / "ballast"
     fill(ballast)
     check_refuses_then_recovers(store, "SQLITE_FULL", ballast.unlink)
     with pytest.raises(KeyStoreError, match="are kept for recording uses"):
-        store.add(LINK, make_keys(10, 100_000))
-    left = store.status(LINK).available
+        store.intake.add(LINK, make_keys(10, 100_000))
+    left = store.stocks.status(LINK).available
     # Whole transactions went in, or nothing of one.
     assert left % BATCH == 6, left
     store.close()
     store = SQLiteKeyStore(path, MASTER_KEY)
-    assert store.status(LINK).available == left
+    assert store.stocks.status(LINK).available == left
     store.close()
 
 
@@ -94,21 +94,21 @@ def reserve(directory: Path) -> None:
     """Keys come in until the disk has no more room for them; then each can be used."""
     store = SQLiteKeyStore(directory / "store" / "keys.db", MASTER_KEY)
     with pytest.raises(KeyStoreError, match="are kept for recording uses") as caught:
-        store.add(LINK, make_keys(0, 1_000_000))
+        store.intake.add(LINK, make_keys(0, 1_000_000))
     assert caught.value.retryable
     assert caught.value.hint == f"free some space: df {directory / 'store'}"
     fault = store.fault()
     assert fault is None or "are kept" in fault.message
     with pytest.raises(KeyStoreError, match="are kept for recording uses"):
-        store.check_room(BATCH)
-    many = store.status(LINK).available
+        store.intake.check_room(BATCH)
+    many = store.stocks.status(LINK).available
     assert many > 10 * BATCH
     for _ in range(2 * BATCH):
-        (key_id,) = store.reserve(LINK, 1, holder="a")
-        store.consume(LINK, key_id, holder="a")
-    while key_ids := store.reserve(LINK, BATCH, holder="a"):
-        store.consume_many(LINK, key_ids, holder="a")
-    assert store.status(LINK).consumed == many
+        (key_id,) = store.uses.reserve(LINK, 1, holder="a")
+        store.uses.consume(LINK, key_id, holder="a")
+    while key_ids := store.uses.reserve(LINK, BATCH, holder="a"):
+        store.uses.consume_many(LINK, key_ids, holder="a")
+    assert store.stocks.status(LINK).consumed == many
     store.maintain()
     store.close()
 
@@ -126,8 +126,8 @@ def open_on_full(directory: Path) -> None:
 
 def too_large(directory: Path) -> None:
     store = SQLiteKeyStore(directory / "store" / "keys.db", MASTER_KEY)
-    store.add(LINK, make_keys(0, 10))
-    store.reserve(LINK, 3, holder="a")
+    store.intake.add(LINK, make_keys(0, 10))
+    store.uses.reserve(LINK, 3, holder="a")
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     check_refuses_then_recovers(
@@ -141,7 +141,7 @@ def too_large(directory: Path) -> None:
 def read_only(directory: Path) -> None:
     path = directory / "store" / "keys.db"
     store = SQLiteKeyStore(path, MASTER_KEY)
-    store.add(LINK, make_keys(0, 10))
+    store.intake.add(LINK, make_keys(0, 10))
     store.close()
     remount = ["mount", "-o", "remount,ro", str(directory)]
     subprocess.run(remount, check=True, timeout=10)  # noqa: S603 -- fixed words

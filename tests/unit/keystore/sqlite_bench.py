@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gateway.keystore.clock import StoreClock
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 
 MASTER_KEY = Secret(bytes(range(32)))

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.keystore import past
 from gateway.keystore.past import QUIET, SET_BACK, Sign, Trace, signs, trace_of
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 
 KEY = bytes(32)

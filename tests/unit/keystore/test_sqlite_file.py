@@ -11,8 +11,8 @@ import pytest
 
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import NewKey
-from gateway.keystore.sqlite import SQLiteKeyStore
-from gateway.keystore.sqlite_schema import MIGRATIONS
+from gateway.keystore.sqlite.schema import MIGRATIONS
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 from gateway.wire.key_ids import key_id_text, parse_key_id
 from tests.keystore_contract import LINK, make_key
@@ -170,7 +170,7 @@ def test_reports_damage_in_the_pages(bench: SQLiteBench) -> None:
 
 
 def test_settings_that_durability_and_erasure_rest_on(bench: SQLiteBench) -> None:
-    connection = bench.store._file.connection
+    connection = bench.store._opened.file.connection
 
     def pragma(name: str) -> object:
         return connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -187,15 +187,20 @@ def test_a_key_keeps_its_kmes_name_over_a_restart(tmp_path: Path) -> None:
     ids = [key_id for text in texts if (key_id := parse_key_id(text))]
     bench = SQLiteBench(tmp_path / "store")
     keys = [NewKey(i, make_key(n).key) for n, i in enumerate(ids)]
-    assert bench.store.add(LINK, keys, confirmed=False).added == 2
+    assert bench.store.intake.add(LINK, keys, confirmed=False).added == 2
     bench.close()
     bench = SQLiteBench(tmp_path / "store")
     store = bench.store
-    assert [key_id_text(i) for i in store.unconfirmed(LINK, 9)] == texts
-    assert {key_id_text(i) for i in store.held(LINK, after=None, count=9)} == set(texts)
-    assert [key_id_text(i) for i in store.reserve(LINK, 9, holder="a")] == texts
-    assert store.consume(LINK, UUID(bytes=ids[0].bytes), holder="a") == make_key(0).key
-    store.retire(LINK, ids[1:])
+    assert [key_id_text(i) for i in store.ledger.unconfirmed(LINK, 9)] == texts
+    assert {
+        key_id_text(i) for i in store.ledger.held(LINK, after=None, count=9)
+    } == set(texts)
+    assert [key_id_text(i) for i in store.uses.reserve(LINK, 9, holder="a")] == texts
+    assert (
+        store.uses.consume(LINK, UUID(bytes=ids[0].bytes), holder="a")
+        == make_key(0).key
+    )
+    store.ledger.retire(LINK, ids[1:])
     bench.close()
     with closing(sqlite3.connect(bench.path)) as connection:
         found = connection.execute("SELECT text FROM key").fetchall()

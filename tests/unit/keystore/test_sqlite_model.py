@@ -99,7 +99,9 @@ class StoreMachine(RuleBasedStateMachine):
                     link, number, expires, confirmed=confirmed
                 )
         offered = [make_key(LINK_BASE[link] + number) for number in numbers]
-        report = self.store.add(link, offered, lifetime=lifetime, confirmed=confirmed)
+        report = self.store.intake.add(
+            link, offered, lifetime=lifetime, confirmed=confirmed
+        )
         assert [refusal.reason for refusal in report.refused] == expected
         assert report.added == len(numbers) - len(expected)
 
@@ -108,7 +110,7 @@ class StoreMachine(RuleBasedStateMachine):
         expected = self.oldest(link)[:count]
         for key in expected:
             key.state, key.holder = "reserved", holder
-        assert list(self.store.reserve(link, count, holder=holder)) == [
+        assert list(self.store.uses.reserve(link, count, holder=holder)) == [
             make_key(LINK_BASE[link] + key.number).key_id for key in expected
         ]
 
@@ -128,7 +130,7 @@ class StoreMachine(RuleBasedStateMachine):
                 chosen = key
                 key.state, key.holder = "reserved", holder
         offered = [make_key(LINK_BASE[link] + number).key_id for number in numbers]
-        choice = self.store.reserve_first(link, offered, holder=holder)
+        choice = self.store.uses.reserve_first(link, offered, holder=holder)
         assert choice.used == used
         if chosen is None:
             assert choice.key_id is None
@@ -142,14 +144,14 @@ class StoreMachine(RuleBasedStateMachine):
         key = self.keys.get((link, number))
         expected = make_key(LINK_BASE[link] + number)
         if key and key.state == "reserved" and key.holder == holder:
-            taken = self.store.consume(link, expected.key_id, holder=holder)
+            taken = self.store.uses.consume(link, expected.key_id, holder=holder)
             assert taken == expected.key
             assert (link, number) not in self.handed_out
             self.handed_out.add((link, number))
             key.state, key.holder = "consumed", ""
         else:
             with pytest.raises(KeyUnavailableError):
-                self.store.consume(link, expected.key_id, holder=holder)
+                self.store.uses.consume(link, expected.key_id, holder=holder)
 
     @rule(link=LINKS, numbers=st.lists(NUMBERS, min_size=1, max_size=4), holder=HOLDERS)
     def consume_many(self, link: str, numbers: list[int], holder: str) -> None:
@@ -157,7 +159,9 @@ class StoreMachine(RuleBasedStateMachine):
         held = [self.keys[one] for one in named if one in self.keys]
         mine = [key for key in held if key.state == "reserved" and key.holder == holder]
         if len(mine) == len(numbers) == len(set(numbers)):
-            taken = self.store.consume_many(link, key_ids(link, numbers), holder=holder)
+            taken = self.store.uses.consume_many(
+                link, key_ids(link, numbers), holder=holder
+            )
             expected = [make_key(LINK_BASE[link] + number).key for number in numbers]
             assert taken == expected
             assert not self.handed_out & set(named)
@@ -166,7 +170,9 @@ class StoreMachine(RuleBasedStateMachine):
                 key.state, key.holder = "consumed", ""
         else:
             with pytest.raises(KeyUnavailableError):
-                self.store.consume_many(link, key_ids(link, numbers), holder=holder)
+                self.store.uses.consume_many(
+                    link, key_ids(link, numbers), holder=holder
+                )
 
     def forget_reservations(self, holder: str | None = None) -> int:
         released = 0
@@ -179,19 +185,19 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(holder=HOLDERS)
     def release(self, holder: str) -> None:
-        self.store.release(holder)
+        self.store.uses.release(holder)
         self.forget_reservations(holder)
 
     @rule()
     def release_all(self) -> None:
-        assert self.store.release_all() == self.forget_reservations()
+        assert self.store.uses.release_all() == self.forget_reservations()
 
     @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=4))
     def retire(self, link: str, numbers: list[int]) -> None:
         retired = self.unused(link, numbers)
         for key in retired:
             key.state, key.holder = "consumed", ""
-        assert self.store.retire(link, key_ids(link, numbers)) == len(retired)
+        assert self.store.ledger.retire(link, key_ids(link, numbers)) == len(retired)
 
     @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=6), confirmed=st.booleans())
     def tell(self, link: str, numbers: list[int], confirmed: bool) -> None:
@@ -199,7 +205,7 @@ class StoreMachine(RuleBasedStateMachine):
         news = sum(key.confirmed != confirmed for key in told)
         for key in told:
             key.confirmed, key.offered = confirmed, False
-        act = self.store.confirm if confirmed else self.store.doubt
+        act = self.store.ledger.confirm if confirmed else self.store.ledger.doubt
         assert act(link, key_ids(link, numbers)) == news
 
     @rule(link=LINKS, numbers=st.lists(NUMBERS, max_size=6))
@@ -211,7 +217,7 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         for key in given_up:
             key.state = "consumed"
-        assert self.store.give_up(link, key_ids(link, numbers)) == len(given_up)
+        assert self.store.ledger.give_up(link, key_ids(link, numbers)) == len(given_up)
 
     @rule(link=LINKS)
     def purge_all(self, link: str) -> None:
@@ -223,7 +229,7 @@ class StoreMachine(RuleBasedStateMachine):
         ]
         for key in unused:
             key.state, key.holder = "expired", ""
-        assert self.store.purge(link, all_keys=True) == len(unused)
+        assert self.store.stocks.purge(link, all_keys=True) == len(unused)
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 40.0]))
     def advance(self, seconds: float) -> None:
@@ -250,18 +256,25 @@ class StoreMachine(RuleBasedStateMachine):
         for link in ("oslo", "paris"):
             unused = self.unused(link, everyone)
             held = key_ids(link, (key.number for key in unused))
-            assert list(self.store.held(link, after=None, count=99)) == sorted(held)
+            assert list(self.store.ledger.held(link, after=None, count=99)) == sorted(
+                held
+            )
             doubted = (key.number for key in unused if not key.confirmed)
-            assert set(self.store.unconfirmed(link, 99)) == set(key_ids(link, doubted))
+            assert set(self.store.ledger.unconfirmed(link, 99)) == set(
+                key_ids(link, doubted)
+            )
             expected = [self.standing(link, number) for number in everyone]
-            assert list(self.store.standing(link, key_ids(link, everyone))) == expected
+            assert (
+                list(self.store.ledger.standing(link, key_ids(link, everyone)))
+                == expected
+            )
 
     @invariant()
     def counts_agree(self) -> None:
         for link in LINK_BASE:
             keys = [key for key in self.keys.values() if key.link == link]
             states = [key.state for key in keys]
-            status = self.store.status(link)
+            status = self.store.stocks.status(link)
             assert status.unconfirmed == sum(
                 key.state == "available" and not key.confirmed for key in keys
             )

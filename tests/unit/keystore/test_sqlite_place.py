@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import KeyStoreError, KeyUnavailableError
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 from tests.keystore_contract import LINK, make_key, make_keys
 
@@ -25,8 +25,8 @@ def replace(path: Path) -> None:
 def store(tmp_path: Path) -> SQLiteKeyStore:
     (tmp_path / "store").mkdir(mode=0o700)
     made = SQLiteKeyStore(tmp_path / "store" / "keys.db", MASTER_KEY)
-    made.add(LINK, make_keys(0, 10))
-    made.reserve(LINK, 2, holder="a")
+    made.intake.add(LINK, make_keys(0, 10))
+    made.uses.reserve(LINK, 2, holder="a")
     return made
 
 
@@ -39,11 +39,11 @@ def test_no_key_leaves(
     change(tmp_path / "store" / file)
     said = "was replaced" if change is replace else "was removed"
     uses: list[Callable[[], object]] = [
-        lambda: store.consume(LINK, make_key(0).key_id, holder="a"),
-        lambda: store.reserve(LINK, 1, holder="b"),
-        lambda: store.reserve_first(LINK, [make_key(3).key_id], holder="b"),
-        lambda: store.add(LINK, make_keys(10, 11)),
-        lambda: store.check_room(1),
+        lambda: store.uses.consume(LINK, make_key(0).key_id, holder="a"),
+        lambda: store.uses.reserve(LINK, 1, holder="b"),
+        lambda: store.uses.reserve_first(LINK, [make_key(3).key_id], holder="b"),
+        lambda: store.intake.add(LINK, make_keys(10, 11)),
+        lambda: store.intake.check_room(1),
     ]
     for use in uses:
         with pytest.raises(KeyStoreError, match=f"{file} {said}") as caught:
@@ -53,7 +53,7 @@ def test_no_key_leaves(
     fault = store.fault()
     assert fault is not None
     assert said in fault.message
-    assert store.status(LINK).consumed == 0
+    assert store.stocks.status(LINK).consumed == 0
     store.close()
 
 
@@ -61,9 +61,9 @@ def test_moved_away_and_back(store: SQLiteKeyStore, tmp_path: Path) -> None:
     path = tmp_path / "store" / "keys.db"
     path.rename(path.with_suffix(".away"))
     with pytest.raises(KeyStoreError, match="was removed"):
-        store.consume(LINK, make_key(0).key_id, holder="a")
+        store.uses.consume(LINK, make_key(0).key_id, holder="a")
     path.with_suffix(".away").rename(path)
-    assert store.consume(LINK, make_key(0).key_id, holder="a") == make_key(0).key
+    assert store.uses.consume(LINK, make_key(0).key_id, holder="a") == make_key(0).key
     store.close()
 
 
@@ -76,8 +76,8 @@ def test_removed_between_the_look_and_the_commit(
         if statement == "COMMIT":
             (tmp_path / "store" / "keys.db").unlink()
 
-    store._file.connection.set_trace_callback(trace)
+    store._opened.file.connection.set_trace_callback(trace)
     with pytest.raises(KeyStoreError, match="was removed"):
-        store.consume(LINK, make_key(0).key_id, holder="a")
-    store._file.connection.set_trace_callback(None)
+        store.uses.consume(LINK, make_key(0).key_id, holder="a")
+    store._opened.file.connection.set_trace_callback(None)
     store.close()

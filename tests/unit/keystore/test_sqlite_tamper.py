@@ -26,13 +26,15 @@ def on_disk(bench: SQLiteBench) -> bytes:
 
 
 def sealed_bytes(bench: SQLiteBench) -> list[bytes]:
-    rows = bench.store._file.connection.execute("SELECT sealed FROM key ORDER BY seq")
+    rows = bench.store._opened.file.connection.execute(
+        "SELECT sealed FROM key ORDER BY seq"
+    )
     return [row[0] for row in rows.fetchall()]
 
 
 def test_neither_keys_nor_master_key_rest_in_clear(bench: SQLiteBench) -> None:
     keys = make_keys(0, 50)
-    bench.store.add(LINK, keys)
+    bench.store.intake.add(LINK, keys)
     for when in ("in the log", "in the database"):
         content = on_disk(bench)
         assert MASTER_KEY.expose() not in content, when
@@ -43,14 +45,14 @@ def test_neither_keys_nor_master_key_rest_in_clear(bench: SQLiteBench) -> None:
 
 def test_nothing_of_a_consumed_key_is_left_after_upkeep(bench: SQLiteBench) -> None:
     keys = make_keys(0, 50)
-    bench.store.add(LINK, keys[:30])
-    bench.store.add(LINK, keys[30:], lifetime=10)
+    bench.store.intake.add(LINK, keys[:30])
+    bench.store.intake.add(LINK, keys[30:], lifetime=10)
     bench.store.maintain()
     sealed = sealed_bytes(bench)
     assert all(one in on_disk(bench) for one in sealed)
-    for key_id in bench.store.reserve(LINK, 10, holder="a"):
-        bench.store.consume(LINK, key_id, holder="a")
-    bench.store.retire(LINK, ids(keys[10:20]))
+    for key_id in bench.store.uses.reserve(LINK, 10, holder="a"):
+        bench.store.uses.consume(LINK, key_id, holder="a")
+    bench.store.ledger.retire(LINK, ids(keys[10:20]))
     bench.advance(10)
     bench.store.maintain()
     content = on_disk(bench)
@@ -61,7 +63,7 @@ def test_nothing_of_a_consumed_key_is_left_after_upkeep(bench: SQLiteBench) -> N
 
 
 def test_the_log_is_empty_after_upkeep(bench: SQLiteBench) -> None:
-    bench.store.add(LINK, make_keys(0, 5))
+    bench.store.intake.add(LINK, make_keys(0, 5))
     wal = bench.path.with_name("keys.db-wal")
     assert wal.stat().st_size > 0
     bench.store.maintain()
@@ -69,9 +71,9 @@ def test_the_log_is_empty_after_upkeep(bench: SQLiteBench) -> None:
 
 
 def test_a_consumed_row_set_back_yields_no_key(bench: SQLiteBench) -> None:
-    bench.store.add(LINK, make_keys(0, 2))
-    (key_id,) = bench.store.reserve(LINK, 1, holder="a")
-    bench.store.consume(LINK, key_id, holder="a")
+    bench.store.intake.add(LINK, make_keys(0, 2))
+    (key_id,) = bench.store.uses.reserve(LINK, 1, holder="a")
+    bench.store.uses.consume(LINK, key_id, holder="a")
     with pytest.raises(sqlite3.IntegrityError):
         edit(bench, "UPDATE key SET state = 0 WHERE seq = 1")
     for change in (
@@ -80,9 +82,9 @@ def test_a_consumed_row_set_back_yields_no_key(bench: SQLiteBench) -> None:
         "UPDATE key SET state = 0, sealed = (SELECT max(sealed) FROM key)",
     ):
         edit(bench, change, "UPDATE link SET unused = unused + 1")
-        assert list(bench.store.reserve(LINK, 1, holder="b")) == [key_id]
+        assert list(bench.store.uses.reserve(LINK, 1, holder="b")) == [key_id]
         with pytest.raises(KeyUnavailableError, match="damaged"):
-            bench.store.consume(LINK, key_id, holder="b")
+            bench.store.uses.consume(LINK, key_id, holder="b")
 
 
 @pytest.mark.parametrize(
@@ -97,27 +99,27 @@ def test_a_consumed_row_set_back_yields_no_key(bench: SQLiteBench) -> None:
     ],
 )  # fmt: skip
 def test_an_edited_row_is_retired_not_used(bench: SQLiteBench, change: str) -> None:
-    bench.store.add(LINK, make_keys(0, 2), lifetime=60)
+    bench.store.intake.add(LINK, make_keys(0, 2), lifetime=60)
     edit(bench, change)
-    (link,) = bench.store.links()
-    (key_id,) = bench.store.reserve(link, 1, holder="a")
+    (link,) = bench.store.stocks.links()
+    (key_id,) = bench.store.uses.reserve(link, 1, holder="a")
     with pytest.raises(KeyUnavailableError, match="damaged"):
-        bench.store.consume(link, key_id, holder="a")
-    choice = bench.store.reserve_first(link, [key_id], holder="b")
+        bench.store.uses.consume(link, key_id, holder="a")
+    choice = bench.store.uses.reserve_first(link, [key_id], holder="b")
     assert (choice.key_id, choice.used) == (None, frozenset({key_id}))
 
 
 def test_one_edited_row_of_many_uses_up_none_but_itself(bench: SQLiteBench) -> None:
     keys = make_keys(0, 3)
-    bench.store.add(LINK, keys)
+    bench.store.intake.add(LINK, keys)
     edit(bench, "UPDATE key SET sealed = zeroblob(60) WHERE seq = 2")
-    key_ids = bench.store.reserve(LINK, 3, holder="a")
+    key_ids = bench.store.uses.reserve(LINK, 3, holder="a")
     with pytest.raises(KeyUnavailableError, match="damaged"):
-        bench.store.consume_many(LINK, key_ids, holder="a")
-    status = bench.store.status(LINK)
+        bench.store.uses.consume_many(LINK, key_ids, holder="a")
+    status = bench.store.stocks.status(LINK)
     assert (status.reserved, status.consumed) == (2, 1)
     left = [keys[0].key_id, keys[2].key_id]
-    assert bench.store.consume_many(LINK, left, holder="a") == [
+    assert bench.store.uses.consume_many(LINK, left, holder="a") == [
         keys[0].key,
         keys[2].key,
     ]
@@ -125,9 +127,9 @@ def test_one_edited_row_of_many_uses_up_none_but_itself(bench: SQLiteBench) -> N
 
 def test_an_edited_row_is_passed_over_when_offered(bench: SQLiteBench) -> None:
     keys = make_keys(0, 2)
-    bench.store.add(LINK, keys)
+    bench.store.intake.add(LINK, keys)
     edit(bench, "UPDATE key SET sealed = zeroblob(60) WHERE seq = 1")
-    choice = bench.store.reserve_first(LINK, ids(keys), holder="a")
+    choice = bench.store.uses.reserve_first(LINK, ids(keys), holder="a")
     assert (choice.key_id, choice.used) == (keys[1].key_id, frozenset({keys[0].key_id}))
 
 
@@ -136,15 +138,15 @@ def test_a_row_of_another_store_does_not_open(
 ) -> None:
     other = SQLiteBench(tmp_path / "other")
     keys = make_keys(0, 1)
-    other.store.add(LINK, keys)
-    bench.store.add(LINK, keys)
+    other.store.intake.add(LINK, keys)
+    bench.store.intake.add(LINK, keys)
     other.close()
     edit(
         bench,
         f"ATTACH '{other.path}' AS other",
         "UPDATE key SET sealed = (SELECT sealed FROM other.key)",
     )
-    assert bench.store.reserve_first(LINK, ids(keys), holder="a").key is None
+    assert bench.store.uses.reserve_first(LINK, ids(keys), holder="a").key is None
 
 
 def test_an_old_backup_heals_once_the_peer_names_what_it_used(
@@ -152,15 +154,15 @@ def test_an_old_backup_heals_once_the_peer_names_what_it_used(
 ) -> None:
     """A restored file cannot know it is old; `retire` is the way back."""
     keys = make_keys(0, 6)
-    bench.store.add(LINK, keys)
+    bench.store.intake.add(LINK, keys)
     bench.close()
     backup = bench.path.read_bytes()
     bench.store = bench._open()
-    for key_id in bench.store.reserve(LINK, 3, holder="a"):
-        bench.store.consume(LINK, key_id, holder="a")
+    for key_id in bench.store.uses.reserve(LINK, 3, holder="a"):
+        bench.store.uses.consume(LINK, key_id, holder="a")
     bench.close()
     bench.path.write_bytes(backup)
     bench.store = bench._open()
-    assert bench.store.retire(LINK, ids(keys[:3])) == 3
-    assert list(bench.store.reserve(LINK, 9, holder="b")) == ids(keys[3:])
-    assert bench.store.add(LINK, keys[:3]).added == 0
+    assert bench.store.ledger.retire(LINK, ids(keys[:3])) == 3
+    assert list(bench.store.uses.reserve(LINK, 9, holder="b")) == ids(keys[3:])
+    assert bench.store.intake.add(LINK, keys[:3]).added == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.keystore.base import KeyStanding
-from gateway.keystore.sqlite_schema import MIGRATIONS
+from gateway.keystore.sqlite.schema import MIGRATIONS
 from tests.keystore_contract import LINK, ids, make_keys
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 
@@ -33,20 +33,20 @@ def upgraded(tmp_path: Path) -> SQLiteBench:
 
 def test_stock_and_memory_of_used_keys_are_kept(upgraded: SQLiteBench) -> None:
     store = upgraded.store
-    status = store.status(LINK)
+    status = store.stocks.status(LINK)
     assert (status.available, status.consumed, status.unconfirmed) == (4, 1, 0)
-    assert list(store.standing(LINK, ids(KEYS))) == [
+    assert list(store.ledger.standing(LINK, ids(KEYS))) == [
         KeyStanding.USED,
         *[KeyStanding.HELD] * 4,
     ]
-    assert store.add(LINK, KEYS).added == 0
-    assert list(store.held(LINK, after=None, count=9)) == sorted(ids(KEYS[1:]))
-    assert list(store.reserve(LINK, 9, holder="a")) == ids(KEYS[1:])
+    assert store.intake.add(LINK, KEYS).added == 0
+    assert list(store.ledger.held(LINK, after=None, count=9)) == sorted(ids(KEYS[1:]))
+    assert list(store.uses.reserve(LINK, 9, holder="a")) == ids(KEYS[1:])
     for key in KEYS[1:]:
-        assert store.consume(LINK, key.key_id, holder="a") == key.key
-    assert store.status("oslo").available == 1
+        assert store.uses.consume(LINK, key.key_id, holder="a") == key.key
+    assert store.stocks.status("oslo").available == 1
     upgraded.advance(60)
-    assert store.status("oslo").expired == 1
+    assert store.stocks.status("oslo").expired == 1
     upgraded.close()
 
 
@@ -64,9 +64,9 @@ def test_it_is_no_different_from_a_new_one(
 def test_an_upgraded_store_survives_a_crash_and_a_restart(
     upgraded: SQLiteBench,
 ) -> None:
-    upgraded.store.doubt(LINK, ids(KEYS[:3]))
+    upgraded.store.ledger.doubt(LINK, ids(KEYS[:3]))
     upgraded.crash()
-    assert list(upgraded.store.unconfirmed(LINK, 9)) == ids(KEYS[1:3])
+    assert list(upgraded.store.ledger.unconfirmed(LINK, 9)) == ids(KEYS[1:3])
     upgraded.restart()
-    assert upgraded.store.status(LINK).unconfirmed == 2
+    assert upgraded.store.stocks.status(LINK).unconfirmed == 2
     upgraded.close()

@@ -11,49 +11,49 @@ from tests.unit.keystore.sqlite_bench import SQLiteBench
 def test_time_while_the_daemon_was_down_counts_within_a_boot(
     bench: SQLiteBench,
 ) -> None:
-    bench.store.add(LINK, make_keys(0, 1), lifetime=60)
+    bench.store.intake.add(LINK, make_keys(0, 1), lifetime=60)
     bench.close()
     bench.advance(60)
     bench.store = bench._open()
-    assert bench.store.status(LINK).expired == 1
+    assert bench.store.stocks.status(LINK).expired == 1
 
 
 def test_a_reboot_resumes_from_the_saved_time(bench: SQLiteBench) -> None:
-    bench.store.add(LINK, make_keys(0, 1), lifetime=60)
+    bench.store.intake.add(LINK, make_keys(0, 1), lifetime=60)
     bench.advance(40)
     bench.store.maintain()
     bench.reboot()
     bench.advance(19)
-    assert bench.store.status(LINK).available == 1
+    assert bench.store.stocks.status(LINK).available == 1
     bench.advance(1)
-    assert bench.store.status(LINK).expired == 1
+    assert bench.store.stocks.status(LINK).expired == 1
 
 
 def test_a_reboot_never_takes_time_back(bench: SQLiteBench) -> None:
     bench.advance(500)
     bench.restart()
-    before = bench.store._clock.now_ms()
+    before = bench.store._opened.clock.now_ms()
     bench.reboot()
-    assert bench.store._clock.now_ms() >= before
+    assert bench.store._opened.clock.now_ms() >= before
 
 
 def test_a_clock_that_jumps_back_stands_still(bench: SQLiteBench) -> None:
     bench.advance(500)
-    before = bench.store._clock.now_ms()
+    before = bench.store._opened.clock.now_ms()
     bench.seconds -= 400
-    assert bench.store._clock.now_ms() == before
+    assert bench.store._opened.clock.now_ms() == before
     bench.restart()
-    assert bench.store._clock.now_ms() == before
+    assert bench.store._opened.clock.now_ms() == before
 
 
 def test_unknown_boots_are_never_the_same(bench: SQLiteBench) -> None:
     bench.boot_id = ""
     bench.restart()
-    before = bench.store._clock.now_ms()
+    before = bench.store._opened.clock.now_ms()
     bench.close()
     bench.advance(1000)
     bench.store = bench._open()
-    assert bench.store._clock.now_ms() == before
+    assert bench.store._opened.clock.now_ms() == before
 
 
 def test_the_machines_clock() -> None:

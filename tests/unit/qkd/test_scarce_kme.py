@@ -52,7 +52,7 @@ async def drops(pool: SharedPool, bench: SQLiteBench, rounds: int) -> dict[str, 
             await asyncio.sleep(0.01)
         assert not pool.left
     await asyncio.sleep(0.1)
-    return {stock: bench.store.status(stock).available for stock in STOCKS}
+    return {stock: bench.store.stocks.status(stock).available for stock in STOCKS}
 
 
 async def test_neither_starves_while_the_other_fills(bench: SQLiteBench) -> None:

@@ -39,14 +39,16 @@ def simulated(
 
 
 def stock(store: KeyStore) -> int:
-    return store.status(LINK).available
+    return store.stocks.status(LINK).available
 
 
 def counters(store: KeyStore, count: int) -> list[int]:
     """Counters of the oldest keys in stock."""
     sequence = KeySequence(SEED, LINK)
-    found = [sequence.counter(key) for key in store.reserve(LINK, count, holder="look")]
-    store.release("look")
+    found = [
+        sequence.counter(key) for key in store.uses.reserve(LINK, count, holder="look")
+    ]
+    store.uses.release("look")
     return [counter for counter in found if counter is not None]
 
 
@@ -54,17 +56,17 @@ def meet(
     ours: SQLiteBench, our_link: KeySource, peer: SQLiteBench, peer_link: KeySource
 ) -> bool:
     """One handshake, we initiate: whether both ends used a key, the same one."""
-    offered = ours.store.reserve(LINK, OFFER, holder="i")
-    choice = peer.store.reserve_first(LINK, offered, holder="r")
+    offered = ours.store.uses.reserve(LINK, OFFER, holder="i")
+    choice = peer.store.uses.reserve_first(LINK, offered, holder="r")
     if choice.key_id is None and peer_link.ensure(peer.store, offered):
-        choice = peer.store.reserve_first(LINK, offered, holder="r")
+        choice = peer.store.uses.reserve_first(LINK, offered, holder="r")
     if choice.key_id is not None:
-        mine = ours.store.consume(LINK, choice.key_id, holder="i")
-        theirs = peer.store.consume(LINK, choice.key_id, holder="r")
+        mine = ours.store.uses.consume(LINK, choice.key_id, holder="i")
+        theirs = peer.store.uses.consume(LINK, choice.key_id, holder="r")
         assert mine == theirs == choice.key
-    ours.store.release("i")
-    peer.store.release("r")
-    ours.store.retire(LINK, list(choice.used))
+    ours.store.uses.release("i")
+    peer.store.uses.release("r")
+    ours.store.ledger.retire(LINK, list(choice.used))
     if offered and choice.used == set(offered):
         our_link.resync(ours.store, offered)
     return choice.key_id is not None
@@ -121,7 +123,7 @@ def test_stops_at_capacity_and_saves_nothing_up(bench: SQLiteBench) -> None:
     link.fill(bench.store, 60.0)
     assert stock(bench.store) == 50
     link.fill(bench.store, 600.0)
-    bench.store.retire(LINK, bench.store.reserve(LINK, 40, holder="a"))
+    bench.store.ledger.retire(LINK, bench.store.uses.reserve(LINK, 40, holder="a"))
     assert link.fill(bench.store, 600.1) <= 2
     assert link.fill(bench.store, 601.1) == 10
 
@@ -129,7 +131,7 @@ def test_stops_at_capacity_and_saves_nothing_up(bench: SQLiteBench) -> None:
 def test_reserved_keys_take_up_room(bench: SQLiteBench) -> None:
     link = simulated(rate=10.0, capacity=20)
     link.fill(bench.store, 0.0)
-    bench.store.reserve(LINK, 20, holder="a")
+    bench.store.uses.reserve(LINK, 20, holder="a")
     assert link.fill(bench.store, 100.0) == 0
 
 
@@ -143,12 +145,12 @@ def test_a_clock_set_back_adds_nothing(bench: SQLiteBench) -> None:
 def test_keys_get_their_lifetime(bench: SQLiteBench) -> None:
     simulated(lifetime=60).fill(bench.store, 0.0)
     bench.advance(60)
-    assert (stock(bench.store), bench.store.status(LINK).expired) == (0, 20)
+    assert (stock(bench.store), bench.store.stocks.status(LINK).expired) == (0, 20)
 
 
 def test_continues_after_a_restart(bench: SQLiteBench) -> None:
     simulated().fill(bench.store, 0.0)
-    bench.store.retire(LINK, bench.store.reserve(LINK, 20, holder="a"))
+    bench.store.ledger.retire(LINK, bench.store.uses.reserve(LINK, 20, holder="a"))
     bench.restart()
     assert simulated().fill(bench.store, 5.0) == 20
     assert counters(bench.store, 100) == list(range(20, 40))
@@ -156,8 +158,8 @@ def test_continues_after_a_restart(bench: SQLiteBench) -> None:
 
 def test_moves_on_when_other_keys_came_last(bench: SQLiteBench) -> None:
     simulated().fill(bench.store, 0.0)
-    bench.store.retire(LINK, bench.store.reserve(LINK, 20, holder="a"))
-    bench.store.add(LINK, make_keys(0, 1))
+    bench.store.ledger.retire(LINK, bench.store.uses.reserve(LINK, 20, holder="a"))
+    bench.store.intake.add(LINK, make_keys(0, 1))
     link = simulated(rate=30.0)
     for second in range(3):
         link.fill(bench.store, float(second))
@@ -197,7 +199,9 @@ def test_a_responder_that_lost_its_store_jumps_forward(
     ours, theirs = simulated(capacity=5000), simulated()
     ours.fill(bench.store, 0.0)
     ours.fill(bench.store, 4000.0)
-    bench.store.retire(LINK, bench.store.reserve(LINK, 3000, holder="spent"))
+    bench.store.ledger.retire(
+        LINK, bench.store.uses.reserve(LINK, 3000, holder="spent")
+    )
     theirs.fill(peer.store, 0.0)
     assert all(meet(bench, ours, peer, theirs) for _ in range(50))
 
@@ -209,7 +213,7 @@ def test_an_initiator_that_lost_its_store_leaps_past_the_other(
     ours, theirs = simulated(), simulated(rate=100.0, capacity=5000)
     theirs.fill(peer.store, 0.0)
     theirs.fill(peer.store, 50.0)
-    peer.store.retire(LINK, peer.store.reserve(LINK, spent, holder="spent"))
+    peer.store.ledger.retire(LINK, peer.store.uses.reserve(LINK, spent, holder="spent"))
     ours.fill(bench.store, 0.0)
     tries = [meet(bench, ours, peer, theirs) for _ in range(12)]
     assert all(tries[6:]), tries
@@ -229,11 +233,11 @@ def test_an_initiator_with_an_old_backup_uses_no_key_again(
     bench.path.write_bytes(backup)
     bench.store = bench._open()
     ours = simulated()
-    consumed, left = peer.store.status(LINK).consumed, stock(peer.store)
+    consumed, left = peer.store.stocks.status(LINK).consumed, stock(peer.store)
     tries = [meet(bench, ours, peer, theirs) for _ in range(12)]
     # `consume` at the peer, which remembers, would have refused any used key; and it
     # retires what the other end has leapt over.
-    assert peer.store.status(LINK).consumed == consumed + sum(tries) + left
+    assert peer.store.stocks.status(LINK).consumed == consumed + sum(tries) + left
     assert all(tries[6:]), tries
 
 
@@ -248,10 +252,10 @@ def test_ends_with_full_stores_meet_after_one_leapt(
     assert stock(bench.store) == stock(peer.store) == 50
     if leaper == "initiator":
         # As after an old backup: the peer has used all that was offered.
-        ours.resync(bench.store, bench.store.reserve(LINK, OFFER, holder="x"))
+        ours.resync(bench.store, bench.store.uses.reserve(LINK, OFFER, holder="x"))
     else:
         # An old backup of the responder's: none of its keys is left at the peer.
-        bench.store.purge(LINK, all_keys=True)
+        bench.store.stocks.purge(LINK, all_keys=True)
         ours.fill(bench.store, 200.0)
     for second in range(100):
         assert meet(bench, ours, peer, theirs)
@@ -275,21 +279,21 @@ def test_what_the_peer_has_no_more_is_given_up(bench: SQLiteBench) -> None:
     link = simulated(capacity=50)
     for second in (0.0, 100.0):
         link.fill(bench.store, second)
-    bench.store.add(LINK, make_keys(0, 2))
+    bench.store.intake.add(LINK, make_keys(0, 2))
     sequence = KeySequence(SEED, LINK)
-    about = bench.store.reserve(LINK, 1, holder="a handshake")
+    about = bench.store.uses.reserve(LINK, 1, holder="a handshake")
     offered = [sequence.key_id(1000 + number) for number in range(4)]
     assert link.ensure(bench.store, offered, others=960) == 4
     assert counters(bench.store, 100) == [*range(40, 50), *range(1000, 1004)]
-    assert bench.store.status(LINK).reserved == 1
-    bench.store.consume(LINK, about[0], holder="a handshake")
+    assert bench.store.stocks.status(LINK).reserved == 1
+    bench.store.uses.consume(LINK, about[0], holder="a handshake")
     offered = [sequence.key_id(2000)]
     assert link.ensure(bench.store, offered) == 1
     assert counters(bench.store, 100) == [2000]
     assert stock(bench.store) == 3  # what came by hand stays
     # Never again, whatever is offered.
     for number in (0, 45, 1003):
-        assert not bench.store.reserve_first(
+        assert not bench.store.uses.reserve_first(
             LINK, [sequence.key_id(number)], holder="b"
         ).key_id
 
@@ -302,7 +306,7 @@ def test_two_handshakes_in_the_other_order(bench: SQLiteBench) -> None:
     for offered in (later, earlier):
         key_ids = [sequence.key_id(number) for number in offered]
         assert link.ensure(bench.store, key_ids, others=4) == 4
-        choice = bench.store.reserve_first(LINK, key_ids, holder=str(offered))
+        choice = bench.store.uses.reserve_first(LINK, key_ids, holder=str(offered))
         assert choice.key_id == key_ids[0]
     bench.restart()
     simulated().fill(bench.store, 0.0)
@@ -315,7 +319,9 @@ def test_what_another_handshake_is_about_tells_nothing_of_older_keys(
     link = simulated()
     link.fill(bench.store, 0.0)
     sequence = KeySequence(SEED, LINK)
-    assert bench.store.reserve_first(LINK, [sequence.key_id(7)], holder="other").key_id
+    assert bench.store.uses.reserve_first(
+        LINK, [sequence.key_id(7)], holder="other"
+    ).key_id
     assert link.ensure(bench.store, [sequence.key_id(7)]) == 0
     assert stock(bench.store) == 19
 
@@ -333,7 +339,7 @@ def test_a_jump_has_bounds(bench: SQLiteBench) -> None:
             sequence.key_id(n + OFFER) for n in map(sequence.counter, offered) if n
         ]
     assert stock(bench.store) == 50 + OVERFLOW
-    bench.store.purge(LINK, all_keys=True)
+    bench.store.stocks.purge(LINK, all_keys=True)
     assert link.ensure(bench.store, [sequence.key_id(far)]) == 1
     assert link.fill(bench.store, 50.0) == 9
     assert link.fill(bench.store, 99.0) == 0
@@ -346,9 +352,9 @@ def test_a_full_stock_is_topped_up_in_lots(bench: SQLiteBench) -> None:
     link.fill(bench.store, 10.0)
     added = []
     for second in range(1, 11):
-        bench.store.retire(LINK, bench.store.reserve(LINK, 1, holder="a"))
+        bench.store.ledger.retire(LINK, bench.store.uses.reserve(LINK, 1, holder="a"))
         added.append(link.fill(bench.store, 10.0 + second))
     assert added == [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]
     # One that is not full takes what comes.
-    bench.store.retire(LINK, bench.store.reserve(LINK, 20, holder="a"))
+    bench.store.ledger.retire(LINK, bench.store.uses.reserve(LINK, 20, holder="a"))
     assert link.fill(bench.store, 20.1) > 0

@@ -106,10 +106,10 @@ class Ends:
         await self.channel.keepers.pop(end).stop()
 
     def all_held(self, end: str) -> set[UUID]:
-        return set(self.store(end).held(LINK, after=None, count=100_000))
+        return set(self.store(end).ledger.held(LINK, after=None, count=100_000))
 
     def confirmed(self, end: str) -> int:
-        status = self.store(end).status(LINK)
+        status = self.store(end).stocks.status(LINK)
         return status.available - status.unconfirmed
 
     def is_filled(self) -> bool:
@@ -164,10 +164,10 @@ async def test_stock_fills_to_its_target_at_both_ends(ends: Ends) -> None:
     assert not second.status().drawn
     assert ends.kmes["a"].drawn == 4
     # What was drawn is what the other end has, byte for byte.
-    for key_id in ends.store("a").reserve(LINK, 5, holder="x"):
-        choice = ends.store("b").reserve_first(LINK, [key_id], holder="y")
-        ours = ends.store("a").consume(LINK, key_id, holder="x")
-        theirs = ends.store("b").consume(LINK, key_id, holder="y")
+    for key_id in ends.store("a").uses.reserve(LINK, 5, holder="x"):
+        choice = ends.store("b").uses.reserve_first(LINK, [key_id], holder="y")
+        ours = ends.store("a").uses.consume(LINK, key_id, holder="x")
+        theirs = ends.store("b").uses.consume(LINK, key_id, holder="y")
         assert choice.key_id == key_id
         assert ours.expose() == theirs.expose()
 
@@ -194,13 +194,13 @@ async def test_a_batch_is_drawn_only_when_a_batch_is_missing(ends: Ends) -> None
     await until(lambda: ends.in_step(TARGET), "full stock in step")
     calls = ends.kmes["a"].drawn
     store = ends.store("a")
-    for key_id in store.reserve(LINK, 63, holder="x"):
-        store.consume(LINK, key_id, holder="x")
+    for key_id in store.uses.reserve(LINK, 63, holder="x"):
+        store.uses.consume(LINK, key_id, holder="x")
     first.taken()
     await asyncio.sleep(0.2)
     assert ends.kmes["a"].drawn == calls
-    (last,) = store.reserve(LINK, 1, holder="x")
-    store.consume(LINK, last, holder="x")
+    (last,) = store.uses.reserve(LINK, 1, holder="x")
+    store.uses.consume(LINK, last, holder="x")
     first.taken()
     await until(lambda: len(ends.all_held("a")) == TARGET, "a new batch")
     assert ends.kmes["a"].drawn == calls + 1
@@ -211,8 +211,8 @@ async def test_a_dead_kme_eats_only_stock_and_is_taken_up_again(ends: Ends) -> N
     await until(lambda: ends.in_step(TARGET), "full stock in step")
     ends.kmes["a"].fault = SourceFault.UNREACHABLE
     store = ends.store("a")
-    for key_id in store.reserve(LINK, 100, holder="x"):
-        store.consume(LINK, key_id, holder="x")
+    for key_id in store.uses.reserve(LINK, 100, holder="x"):
+        store.uses.consume(LINK, key_id, holder="x")
     first.taken()
     await until(lambda: bool(first.status().error), "the trouble in the status")
     calls = ends.kmes["a"].drawn
@@ -238,7 +238,9 @@ async def test_a_peer_whose_kme_is_down_gets_its_keys_later(ends: Ends) -> None:
 async def test_keys_that_the_peers_kme_never_has_are_given_up(ends: Ends) -> None:
     ends.kmes["b"].forgetful = True
     await start_both(ends)
-    await until(lambda: ends.store("a").status(LINK).consumed >= TARGET, "retirement")
+    await until(
+        lambda: ends.store("a").stocks.status(LINK).consumed >= TARGET, "retirement"
+    )
     assert not ends.all_held("b")
     ends.kmes["b"].forgetful = False
     await until(ends.is_filled, "good keys")
@@ -261,7 +263,7 @@ async def test_a_key_twice_is_refused_and_alarmed(
 ) -> None:
     first, second = keys([1]), keys([2])
     same_bytes = [NewKey(UUID(int=3), first[0].key)]
-    ends.store("a").add(LINK, first)
+    ends.store("a").intake.add(LINK, first)
     ends.kmes["a"].fixed = Delivery((*first, *second, *same_bytes))
     keeper = await ends.start("a")
     await until(lambda: keeper.status().drawn >= 1, "a draw")
@@ -269,7 +271,7 @@ async def test_a_key_twice_is_refused_and_alarmed(
     errors = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert len(errors) == 1
     assert "refused 2 keys" in errors[0]
-    assert ends.store("a").standing(LINK, [UUID(int=3)]) == [KeyStanding.UNKNOWN]
+    assert ends.store("a").ledger.standing(LINK, [UUID(int=3)]) == [KeyStanding.UNKNOWN]
 
 
 async def test_an_end_that_lost_its_store_is_filled_anew(ends: Ends) -> None:
@@ -277,7 +279,7 @@ async def test_an_end_that_lost_its_store_is_filled_anew(ends: Ends) -> None:
     await until(lambda: ends.in_step(TARGET), "full stock in step")
     await ends.stop("b")
     before = ends.all_held("b")
-    ends.store("b").purge(LINK, all_keys=True)
+    ends.store("b").stocks.purge(LINK, all_keys=True)
     await ends.start("b")
 
     # Its KME gave those keys once and never again: both ends must let go of them.
@@ -294,7 +296,7 @@ async def test_keys_that_only_the_answering_end_has_are_retired(ends: Ends) -> N
     await until(lambda: ends.in_step(TARGET), "full stock in step")
     before = ends.all_held("b")
     await ends.stop("a")
-    ends.store("a").purge(LINK, all_keys=True)
+    ends.store("a").stocks.purge(LINK, all_keys=True)
     await ends.start("a")
     await until(lambda: ends.in_step(TARGET), "full stock of new keys")
     assert not before & ends.all_held("b")
@@ -308,8 +310,8 @@ async def test_equal_counts_of_different_keys_are_found_within_a_day(
     await start_both(ends)
     await until(lambda: ends.in_step(TARGET), "full stock in step")
     ours, theirs = sorted(ends.all_held("a"))[:2]
-    ends.store("a").retire(LINK, [ours])
-    ends.store("b").retire(LINK, [theirs])
+    ends.store("a").ledger.retire(LINK, [ours])
+    ends.store("b").ledger.retire(LINK, [theirs])
     assert ends.confirmed("a") == ends.confirmed("b")
     await until(lambda: ends.in_step(TARGET - 2), "comparison")
     assert not {ours, theirs} & ends.all_held("a")
@@ -321,20 +323,20 @@ async def test_a_restored_backup_uses_no_key_again(ends: Ends) -> None:
     # The answering end used ten keys that the restored initiator believes to have.
     used = sorted(ends.all_held("b"))[:10]
     await ends.stop("a")
-    ends.store("b").retire(LINK, used)
+    ends.store("b").ledger.retire(LINK, used)
     await ends.start("a")
     await until(lambda: not set(used) & ends.all_held("a"), "the used keys' retirement")
-    standing = ends.store("a").standing(LINK, used)
+    standing = ends.store("a").ledger.standing(LINK, used)
     assert set(standing) == {KeyStanding.USED}
 
 
 async def test_a_link_by_hand_confirms_what_both_imported(by_hand: Ends) -> None:
     first, second = await start_both(by_hand)
-    by_hand.store("a").add(LINK, keys(range(1, 301)), confirmed=False)
+    by_hand.store("a").intake.add(LINK, keys(range(1, 301)), confirmed=False)
     first.changed_by_hand()
     await asyncio.sleep(0.3)
     assert by_hand.confirmed("a") == 0
-    by_hand.store("b").add(LINK, keys(range(101, 401)), confirmed=False)
+    by_hand.store("b").intake.add(LINK, keys(range(101, 401)), confirmed=False)
     second.changed_by_hand()
     await until(lambda: by_hand.confirmed("a") == 200, "the common keys")
     await until(lambda: by_hand.confirmed("b") == 200, "the same at the peer")
@@ -348,10 +350,10 @@ async def test_an_empty_stock_is_drawn_from_on_demand(ends: Ends) -> None:
     first.set_draws(draws=False)
     second = await ends.start("b")
     assert await first.draw_now() == 4
-    offered = ends.store("a").reserve(LINK, 4, holder="x")
+    offered = ends.store("a").uses.reserve(LINK, 4, holder="x")
     assert len(offered) == 4
     assert await second.fetch_now(offered) == 4
-    assert ends.store("b").reserve_first(LINK, offered, holder="y").key_id
+    assert ends.store("b").uses.reserve_first(LINK, offered, holder="y").key_id
     ends.kmes["a"].fault = SourceFault.EMPTY
     assert await first.draw_now() == 0
     # And a KME that has just failed costs the next handshake no time.
@@ -365,9 +367,9 @@ async def test_capacity_bounds_what_a_peer_can_announce(ends: Ends) -> None:
     held = len(ends.all_held("b"))
     room = second.config.capacity - held
     # Not confirmed: a comparison, if one comes, has no say in them.
-    ends.store("b").add(LINK, keys(range(1, room + 1)), confirmed=False)
-    for key_id in ends.store("a").reserve(LINK, 64, holder="x"):
-        ends.store("a").consume(LINK, key_id, holder="x")
+    ends.store("b").intake.add(LINK, keys(range(1, room + 1)), confirmed=False)
+    for key_id in ends.store("a").uses.reserve(LINK, 64, holder="x"):
+        ends.store("a").uses.consume(LINK, key_id, holder="x")
     first.taken()
     await until(lambda: len(ends.all_held("a")) == TARGET, "a new batch")
     await asyncio.sleep(0.3)

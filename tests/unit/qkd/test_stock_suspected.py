@@ -18,7 +18,7 @@ async def filled(bench: SQLiteBench, peer: SQLiteBench) -> AsyncIterator[Ends]:
     """Both ends hold the same keys, and ``a`` does not trust its own store."""
     both = Ends(bench, peer, LinkSource.FILE)
     for store in (bench.store, peer.store):
-        store.add(LINK, keys(NUMBERS))
+        store.intake.add(LINK, keys(NUMBERS))
     yield both
     for end in tuple(both.channel.keepers):
         await both.stop(end)
@@ -38,7 +38,7 @@ async def test_what_both_hold_is_confirmed_again(filled: Ends) -> None:
 async def test_one_key_that_the_peer_has_used_condemns_them_all(
     filled: Ends, used: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    filled.store("b").retire(LINK, [UUID(int=used)])
+    filled.store("b").ledger.retire(LINK, [UUID(int=used)])
     keeper = await filled.start("a")
     await keeper.suspect()
     await filled.start("b")
@@ -49,7 +49,7 @@ async def test_one_key_that_the_peer_has_used_condemns_them_all(
 
 async def test_none_is_confirmed_before_all_are_compared(filled: Ends) -> None:
     """The last page tells: until then not one may be used."""
-    filled.store("b").retire(LINK, [UUID(int=NUMBERS[-1])])
+    filled.store("b").ledger.retire(LINK, [UUID(int=NUMBERS[-1])])
     keeper = await filled.start("a")
     await keeper.suspect()
     seen = set()
@@ -64,13 +64,13 @@ async def test_none_is_confirmed_before_all_are_compared(filled: Ends) -> None:
 
 
 async def test_keys_that_come_later_are_not_condemned(filled: Ends) -> None:
-    filled.store("b").retire(LINK, [UUID(int=1)])
+    filled.store("b").ledger.retire(LINK, [UUID(int=1)])
     keeper = await filled.start("a")
     await keeper.suspect()
     await filled.start("b")
     await until(lambda: not filled.all_held("a"), "end of the old stock")
     for end in "ab":
-        filled.store(end).add(LINK, keys(range(1000, 1010)), confirmed=False)
+        filled.store(end).intake.add(LINK, keys(range(1000, 1010)), confirmed=False)
     for end in "ab":
         filled.channel.keepers[end].changed_by_hand()
     await until(lambda: filled.confirmed("a") == 10, "trust in new keys")
@@ -79,7 +79,7 @@ async def test_keys_that_come_later_are_not_condemned(filled: Ends) -> None:
 
 
 async def test_an_empty_stock_may_be_suspected(filled: Ends) -> None:
-    filled.store("a").purge(LINK, all_keys=True)
+    filled.store("a").stocks.purge(LINK, all_keys=True)
     keeper = await filled.start("a")
     await filled.start("b")
     await keeper.suspect()
@@ -98,7 +98,7 @@ async def test_a_store_that_fails_meanwhile_is_suspected_again(
         raise KeyStoreError("the disk is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "doubt", fail)
+        patch.setattr(store.ledger, "doubt", fail)
         with pytest.raises(KeyStoreError):
             await keeper.suspect()
     assert filled.confirmed("a") == len(NUMBERS)

@@ -103,7 +103,9 @@ async def test_all_but_the_kept_key_come_into_stock(
     keeper.start()
     await until(lambda: odd.left == 1, "last key")
     assert (loop.time() - started) * SPEED < 60
-    await until(lambda: bench.store.status(odd.link.name).available == 39, "stock")
+    await until(
+        lambda: bench.store.stocks.status(odd.link.name).available == 39, "stock"
+    )
 
 
 async def test_a_handshake_gets_keys_though_a_batch_has_just_failed(
@@ -154,7 +156,9 @@ async def test_keys_that_come_too_late_for_a_handshake_are_kept(
     kme.replies["enc_keys"] = [answer]
     link = make_link(kme)
     assert await make_keeper(link).draw_now() == 0
-    await until(lambda: bench.store.status(link.name).available == 4, "keys in stock")
+    await until(
+        lambda: bench.store.stocks.status(link.name).available == 4, "keys in stock"
+    )
 
 
 async def test_a_kme_that_is_away_costs_handshakes_nothing(
@@ -199,7 +203,8 @@ async def test_keys_without_padding_are_drawn_singly_until_one_is_good(
     assert status.refused == {"malformed": 64 + len(asked) - 1}
     is_good = True
     await until(
-        lambda: bench.store.status(link.name).available >= 150 - 64, "a full stock"
+        lambda: bench.store.stocks.status(link.name).available >= 150 - 64,
+        "a full stock",
     )
     assert not keeper.status().error
     asked = [one.members["number"] for one in kme.calls("enc_keys")][len(asked) :]
@@ -222,7 +227,9 @@ async def test_keys_without_padding_cost_one_batch_and_single_keys(
     assert set(status.refused) == {"malformed"}
     assert 300 - odd.left <= 64 + keeper.status().calls
     odd.be_honest()
-    await until(lambda: bench.store.status(link.name).available >= 50, "a full stock")
+    await until(
+        lambda: bench.store.stocks.status(link.name).available >= 50, "a full stock"
+    )
     assert not keeper.status().error
 
 

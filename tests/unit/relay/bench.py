@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 from gateway.keystore.base import NewKey
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.relay.events import RelayedKeys, RelayEvent
 from gateway.relay.messages import SHARE_SIZE, RelayKeys, decode_message
 from gateway.relay.node import RelayNode
@@ -73,7 +73,9 @@ class Network:
         for a, b in self.links:
             for stock in (stock_name(a, b), stock_name(b, a)):
                 for end in (a, b):
-                    self.stores[end].add(stock, make_pads(stock, self._next, count))
+                    self.stores[end].intake.add(
+                        stock, make_pads(stock, self._next, count)
+                    )
         self._next += count
 
     def collect(self, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.config.model import Endpoint
 from gateway.errors import RelayFault
 from gateway.host.workers import Worker
-from gateway.keystore.sqlite import SQLiteKeyStore
+from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.relay.driver import RelayDriver
 from gateway.relay.events import BundleFailed, MessageRefused
 from gateway.relay.node import RelayNode
@@ -111,7 +111,7 @@ class Sites:
             for stock in (stock_name(a, b), stock_name(b, a)):
                 for end in (a, b):
                     pads = make_pads(stock, self._next, count)
-                    self.at[end].store.add(stock, pads)
+                    self.at[end].store.intake.add(stock, pads)
         self._next += count
 
     async def start(self) -> None:

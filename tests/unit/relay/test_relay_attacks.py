@@ -42,7 +42,9 @@ def batches(site: Site) -> list[tuple[str, bytes]]:
 
 async def test_replayed_messages_change_nothing(sites: Sites) -> None:
     await sites.at["redu"].driver.request([ROUTE], 3)
-    spent = {name: site.store.status("redu>lux") for name, site in sites.at.items()}
+    spent = {
+        name: site.store.stocks.status("redu>lux") for name, site in sites.at.items()
+    }
     keys = dict(sites.at["sin"].sink.keys)
     for at in ("lux", "sin"):
         ((peer, data),) = batches(sites.at[at])
@@ -52,7 +54,7 @@ async def test_replayed_messages_change_nothing(sites: Sites) -> None:
         )
     assert sites.at["sin"].sink.keys == keys
     assert spent == {
-        name: site.store.status("redu>lux") for name, site in sites.at.items()
+        name: site.store.stocks.status("redu>lux") for name, site in sites.at.items()
     }
     await sites.at["redu"].driver.request([ROUTE], 3)
 
@@ -89,9 +91,9 @@ async def test_tampered_messages_cost_no_pad(
     await until(lambda: len(lux.faults()) == 3)
     assert set(lux.faults()) <= {RelayFault.FORGED, RelayFault.MALFORMED}
     used = carried(true[1])
-    standing = lux.store.standing("redu>lux", [used.mac_id, used.answer_id])
+    standing = lux.store.ledger.standing("redu>lux", [used.mac_id, used.answer_id])
     assert standing == [KeyStanding.HELD] * 2
-    assert lux.store.status("redu>lux").consumed == 0
+    assert lux.store.stocks.status("redu>lux").consumed == 0
     lux.driver.receive(*true)
     relayed = await asking
     assert {k.key_id: k.key.expose() for k in relayed.keys} == (

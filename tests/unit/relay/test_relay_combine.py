@@ -59,12 +59,12 @@ def look(network: Network, relay: str) -> View:
         if relay in (a, b)
     }
     store = network.stores[relay]
-    assert set(store.links()) == set(pads)  # it keeps nothing else
+    assert set(store.stocks.links()) == set(pads)  # it keeps nothing else
     return View(
         [each for each in network.sent if relay in each[:2]],
         pads,
         {
-            stock: list(store.standing(stock, [key_id for key_id, _ in held]))
+            stock: list(store.ledger.standing(stock, [key_id for key_id, _ in held]))
             for stock, held in pads.items()
         },
         b"".join(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.keystore.base import KeyStanding
+from gateway.keystore.base import KeyStanding, KeyStore
 from gateway.relay.events import RelayedKeys
 from gateway.relay.messages import RelayKeys, decode_message
 from gateway.relay.node import RelayNode
@@ -53,14 +53,28 @@ class Fuse:
         return wrapped
 
 
-class FusedStore:
-    """A real store, each of whose calls may be the last, before it or after it."""
+class FusedPart:
+    """Part of a real store, each of whose calls may be the last, before or after it."""
 
-    def __init__(self, store: object, fuse: Fuse) -> None:
-        self._store, self._fuse = store, fuse
+    def __init__(self, part: object, fuse: Fuse) -> None:
+        self._part, self._fuse = part, fuse
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return self._fuse.wrap(getattr(self._store, name))
+        return self._fuse.wrap(getattr(self._part, name))
+
+
+class FusedStore:
+    """A real store of such parts."""
+
+    def __init__(self, store: KeyStore, fuse: Fuse) -> None:
+        self._store = store
+        self.intake, self.ledger, self.uses, self.stocks = (
+            FusedPart(part, fuse)
+            for part in (store.intake, store.ledger, store.uses, store.stocks)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class FusedSink:
@@ -167,6 +181,6 @@ def check_pads(network: Network, filled: int) -> None:
         assert len(set(used)) == len(used)
         assert not seen & set(used)
         seen |= set(used)
-        standing = network.stores[sender].standing(stock, used)
+        standing = network.stores[sender].ledger.standing(stock, used)
         assert set(standing) == {KeyStanding.USED}
     assert batches > KILLS // 2

@@ -103,19 +103,19 @@ async def test_a_neighbour_that_vanishes_mid_relay_is_named(
 
 
 async def test_a_hop_out_of_pads_is_named(sites: Sites) -> None:
-    sites.at["lux"].store.purge("lux>sin", all_keys=True)
+    sites.at["lux"].store.stocks.purge("lux>sin", all_keys=True)
     await expect_failure(sites.at["redu"], RelayFault.PADS_EXHAUSTED, "lux")
-    sites.at["redu"].store.purge("redu>lux", all_keys=True)
+    sites.at["redu"].store.stocks.purge("redu>lux", all_keys=True)
     await expect_failure(sites.at["redu"], RelayFault.PADS_EXHAUSTED, "redu")
 
 
 async def test_a_hop_out_of_step_is_named_and_heals(sites: Sites) -> None:
     lux = sites.at["lux"]
-    lux.store.purge("lux>sin", all_keys=True)
-    lux.store.add("lux>sin", make_pads("only here", 0, 9))
+    lux.store.stocks.purge("lux>sin", all_keys=True)
+    lux.store.intake.add("lux>sin", make_pads("only here", 0, 9))
     await expect_failure(sites.at["redu"], RelayFault.OUT_OF_STEP, "sin")
     assert sites.at["sin"].faults() == [RelayFault.OUT_OF_STEP]
-    lux.store.purge("lux>sin", all_keys=True)
+    lux.store.stocks.purge("lux>sin", all_keys=True)
     sites.fill(10)
     relayed = await sites.at["redu"].driver.request([ROUTE], 3)
     assert {k.key_id for k in relayed.keys} == set(sites.at["sin"].sink.keys)
@@ -128,7 +128,7 @@ async def test_a_store_that_fails_is_named(
     def fail(*_args: object, **_options: object) -> None:
         raise KeyStoreError("the disk of the key store is full", "free some space")
 
-    monkeypatch.setattr(sites.at[end].store, "consume_many", fail)
+    monkeypatch.setattr(sites.at[end].store.uses, "consume_many", fail)
     if end == "redu":
         with pytest.raises(KeyStoreError, match="is full"):
             await sites.at["redu"].driver.request([ROUTE], 3)

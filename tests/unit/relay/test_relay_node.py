@@ -33,9 +33,9 @@ def test_every_hop_spends_the_same_pads_at_both_ends(chain: Network) -> None:
     chain.run()
     for a, b in chain.links:
         stock = stock_name(a, b)
-        left = {chain.stores[end].status(stock).available for end in (a, b)}
+        left = {chain.stores[end].stocks.status(stock).available for end in (a, b)}
         assert left == {20 - 5}
-        assert chain.stores[a].status(stock_name(b, a)).consumed == 0
+        assert chain.stores[a].stocks.status(stock_name(b, a)).consumed == 0
 
 
 def test_neither_keys_nor_pads_appear_on_the_wire(chain: Network) -> None:
@@ -85,7 +85,7 @@ def test_a_flipped_bit_is_forgery_and_costs_no_pad(chain: Network, hop: int) -> 
         chain.step()
     sender, receiver, data = chain.queue.pop()
     stock = stock_name(sender, receiver)
-    before = chain.stores[receiver].status(stock)
+    before = chain.stores[receiver].stocks.status(stock)
     # Everything after the route: tags, payload, authenticator; and path and bundle.
     for at in (2, 3, 8, 20, len(data) - 1, len(data) - 17):
         bad = bytearray(data)
@@ -93,8 +93,8 @@ def test_a_flipped_bit_is_forgery_and_costs_no_pad(chain: Network, hop: int) -> 
         chain.nodes[receiver].receive(sender, bytes(bad), now=0.0)
         refused = faults(chain, receiver)[-1]
         assert refused in {RelayFault.FORGED, RelayFault.MALFORMED}, at
-    assert chain.stores[receiver].status(stock).consumed == before.consumed
-    assert chain.stores[receiver].status(stock).reserved == 0
+    assert chain.stores[receiver].stocks.status(stock).consumed == before.consumed
+    assert chain.stores[receiver].stocks.status(stock).reserved == 0
     chain.queue.append((sender, receiver, data))  # the true one still goes through
     chain.run()
     assert chain.sinks["redu"].keys == chain.sinks["sin"].keys != {}
@@ -152,12 +152,12 @@ def test_pads_run_out_at_the_origin(chain: Network) -> None:
     with pytest.raises(RelayError) as caught:
         chain.start(ROUTE, count=19)
     assert caught.value.fault is RelayFault.PADS_EXHAUSTED
-    assert chain.stores["redu"].status("redu>lux").available == 20
+    assert chain.stores["redu"].stocks.status("redu>lux").available == 20
     assert not chain.queue
 
 
 def test_pads_run_out_on_the_way(chain: Network) -> None:
-    chain.stores["lux"].purge("lux>sin", all_keys=True)
+    chain.stores["lux"].stocks.purge("lux>sin", all_keys=True)
     chain.start(ROUTE)
     chain.run()
     assert faults(chain, "lux") == [RelayFault.PADS_EXHAUSTED]
@@ -167,13 +167,13 @@ def test_pads_run_out_on_the_way(chain: Network) -> None:
 
 
 def test_ends_out_of_step_say_so_and_heal(chain: Network) -> None:
-    chain.stores["lux"].purge("lux>sin", all_keys=True)
-    chain.stores["lux"].add("lux>sin", make_pads("only here", 0, 9))
+    chain.stores["lux"].stocks.purge("lux>sin", all_keys=True)
+    chain.stores["lux"].intake.add("lux>sin", make_pads("only here", 0, 9))
     chain.start(ROUTE)
     chain.run()
     assert faults(chain, "sin") == [RelayFault.OUT_OF_STEP]
     assert faults(chain, "redu") == [RelayFault.OUT_OF_STEP]
-    chain.stores["lux"].purge("lux>sin", all_keys=True)
+    chain.stores["lux"].stocks.purge("lux>sin", all_keys=True)
     chain.fill(10)
     chain.start(ROUTE)
     chain.run()
@@ -240,7 +240,7 @@ def test_wrong_routes_take_no_pad(
     with pytest.raises(RelayError) as caught:
         chain.nodes["redu"].start([route], 1, now=0.0)
     assert caught.value.fault is fault
-    assert chain.stores["redu"].status("redu>lux").consumed == 0
+    assert chain.stores["redu"].stocks.status("redu>lux").consumed == 0
 
 
 def test_a_relay_that_knows_no_such_node_says_so(chain: Network) -> None:

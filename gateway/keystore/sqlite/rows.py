@@ -12,9 +12,9 @@ from uuid import UUID
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import KEY_SIZE, NewKey
 from gateway.keystore.sealing import KeySealer
-from gateway.keystore.sqlite_errors import translated
-from gateway.keystore.sqlite_records import Link
-from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
+from gateway.keystore.sqlite.errors import translated
+from gateway.keystore.sqlite.records import Link
+from gateway.keystore.sqlite.schema import CONSUMED, EXPIRED, NEVER, UNUSED
 from gateway.wire.key_ids import NamedKeyID, key_id_of
 
 _REASONS = {UNUSED: "duplicate", CONSUMED: "used", EXPIRED: "expired"}

@@ -12,9 +12,9 @@ from uuid import UUID
 from gateway.errors import KeyStoreError
 from gateway.keystore.reservations import Reservations, ReservedKey
 from gateway.keystore.sealing import KeySealer
-from gateway.keystore.sqlite_records import Link
-from gateway.keystore.sqlite_rows import KeyRow, Rows
-from gateway.keystore.sqlite_schema import CONSUMED, EXPIRED, NEVER, UNUSED
+from gateway.keystore.sqlite.records import Link
+from gateway.keystore.sqlite.rows import KeyRow, Rows
+from gateway.keystore.sqlite.schema import CONSUMED, EXPIRED, NEVER, UNUSED
 from gateway.secret import Secret
 
 BATCH = 500
@@ -25,7 +25,7 @@ SCAN = 16
 """Rows read at a time when the oldest ones turn out to be held or expired."""
 
 
-class Stock:
+class UnusedKeys:
     """The rows on disk, and the reservations in memory that go with them."""
 
     def __init__(self, rows: Rows, sealer: KeySealer) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway.errors import KeyStoreError, passes
 from gateway.keystore.clock import wall_seconds
 from gateway.keystore.past import trace_of
-from gateway.keystore.sqlite_errors import translated
+from gateway.keystore.sqlite.errors import translated
 
 BUSY_TIMEOUT_MS = 2_000
 """How long SQLite waits for a stranger's lock (an admin's shell) before it says so."""

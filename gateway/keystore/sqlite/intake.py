@@ -6,16 +6,19 @@ from uuid import UUID
 
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import ImportReport, NewKey, Refusal
-from gateway.keystore.sqlite_open import OpenStore
-from gateway.keystore.sqlite_schema import NEVER
-from gateway.keystore.sqlite_stock import BATCH
+from gateway.keystore.sqlite.opened import OpenStore
+from gateway.keystore.sqlite.schema import NEVER
+from gateway.keystore.sqlite.unused import BATCH
 
 MAX_LINK_NAME = 64
 """Characters of a link's name."""
 
 
-class Intake(OpenStore):
-    """The part of a store that takes keys in."""
+class Intake:
+    """A `gateway.keystore.base.KeyIntake`."""
+
+    def __init__(self, opened: OpenStore) -> None:
+        self._opened = opened
 
     def add(
         self,
@@ -25,7 +28,7 @@ class Intake(OpenStore):
         lifetime: float | None = None,
         confirmed: bool = True,
     ) -> ImportReport:
-        """Take keys in, `BATCH` at a time; see `KeyStore.add`.
+        """Take keys in, `BATCH` at a time; see `KeyIntake.add`.
 
         If a later batch fails, the earlier ones stay; adding the same keys again
         then refuses those as duplicates and takes the rest.
@@ -38,10 +41,10 @@ class Intake(OpenStore):
         refused: list[Refusal] = []
         remaining = iter(keys)
         while batch := list(itertools.islice(remaining, BATCH)):
-            with self._turn() as now:
-                self._place.check()
-                self._place.check_room(len(batch))
-                self._stock.sweep(now)
+            with self._opened.turn() as now:
+                self._opened.place.check()
+                self._opened.place.check_room(len(batch))
+                self._opened.unused.sweep(now)
                 expires = NEVER
                 if lifetime is not None:
                     expires = now + max(1, int(lifetime * 1000))
@@ -63,28 +66,36 @@ class Intake(OpenStore):
     ) -> list[Refusal]:
         taken: list[NewKey] = []
         refused: list[Refusal] = []
-        with self._rows.transaction():
-            link = self._links.get(name) or self._records.add_link(name, now)
+        with self._opened.rows.transaction():
+            link = self._opened.links.get(name) or self._opened.records.add_link(
+                name, now
+            )
             for key in batch:
-                reason = self._rows.insert(
-                    link, key, expires, self._sealer, confirmed=confirmed
+                reason = self._opened.rows.insert(
+                    link, key, expires, self._opened.sealer, confirmed=confirmed
                 )
                 if reason:
                     refused.append(Refusal(str(key.key_id), reason))
                 else:
                     taken.append(key)
             if taken:
-                self._rows.count_added(
+                self._opened.rows.count_added(
                     link, len(taken), taken[-1].key_id, confirmed=confirmed
                 )
-        self._links[name] = link
+        self._opened.links[name] = link
         link.meter.count(now, taken_in=len(taken))
         if taken and expires != NEVER:
-            self._stock.expect_expiry(expires)
+            self._opened.unused.expect_expiry(expires)
         return refused
 
+    def check_room(self, count: int) -> None:
+        """See that keys may come in; see `KeyIntake.check_room`."""
+        with self._opened.turn():
+            self._opened.place.check()
+            self._opened.place.check_room(count)
+
     def newest(self, link: str) -> UUID | None:
-        """key_ID last taken in; see `KeyStore.newest`."""
-        with self._turn():
-            known = self._links.get(link)
-            return self._records.newest(known) if known else None
+        """key_ID last taken in; see `KeyIntake.newest`."""
+        with self._opened.turn():
+            known = self._opened.links.get(link)
+            return self._opened.records.newest(known) if known else None

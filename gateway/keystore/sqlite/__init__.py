@@ -1,0 +1,1 @@
+"""The embedded key store, in one SQLite file."""
