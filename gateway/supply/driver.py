@@ -8,13 +8,13 @@ from gateway.config.model import LinkConfig
 from gateway.errors import GatewayError
 from gateway.keystore.base import KeyStore
 from gateway.supply import requests as asked
-from gateway.supply.requests import Job, Request
+from gateway.supply.requests import Job, SupplyRequest
 
 R = TypeVar("R")
 
 
 async def perform(
-    job: Job[R], answer: Callable[[Request[Any]], Awaitable[object]]
+    job: Job[R], answer: Callable[[SupplyRequest[Any]], Awaitable[object]]
 ) -> R:
     """Do what a job asks, until it ends; return what it ends with.
 

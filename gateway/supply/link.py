@@ -31,7 +31,7 @@ from gateway.supply.follower import Follower
 from gateway.supply.intake import StockIntake
 from gateway.supply.leader import Leader
 from gateway.supply.outage import LinkLog, Outage
-from gateway.supply.requests import Job, ReadClock, Request, Send, StoreRequest
+from gateway.supply.requests import Job, ReadClock, Send, StoreRequest, SupplyRequest
 from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
 from gateway.wire.stock import Announced, StockAnnounce, StockAnswer, StockPage
@@ -365,7 +365,7 @@ class StockKeeper:
         async with self._leading:
             return await perform(job, self._answer)
 
-    async def _answer(self, request: Request[Any]) -> object:
+    async def _answer(self, request: SupplyRequest[Any]) -> object:
         match request:
             case ReadClock():
                 return self._clock()

@@ -18,17 +18,17 @@ from gateway.wire.control import StockMessage
 R = TypeVar("R")
 
 
-class Request(Generic[R]):
+class SupplyRequest(Generic[R]):
     """A request that is answered with an `R`."""
 
     __slots__ = ()
 
 
-Job = Generator[Request[Any], Any, R]
+Job = Generator[SupplyRequest[Any], Any, R]
 """A piece of work that ends with an `R`."""
 
 
-def ask(request: Request[R]) -> Job[R]:
+def ask(request: SupplyRequest[R]) -> Job[R]:
     """Make one request in a job, as ``status = yield from`` this."""
     answer: R = yield request
     return answer
@@ -38,12 +38,12 @@ def ask(request: Request[R]) -> Job[R]:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadClock(Request[float]):
+class ReadClock(SupplyRequest[float]):
     """Asks for monotonic seconds, after a request that may have taken long."""
 
 
 @dataclass(frozen=True, slots=True)
-class Send(Request[bool]):
+class Send(SupplyRequest[bool]):
     """Asks to send a message to the peer; answered False if nothing can carry it.
 
     Attributes:
@@ -59,14 +59,14 @@ class Send(Request[bool]):
 
 
 @dataclass(frozen=True, slots=True)
-class DrawKeys(Request[Delivery]):
+class DrawKeys(SupplyRequest[Delivery]):
     """Asks for new keys (``enc_keys``); see `KeyClient.get_keys`."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class FetchKeys(Request[Delivery]):
+class FetchKeys(SupplyRequest[Delivery]):
     """Asks for keys of the peer (``dec_keys``); see `KeyClient.get_keys_with_ids`."""
 
     key_ids: Sequence[UUID]
@@ -76,7 +76,7 @@ class FetchKeys(Request[Delivery]):
 
 
 @dataclass(frozen=True, slots=True)
-class StoreRequest(Request[R]):
+class StoreRequest(SupplyRequest[R]):
     """A call of the `KeyStore` method that bears the same name, for this link."""
 
 
