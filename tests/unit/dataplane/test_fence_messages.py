@@ -14,15 +14,25 @@ from gateway.dataplane.fence.nft.attributes import (
 )
 from gateway.dataplane.fence.nft.connection import split
 from gateway.dataplane.fence.nft.counters import FenceCounters
+from gateway.dataplane.fence.nft.in_use import sets_in_use
 from gateway.dataplane.fence.nft.passes import (
     PassSet,
     add_passes,
     parse_set_name,
+    pass_rule,
     pass_sets,
     passes_of,
     read_passes,
 )
-from gateway.dataplane.fence.nft.ranges import FoundRanges, add_ranges, read_ranges
+from gateway.dataplane.fence.nft.ranges import (
+    FIRST,
+    FoundRanges,
+    add_ranges,
+    drop_rule,
+    foreign_rule,
+    other_names,
+    read_ranges,
+)
 from gateway.dataplane.fence.partition import Prefix, Range
 
 SIZES = {4: 32, 6: 128}
@@ -52,14 +62,14 @@ def ranges(draw: st.DrawFn, version: int) -> list[Range]:
 @given(st.sampled_from([4, 6]).flatmap(lambda v: st.tuples(st.just(v), ranges(v))))
 def test_ranges_come_back(case: tuple[int, list[Range]]) -> None:
     version, wanted = case
-    sent = list(add_ranges(wanted, version, ("out",)))
+    sent = list(add_ranges(wanted, version, ("out4",)))
     assert [each.range for each in read_ranges(bodies(sent), version)] == wanted
 
 
 def test_many_elements_take_several_messages() -> None:
     name = "a-tunnel-with-a-long-name-indeed"
     wanted = [Range(2 * n, 2 * n, name) for n in range(9000)]
-    sent = list(add_ranges(wanted, 6, ("in",)))
+    sent = list(add_ranges(wanted, 6, ("in6",)))
     assert len(sent) > 10
     assert [each.range for each in read_ranges(bodies(sent), 6)] == wanted
 
@@ -121,3 +131,21 @@ def test_counters_only_grow() -> None:
         counters.note({("out", 4): out, ("in", 4): inward})
         assert counters.of("a") == totals
     assert counters.of("b") == (0, 0)
+
+
+def test_the_sets_in_use_are_those_that_rules_name() -> None:
+    rules = bodies(
+        [
+            foreign_rule("outward", "out", 4, {("out", 4): "out4-b"}),
+            drop_rule("input", "in", 6, {("in", 6): "in6"}),
+            pass_rule("outward", "out", PassSet(4, 16, by_device=True)),
+        ]
+    )
+    assert sets_in_use(rules) == {"out4-b", "in6", "pass4-16"}
+    assert sets_in_use([b"", b"\x00" * 7, rules[0][:40]]) == set()
+
+
+def test_names_take_turns() -> None:
+    assert other_names({}) == FIRST
+    assert other_names(other_names(FIRST)) == FIRST
+    assert set(other_names(FIRST).values()).isdisjoint(FIRST.values())

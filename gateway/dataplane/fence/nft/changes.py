@@ -1,11 +1,10 @@
-"""The step from what stands to what shall stand, as the messages of one transaction."""
+"""The step from what stands to what shall stand, as messages to the kernel."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.dataplane.fence.base import Passage
-from gateway.dataplane.fence.nft.addresses import DIRECTIONS, VERSIONS
-from gateway.dataplane.fence.nft.frame import frame_messages
+from gateway.dataplane.fence.nft.frame import FIXED_SETS, frame_messages
 from gateway.dataplane.fence.nft.homes import add_homes, delete_homes
 from gateway.dataplane.fence.nft.objects import delete_chain, delete_set, flush_chain
 from gateway.dataplane.fence.nft.passes import (
@@ -14,9 +13,9 @@ from gateway.dataplane.fence.nft.passes import (
     delete_passes,
     passes_of,
 )
-from gateway.dataplane.fence.nft.ranges import add_ranges, delete_ranges
-from gateway.dataplane.fence.nft.standing import Ranges, Standing, Wanted
-from gateway.dataplane.fence.partition import Prefix, Range
+from gateway.dataplane.fence.nft.ranges import Names, filled_sets, other_names
+from gateway.dataplane.fence.nft.standing import Standing, Wanted
+from gateway.dataplane.fence.partition import Prefix
 
 MARGIN = 0.05
 """Seconds by which our notion of a grant's end may differ from the kernel's, which
@@ -50,45 +49,92 @@ def passes_wanted(wanted: Wanted, grants: Mapping[str, Grant], now: float) -> Pa
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class TableStep:
+    """What leads from what stands to what is wanted.
+
+    It takes two transactions. While a set changes, a look into it may miss, and with
+    that a packet would not be dropped; on some kernels a set that is new is seen as
+    empty for a moment, by rules that are as new (docs/adr/0313). So a set of ranges is
+    filled while no rule names it. The second changes rules alone, which no packet sees
+    halfway; it is the one that counts.
+
+    Attributes:
+        filling: Makes and fills sets of ranges under names that are free.
+        swapping: Has the rules name them; and all else.
+        names: The sets of ranges that are in use then.
+    """
+
+    filling: list[bytes]
+    swapping: list[bytes]
+    names: Names
+
+
 def changes(
     standing: Standing, wanted: Wanted, passes: Passes, now: float, *, frame: bool
-) -> Iterator[bytes]:
-    """Yield what leads from what stands to what is wanted.
+) -> TableStep:
+    """Return the step to what is wanted.
 
     Args:
-        standing: What stands.
+        standing: What stands, as it was left.
         wanted: What shall.
         passes: What `passes_wanted` said.
         now: Monotonic seconds.
-        frame: Whether the frame is made anew, in place.
+        frame: Whether the rules change.
     """
-    if frame:
-        yield from frame_messages(wanted.ports, wanted.sets, wanted.home_sets)
-    yield from _range_changes(standing.ranges, wanted.ranges)
-    yield from _pass_changes(standing.passes, passes, now)
-    yield from delete_homes(standing.homes - wanted.homes)
-    yield from add_homes(wanted.homes - standing.homes)
-    yield from map(flush_chain, standing.strange_chains)
-    yield from map(delete_chain, standing.strange_chains)
+    new = {
+        key: name
+        for key, name in other_names(standing.names).items()
+        if standing.ranges[key] != wanted.ranges[key]
+    }
+    names = {**standing.names, **new}
+    swapping: list[bytes] = []
+    if frame or new:
+        old = FIXED_SETS | {standing.names[key] for key in new}
+        swapping += frame_messages(
+            wanted.ports, wanted.sets, wanted.home_sets, names, old
+        )
+    swapping += _pass_changes(standing.passes, passes, now)
+    swapping += delete_homes(standing.homes - wanted.homes)
+    swapping += add_homes(wanted.homes - standing.homes)
     gone = standing.sets - frozenset(wanted.sets)
-    yield from map(delete_set, (each.name for each in sorted(gone)))
+    swapping += map(delete_set, (each.name for each in sorted(gone)))
     left = standing.home_sets - frozenset(wanted.home_sets)
-    yield from map(delete_set, (each.name for each in sorted(left)))
-    yield from map(delete_set, standing.strange_sets)
+    swapping += map(delete_set, (each.name for each in sorted(left)))
+    return TableStep(list(filled_sets(new, wanted.ranges)), swapping, names)
 
 
-def _range_changes(there: Ranges, wanted: Ranges) -> Iterator[bytes]:
-    for version in VERSIONS:
-        steps = [
-            (there[key] - wanted[key], wanted[key] - there[key])
-            for key in ((direction, version) for direction in DIRECTIONS)
-        ]
-        # As a rule both directions want the same, which is then encoded once.
-        same = all(step == steps[0] for step in steps)
-        groups = (DIRECTIONS,) if same else tuple((each,) for each in DIRECTIONS)
-        for directions, (going, coming) in zip(groups, steps, strict=False):
-            yield from delete_ranges(_ordered(going), version, directions)
-            yield from add_ranges(_ordered(coming), version, directions)
+def whole(there: Standing, wanted: Wanted, passes: Passes, now: float) -> TableStep:
+    """Return the step that makes all anew in a table that is there, or in an empty one.
+
+    Args:
+        there: What stands, by whomever it was made; all of its sets go.
+        wanted: What shall stand.
+        passes: What `passes_wanted` said.
+        now: Monotonic seconds.
+    """
+    names = other_names(there.names)
+    left_behind = there.all_sets & frozenset(names.values())
+    return TableStep(
+        [
+            *map(delete_set, sorted(left_behind)),
+            *filled_sets(names, wanted.ranges),
+        ],
+        [
+            *map(flush_chain, there.strange_chains),
+            *map(delete_chain, there.strange_chains),
+            *frame_messages(
+                wanted.ports,
+                wanted.sets,
+                wanted.home_sets,
+                names,
+                there.all_sets - left_behind,
+            ),
+            *_pass_changes({}, passes, now),
+            *add_homes(wanted.homes),
+        ],
+        names,
+    )
 
 
 def _pass_changes(there: Passes, wanted: Passes, now: float) -> Iterator[bytes]:
@@ -117,7 +163,3 @@ def _pass_changes(there: Passes, wanted: Passes, now: float) -> Iterator[bytes]:
 
 def _is_same(wanted: float | None, ends_at: float) -> bool:
     return wanted is not None and abs(wanted - ends_at) <= MARGIN
-
-
-def _ordered(ranges: Iterable[Range]) -> list[Range]:
-    return sorted(ranges, key=lambda each: each.first)

@@ -29,6 +29,7 @@ NFT_MSG_NEWGEN: Final = 15
 NLM_F_REQUEST: Final = 0x1
 NLM_F_ACK: Final = 0x4
 NLM_F_DUMP: Final = 0x300
+NLM_F_EXCL: Final = 0x200
 NLM_F_CREATE: Final = 0x400
 NLM_F_APPEND: Final = 0x800
 NLA_F_NESTED: Final = 0x8000
@@ -64,6 +65,7 @@ NFTA_RULE_USERDATA: Final = 7
 
 NFTA_EXPR_NAME: Final = 1
 NFTA_EXPR_DATA: Final = 2
+NFTA_LOOKUP_SET: Final = 1
 
 NFTA_SET_TABLE: Final = 1
 NFTA_SET_NAME: Final = 2

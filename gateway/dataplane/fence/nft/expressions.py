@@ -73,7 +73,11 @@ def in_set(name: str, *, no: bool = False) -> bytes:
     """
     inverted = (number(5, c.NFT_LOOKUP_F_INV),) if no else ()
     return _expression(
-        "lookup", number(2, c.NFT_REG_1), text(1, name), number(4, 0), *inverted
+        "lookup",
+        number(2, c.NFT_REG_1),
+        text(c.NFTA_LOOKUP_SET, name),
+        number(4, 0),
+        *inverted,
     )
 
 

@@ -13,6 +13,7 @@ from gateway.dataplane.fence.nft.changes import (
     Passes,
     changes,
     passes_wanted,
+    whole,
 )
 from gateway.dataplane.fence.nft.connection import NftConnection, NftError
 from gateway.dataplane.fence.nft.counters import FenceCounters
@@ -26,8 +27,10 @@ from gateway.dataplane.fence.nft.passes import (
     passes_of,
     seconds_left,
 )
+from gateway.dataplane.fence.nft.ranges import FIRST, Names, filled_sets
 from gateway.dataplane.fence.nft.report import grants_found, report
 from gateway.dataplane.fence.nft.standing import (
+    NOTHING,
     Identity,
     Standing,
     Wanted,
@@ -163,7 +166,12 @@ class NftFence:
                 return
             try:
                 self._connection.transact(
-                    [new_table(self._flags), *frame_messages((), (), ())], trial=True
+                    [
+                        new_table(self._flags),
+                        *filled_sets(FIRST, NOTHING),
+                        *frame_messages((), (), (), FIRST),
+                    ],
+                    trial=True,
                 )
             except NftError as error:
                 if error.errno in _LACKING:
@@ -189,47 +197,50 @@ class NftFence:
                 grants = grants_found(found, wanted)
             self._rebuild(wanted, grants, found)
             return
-        if any(standing.ranges[key] - wanted.ranges[key] for key in standing.ranges):
-            self._read()  # counters go with their elements
+        if standing.ranges != wanted.ranges:
+            self._read()  # counters go with their sets
         now = self._clock()
         passes = passes_wanted(wanted, grants, now)
         frame = _frame_of(known) != _frame_of(wanted)
+        step = changes(standing, wanted, passes, now, frame=frame)
         try:
-            self._connection.transact(
-                list(changes(standing, wanted, passes, now, frame=frame))
-            )
+            self._connection.transact(step.filling)
+            self._connection.transact(step.swapping)
         except NftError:
             self._rebuild(wanted, grants, self._read())
         else:
-            self._note(wanted, grants, passes)
+            self._note(wanted, grants, passes, step.names)
 
     def _rebuild(
         self, wanted: Wanted, grants: dict[str, Grant], found: Standing | None
     ) -> None:
-        """Make all of it so, from what was read; in place, if that can be."""
+        """Make all of it so, in place of what was read, if that can be."""
         now = self._clock()
         passes = passes_wanted(wanted, grants, now)
         table = new_table(self._flags)
-        if found is not None:
-            step = changes(found, wanted, passes, now, frame=True)
-            try:
-                self._connection.transact([table, *step])
-            except NftError as error:
-                if error.errno == errno.EPERM:
-                    raise self._forbidden() from None
-            else:
-                self._note(wanted, grants, passes)
-                return
-        # Of another make, or of one that somebody has bent.
-        step = changes(Standing(), wanted, passes, now, frame=True)
-        old = [delete_table()] if read_identity(self._connection) is not None else []
-        self._connection.transact([*old, table, *step])
-        self._note(wanted, grants, passes)
+        step = whole(found or Standing(), wanted, passes, now)
+        try:
+            self._connection.transact([table, *step.filling])
+            self._connection.transact(step.swapping)
+        except NftError as error:
+            if error.errno == errno.EPERM:
+                raise self._forbidden() from None
+            # Of another make, or of one that somebody has bent.
+            if read_identity(self._connection) is None:
+                raise
+            step = whole(Standing(), wanted, passes, now)
+            self._connection.transact(
+                [delete_table(), table, *step.filling, *step.swapping]
+            )
+        self._note(wanted, grants, passes, step.names)
 
-    def _note(self, wanted: Wanted, grants: dict[str, Grant], passes: Passes) -> None:
+    def _note(
+        self, wanted: Wanted, grants: dict[str, Grant], passes: Passes, names: Names
+    ) -> None:
         self._wanted, self._grants = wanted, grants
         self._standing = Standing(
             ranges=wanted.ranges,
+            names=names,
             passes=passes,
             sets=frozenset(wanted.sets),
             homes=wanted.homes,
@@ -352,6 +363,7 @@ def _is_alike(found: Standing, believed: Standing, now: float) -> bool:
 
     return (
         found.ranges == believed.ranges
+        and found.names == believed.names
         and found.sets == believed.sets
         and found.homes == believed.homes
         and found.home_sets == believed.home_sets

@@ -11,6 +11,7 @@ from gateway.dataplane.fence.nft.attributes import nested, number, text, userdat
 from gateway.dataplane.fence.nft.homes import HomeSet, home_rules, new_home_set
 from gateway.dataplane.fence.nft.objects import (
     chain_message,
+    delete_set,
     element,
     elements_message,
     flush_chain,
@@ -19,10 +20,9 @@ from gateway.dataplane.fence.nft.objects import (
 )
 from gateway.dataplane.fence.nft.passes import PassSet, new_pass_set, pass_rule
 from gateway.dataplane.fence.nft.ranges import (
-    FENCED,
+    Names,
     drop_rule,
     foreign_rule,
-    new_fenced_set,
 )
 from gateway.host.marks import OUTER_MARK, OUTER_MASK
 
@@ -64,48 +64,53 @@ _CONSTANT_SETS: Final = {
 }
 
 
+FIXED_SETS: Final = frozenset({PORTS, *_CONSTANT_SETS})
+"""Sets that the frame fills, and makes anew whenever it is made anew."""
+
+
 def frame_messages(
-    ports: tuple[int, ...], passes: Iterable[PassSet], homes: Iterable[HomeSet]
+    ports: tuple[int, ...],
+    passes: Iterable[PassSet],
+    homes: Iterable[HomeSet],
+    names: Names,
+    old_sets: Iterable[str] = (),
 ) -> list[bytes]:
     """Return what makes the table's frame: sets, maps, chains of hooks, their rules.
 
-    Chains that are there get their rules anew, in the same step.
+    Chains that are there get their rules anew, in the same step: a packet is judged by
+    all old rules of a chain and the sets they name, or by all new ones and theirs.
 
     Args:
         ports: Our UDP ports.
         passes: The sets that say what may pass.
         homes: The sets that say what leaves by which device.
+        names: The sets of ranges, which are there.
+        old_sets: Sets that are there and go, or are made anew.
     """
     passes, homes = tuple(passes), tuple(homes)
     return [
-        *_sets(ports),
-        *(new_fenced_set(*each) for each in FENCED),
-        *(new_pass_set(each) for each in passes),
-        *(new_home_set(each) for each in homes),
         _hook(OUTWARD, c.NF_INET_POST_ROUTING, OUTWARD_PRIORITY),
         _hook(INPUT, c.NF_INET_LOCAL_IN, INWARD_PRIORITY),
         _hook(FORWARD, c.NF_INET_FORWARD, INWARD_PRIORITY),
         *(flush_chain(name) for name in (OUTWARD, INPUT, FORWARD)),
-        *_outward_rules(passes),
-        *_input_rules(ports, passes),
-        *_forwarded_mark_rules(),
-        *home_rules(FORWARD, homes),
+        *map(delete_set, sorted(old_sets)),
+        *_fixed_sets(ports),
+        *(new_pass_set(each) for each in passes),
+        *(new_home_set(each) for each in homes),
+        *_outward_rules(passes, names),
+        *_input_rules(ports, passes, names),
+        *_forwarded_mark_rules(names),
+        *home_rules(FORWARD, homes, names),
         *_pass_rules(FORWARD, "in", passes),
-        *_drop_rules(FORWARD, "in"),
+        *_drop_rules(FORWARD, "in", names),
     ]
 
 
-def frame_names() -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names of the frame's chains, and of its sets and maps."""
-    return (
-        frozenset({OUTWARD, INPUT, FORWARD}),
-        frozenset({PORTS, *_CONSTANT_SETS, *FENCED.values()}),
-    )
+CHAINS: Final = frozenset({OUTWARD, INPUT, FORWARD})
 
 
-def _sets(ports: tuple[int, ...]) -> list[bytes]:
+def _fixed_sets(ports: tuple[int, ...]) -> list[bytes]:
     made = [set_message(PORTS, _TYPE_SERVICE, 2, notes=_NETWORK_ORDER)]
-    made.append(elements_message(c.NFT_MSG_DELSETELEM, PORTS))
     if ports:
         elements = (element(port.to_bytes(2)) for port in ports)
         made.append(elements_message(c.NFT_MSG_NEWSETELEM, PORTS, *elements))
@@ -113,7 +118,6 @@ def _sets(ports: tuple[int, ...]) -> list[bytes]:
         elements = (element(bytes((value,))) for value in values)
         made += [
             set_message(name, key_type, 1, notes=_NETWORK_ORDER),
-            elements_message(c.NFT_MSG_DELSETELEM, name),
             elements_message(c.NFT_MSG_NEWSETELEM, name, *elements),
         ]
     return made
@@ -132,15 +136,15 @@ def _hook(name: str, hook: int, priority: int) -> bytes:
     )
 
 
-def _outward_rules(passes: tuple[PassSet, ...]) -> list[bytes]:
+def _outward_rules(passes: tuple[PassSet, ...], names: Names) -> list[bytes]:
     """Judge what leaves: most packets are around a tunnel or inside, so these first."""
     return [
         *_around_rules(),
         *_pass_rules(OUTWARD, "out", passes),
-        *_foreign_rules(OUTWARD, "out"),
+        *_foreign_rules(OUTWARD, "out", names),
         _loopback_rule(OUTWARD, c.NFT_META_OIFTYPE, "stays here"),
         _neighbour_rule(OUTWARD),
-        *_drop_rules(OUTWARD, "out"),
+        *_drop_rules(OUTWARD, "out", names),
     ]
 
 
@@ -170,7 +174,7 @@ def _around_rules() -> list[bytes]:
     ]
 
 
-def _forwarded_mark_rules() -> list[bytes]:
+def _forwarded_mark_rules(names: Names) -> list[bytes]:
     """Refuse what is forwarded under our mark: nothing around a tunnel is.
 
     Rules of others set it before this hook, as they do to choose a route.
@@ -181,7 +185,7 @@ def _forwarded_mark_rules() -> list[bytes]:
             *_is_marked(),
             *is_version(version),
             address("out", version),
-            e.in_set(FENCED["out", version]),
+            e.in_set(names["out", version]),
             e.verdict(c.NF_DROP),
             comment="not around a tunnel",
         )
@@ -197,7 +201,9 @@ def _is_marked() -> tuple[bytes, ...]:
     )
 
 
-def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[bytes]:
+def _input_rules(
+    ports: tuple[int, ...], passes: tuple[PassSet, ...], names: Names
+) -> list[bytes]:
     """Judge what comes in for the gateway itself, in the same order."""
     return [
         rule_message(
@@ -217,12 +223,12 @@ def _input_rules(ports: tuple[int, ...], passes: tuple[PassSet, ...]) -> list[by
             comment="around a tunnel",
         ),
         *_pass_rules(INPUT, "in", passes),
-        *_foreign_rules(INPUT, "in"),
+        *_foreign_rules(INPUT, "in", names),
         _loopback_rule(INPUT, c.NFT_META_IIFTYPE, "comes from here"),
         _neighbour_rule(INPUT),
         *_error_rules(4, _IPPROTO_ICMP, _ERRORS_4, ports),
         *_error_rules(6, _IPPROTO_ICMPV6, _ERRORS_6, ports),
-        *_drop_rules(INPUT, "in"),
+        *_drop_rules(INPUT, "in", names),
     ]
 
 
@@ -291,11 +297,11 @@ def _pass_rules(chain: str, direction: str, passes: tuple[PassSet, ...]) -> list
     return [pass_rule(chain, direction, each) for each in passes]
 
 
-def _foreign_rules(chain: str, direction: str) -> list[bytes]:
+def _foreign_rules(chain: str, direction: str, names: Names) -> list[bytes]:
     """Accept what belongs to no tunnel before what only few packets need looked at."""
-    return [foreign_rule(chain, direction, version) for version in VERSIONS]
+    return [foreign_rule(chain, direction, version, names) for version in VERSIONS]
 
 
-def _drop_rules(chain: str, direction: str) -> list[bytes]:
+def _drop_rules(chain: str, direction: str, names: Names) -> list[bytes]:
     """Drop what belongs to a tunnel, whatever is left of it."""
-    return [drop_rule(chain, direction, version) for version in VERSIONS]
+    return [drop_rule(chain, direction, version, names) for version in VERSIONS]

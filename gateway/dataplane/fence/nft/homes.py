@@ -38,7 +38,7 @@ from gateway.dataplane.fence.nft.passes import (
     TYPE_IFNAME,
     prefix_mask,
 )
-from gateway.dataplane.fence.nft.ranges import FENCED
+from gateway.dataplane.fence.nft.ranges import Names
 from gateway.dataplane.fence.partition import Prefix
 
 _NETWORK_ORDER = userdata((0, e.native(2)))
@@ -129,7 +129,7 @@ def new_home_set(each: HomeSet) -> bytes:
     )
 
 
-def home_rules(chain: str, sets: Iterable[HomeSet]) -> list[bytes]:
+def home_rules(chain: str, sets: Iterable[HomeSet], names: Names) -> list[bytes]:
     """Return the rules that drop what leaves by another device.
 
     The address that it came from is looked up last: that look-up counts for a tunnel.
@@ -144,7 +144,7 @@ def home_rules(chain: str, sets: Iterable[HomeSet]) -> list[bytes]:
             e.meta(c.NFT_META_OIFNAME, SECOND_REGISTER[site.version]),
             e.in_set(HomeSet(site.version, site.length, by_device=True).name, no=True),
             address("in", site.version),
-            e.in_set(FENCED["in", site.version]),
+            e.in_set(names["in", site.version]),
             e.verdict(c.NF_DROP),
         )
         for site in sets

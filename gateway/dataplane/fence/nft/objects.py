@@ -31,9 +31,9 @@ def new_table(flags: int, name: str = TABLE) -> bytes:
     )
 
 
-def delete_table() -> bytes:
+def delete_table(name: str = TABLE) -> bytes:
     """Return what takes the table away with all in it."""
-    return message(c.NFT_MSG_DELTABLE, text(c.NFTA_TABLE_NAME, TABLE))
+    return message(c.NFT_MSG_DELTABLE, text(c.NFTA_TABLE_NAME, name))
 
 
 def set_message(
@@ -43,8 +43,10 @@ def set_message(
     extra: tuple[bytes, ...] = (),
     flags: int = 0,
     notes: bytes = b"",
+    *,
+    exclusive: bool = False,
 ) -> bytes:
-    """Return what makes a set, if it is not there."""
+    """Return what makes a set if it is not there; `exclusive`: refused if it is."""
     return message(
         c.NFT_MSG_NEWSET,
         text(c.NFTA_SET_TABLE, TABLE),
@@ -55,7 +57,7 @@ def set_message(
         *extra,
         number(c.NFTA_SET_ID, 1),
         *((attribute(c.NFTA_SET_USERDATA, notes),) if notes else ()),
-        flags=c.NLM_F_CREATE,
+        flags=c.NLM_F_CREATE | (c.NLM_F_EXCL if exclusive else 0),
     )
 
 

@@ -4,7 +4,7 @@ An interval is two elements: its first address, with all that belongs to it, and
 address behind its last, flagged as an end. The last address of all needs no end.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,9 +38,18 @@ from gateway.dataplane.fence.nft.objects import (
 )
 from gateway.dataplane.fence.partition import Range
 
-FENCED: Final = {(d, v): f"{d}{v}" for d in DIRECTIONS for v in VERSIONS}
+Key = tuple[str, int]
+"""Direction and IP version."""
+
+Names = Mapping[Key, str]
+"""Names of sets of ranges."""
+
+FENCED: Final = {(d, v): (f"{d}{v}", f"{d}{v}-b") for d in DIRECTIONS for v in VERSIONS}
 """Sets of all addresses that belong to a tunnel, by direction and IP version. Each
-element counts what it stopped and names its tunnel."""
+element counts what it stopped and names its tunnel. Rules use one of two names; what is
+to change is filled in under the other and then used instead (docs/adr/0313)."""
+
+FIRST: Final[Names] = {key: names[0] for key, names in FENCED.items()}
 
 _ADDRESS_TYPES: Final = {4: 7, 6: 8}
 _NETWORK_ORDER: Final = userdata((0, e.native(2)))
@@ -59,54 +68,65 @@ class FoundRanges:
     packets: int
 
 
-def new_fenced_set(direction: str, version: int) -> bytes:
-    """Return what makes a set, if it is not there."""
-    counter = (text(c.NFTA_EXPR_NAME, "counter"), nested(c.NFTA_EXPR_DATA))
-    return set_message(
-        FENCED[direction, version],
-        _ADDRESS_TYPES[version],
-        ADDRESS_SIZE[version],
-        extra=(nested(c.NFTA_SET_EXPR, *counter),),
-        flags=c.NFT_SET_INTERVAL,
-        notes=_NETWORK_ORDER,
-    )
+def other_names(names: Names) -> Names:
+    """Return the names that are free while rules use these."""
+    return {key: each[names.get(key) == each[0]] for key, each in FENCED.items()}
 
 
-def drop_rule(chain: str, direction: str, version: int) -> bytes:
+def filled_sets(
+    names: Names, ranges: Mapping[Key, frozenset[Range]]
+) -> Iterator[bytes]:
+    """Yield what makes sets that are not there, and fills them."""
+    for key, name in names.items():
+        yield _new_set(name, key[1])
+    for version in VERSIONS:
+        keys = [key for key in names if key[1] == version]
+        # As a rule both directions want the same, which is then encoded once.
+        same = len({ranges[key] for key in keys}) == 1
+        for group in [keys] if same else [[key] for key in keys]:
+            ordered = sorted(ranges[group[0]], key=lambda each: each.first)
+            yield from add_ranges(ordered, version, [names[key] for key in group])
+
+
+def drop_rule(chain: str, direction: str, version: int, names: Names) -> bytes:
     """Return the rule that drops what a set names; its elements count."""
     return rule_message(
         chain,
         *is_version(version),
         address(direction, version),
-        e.in_set(FENCED[direction, version]),
+        e.in_set(names[direction, version]),
         e.verdict(c.NF_DROP),
     )
 
 
-def foreign_rule(chain: str, direction: str, version: int) -> bytes:
+def foreign_rule(chain: str, direction: str, version: int, names: Names) -> bytes:
     """Return the rule that accepts what belongs to no tunnel, with one look."""
     return rule_message(
         chain,
         *is_version(version),
         address(direction, version),
-        e.in_set(FENCED[direction, version], no=True),
+        e.in_set(names[direction, version], no=True),
         e.verdict(c.NF_ACCEPT),
         comment="of no tunnel",
     )
 
 
 def add_ranges(
-    ranges: Iterable[Range], version: int, directions: Iterable[str] = DIRECTIONS
+    ranges: Iterable[Range], version: int, names: Iterable[str]
 ) -> Iterator[bytes]:
-    """Yield what puts ranges behind the fence."""
-    return _messages(c.NFT_MSG_NEWSETELEM, ranges, version, directions)
-
-
-def delete_ranges(
-    ranges: Iterable[Range], version: int, directions: Iterable[str] = DIRECTIONS
-) -> Iterator[bytes]:
-    """Yield what takes them away, all of which are there."""
-    return _messages(c.NFT_MSG_DELSETELEM, ranges, version, directions)
+    """Yield what fills sets, with as many elements a message as one attribute holds."""
+    names = tuple(names)
+    elements: list[bytes] = []
+    length = 0
+    for each in ranges:
+        encoded = _element(each, version)
+        if length + len(encoded) > MAX_NESTED:
+            yield from _additions(names, elements)
+            elements, length = [], 0
+        elements.append(encoded)
+        length += len(encoded)
+    if elements:
+        yield from _additions(names, elements)
 
 
 def read_ranges(dump: Iterable[bytes], version: int) -> list[FoundRanges]:
@@ -146,22 +166,21 @@ def _found(first: int, last: int, parts: dict[int, bytes]) -> FoundRanges:
     return FoundRanges(Range(first, last, tunnel), packets)
 
 
-def _messages(
-    command: int, ranges: Iterable[Range], version: int, directions: Iterable[str]
-) -> Iterator[bytes]:
-    """Yield messages with as many elements as one attribute holds."""
-    names = [FENCED[direction, version] for direction in directions]
-    elements: list[bytes] = []
-    length = 0
-    for each in ranges:
-        encoded = _element(each, version)
-        if length + len(encoded) > MAX_NESTED:
-            yield from (elements_message(command, name, *elements) for name in names)
-            elements, length = [], 0
-        elements.append(encoded)
-        length += len(encoded)
-    if elements:
-        yield from (elements_message(command, name, *elements) for name in names)
+def _new_set(name: str, version: int) -> bytes:
+    counter = (text(c.NFTA_EXPR_NAME, "counter"), nested(c.NFTA_EXPR_DATA))
+    return set_message(
+        name,
+        _ADDRESS_TYPES[version],
+        ADDRESS_SIZE[version],
+        extra=(nested(c.NFTA_SET_EXPR, *counter),),
+        flags=c.NFT_SET_INTERVAL,
+        notes=_NETWORK_ORDER,
+        exclusive=True,
+    )
+
+
+def _additions(names: Iterable[str], elements: Iterable[bytes]) -> Iterator[bytes]:
+    return (elements_message(c.NFT_MSG_NEWSETELEM, name, *elements) for name in names)
 
 
 def _element(each: Range, version: int) -> bytes:

@@ -15,7 +15,7 @@ from gateway.dataplane.fence.nft.attributes import (
     text,
 )
 from gateway.dataplane.fence.nft.connection import NftConnection
-from gateway.dataplane.fence.nft.frame import frame_names
+from gateway.dataplane.fence.nft.frame import CHAINS, FIXED_SETS
 from gateway.dataplane.fence.nft.homes import (
     HomeElement,
     HomeSet,
@@ -24,6 +24,7 @@ from gateway.dataplane.fence.nft.homes import (
     parse_home_set,
     read_homes,
 )
+from gateway.dataplane.fence.nft.in_use import sets_in_use
 from gateway.dataplane.fence.nft.objects import TABLE
 from gateway.dataplane.fence.nft.passes import (
     Pass,
@@ -32,7 +33,7 @@ from gateway.dataplane.fence.nft.passes import (
     pass_sets,
     read_passes,
 )
-from gateway.dataplane.fence.nft.ranges import FENCED, FoundRanges, read_ranges
+from gateway.dataplane.fence.nft.ranges import FENCED, FoundRanges, Names, read_ranges
 from gateway.dataplane.fence.partition import (
     Prefix,
     Range,
@@ -109,22 +110,26 @@ class Standing:
 
     Attributes:
         ranges: Elements of the sets of ranges.
+        names: Those of the sets of ranges that rules use.
         passes: Grants by prefix, with their ends in monotonic seconds.
         sets: Pass sets.
         homes: Local networks and their devices.
         home_sets: Their sets.
         strange_chains: Chains that are not ours.
         strange_sets: Sets that are not ours.
+        all_sets: Names of all sets, where they were read.
         counted: What the ranges' counters showed.
     """
 
     ranges: Ranges = field(default_factory=lambda: dict(NOTHING))
+    names: Names = field(default_factory=dict)
     passes: dict[Prefix, dict[Pass, float]] = field(default_factory=dict)
     sets: frozenset[PassSet] = frozenset()
     homes: frozenset[HomeElement] = frozenset()
     home_sets: frozenset[HomeSet] = frozenset()
     strange_chains: tuple[str, ...] = ()
     strange_sets: tuple[str, ...] = ()
+    all_sets: frozenset[str] = frozenset()
     counted: Mapping[tuple[str, int], list[FoundRanges]] = field(default_factory=dict)
 
     def all_passes(self) -> Iterator[tuple[Pass, float]]:
@@ -163,18 +168,32 @@ def read_standing(connection: NftConnection, now: float) -> Standing | None:
     """
     if read_identity(connection) is None:
         return None
-    our_chains, our_sets = frame_names()
     chains = frozenset(_names(connection, c.NFT_MSG_GETCHAIN, c.NFTA_CHAIN_NAME))
-    names = frozenset(_names(connection, c.NFT_MSG_GETSET, c.NFTA_SET_NAME))
+    # Sets without a name go with the rules that use them.
+    names = frozenset(
+        name
+        for name in _names(connection, c.NFT_MSG_GETSET, c.NFTA_SET_NAME)
+        if not name.startswith("__")
+    )
+    in_use = _names_in_use(connection)
     sets = frozenset(filter(None, map(parse_set_name, names)))
     homes = frozenset(filter(None, map(parse_home_set, names)))
-    ours = our_sets | {each.name for each in sets} | {each.name for each in homes}
-    counted = _read_found(connection, names)
+    ours = (
+        FIXED_SETS
+        | frozenset(in_use.values())
+        | {each.name for each in sets}
+        | {each.name for each in homes}
+    )
+    counted = {
+        key: read_ranges(_elements(connection, name), key[1])
+        for key, name in in_use.items()
+    }
     return Standing(
         ranges={
             key: frozenset(each.range for each in counted.get(key, ()))
             for key in FENCED
         },
+        names=in_use,
         passes=_read_passes(connection, sets, now),
         sets=sets,
         homes=frozenset(
@@ -183,11 +202,9 @@ def read_standing(connection: NftConnection, now: float) -> Standing | None:
             for found in read_homes(_elements(connection, each.name), each)
         ),
         home_sets=homes,
-        strange_chains=tuple(sorted(chains - our_chains)),
-        # Sets without a name go with the rules that use them.
-        strange_sets=tuple(
-            sorted(name for name in names - ours if not name.startswith("__"))
-        ),
+        strange_chains=tuple(sorted(chains - CHAINS)),
+        strange_sets=tuple(sorted(names - ours)),
+        all_sets=names,
         counted=counted,
     )
 
@@ -201,13 +218,11 @@ def _names(connection: NftConnection, command: int, name: int) -> Iterator[str]:
             yield read_text(parts.get(name, b""))
 
 
-def _read_found(
-    connection: NftConnection, there: frozenset[str]
-) -> dict[tuple[str, int], list[FoundRanges]]:
+def _names_in_use(connection: NftConnection) -> dict[tuple[str, int], str]:
+    rules = connection.dump(c.NFT_MSG_GETRULE, text(c.NFTA_RULE_TABLE, TABLE))
+    in_use = sets_in_use(rules)
     return {
-        key: read_ranges(_elements(connection, name), key[1])
-        for key, name in FENCED.items()
-        if name in there
+        key: name for key, names in FENCED.items() for name in names if name in in_use
     }
 
 
