@@ -33,7 +33,7 @@ class QKDLink(TypedDict):
 
 
 class Supply(TypedDict):
-    """What was done to fill a link's stock (`gateway.supply.link.SupplyStatus`)."""
+    """What was done to fill a link's stock (`gateway.supply.machine.SupplyStatus`)."""
 
     calls: int
     drawn: int

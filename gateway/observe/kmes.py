@@ -9,7 +9,7 @@ import logging
 from typing import Final
 
 from gateway.errors import KeySourceError
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 from gateway.supply.links import Links
 from gateway.supply.outage import LinkLog, Outage
 
@@ -84,7 +84,7 @@ class KMEWatch:
             self._outages.pop(name).recovered("its KME answers again", now=now)
 
 
-async def _trouble_of(keeper: StockKeeper) -> Trouble:
+async def _trouble_of(keeper: LinkSupply) -> Trouble:
     try:
         async with asyncio.timeout(PATIENCE):
             await keeper.ask_kme()

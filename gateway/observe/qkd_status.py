@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gateway.control.qkd_schema import KMEReport, QKDFinding, Supply
 from gateway.rotation.phases import TunnelPhase
 from gateway.sources.base import KMEStatus
-from gateway.supply.link import SupplyStatus
+from gateway.supply.machine import SupplyStatus
 from gateway.wire.payloads import Policy
 
 if TYPE_CHECKING:

@@ -1,17 +1,16 @@
 """Draws of new keys from this end's KME (``enc_keys``): ahead of need, or at once."""
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.errors import KeySourceError, KeyStoreError, SourceFault
 from gateway.keystore.base import StockStatus
 from gateway.keystore.check import check_of
-from gateway.sources.base import KeyClient
 from gateway.supply.budget import MAX_EMPTY_PAUSE, MAX_PAUSE, CallBudget
 from gateway.supply.intake import StockIntake
 from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.requests import CheckRoom, DrawKeys, Job, ReadClock, ask
 from gateway.wire.stock import NO_CHECK, Announced
 
 logger = logging.getLogger(__name__)
@@ -38,10 +37,15 @@ a pause, at a pace of its own. One that is away would cost the handshake its tim
 
 
 class Drawing:
-    """Draws the keys of one link; one call ahead of need at a time, one for handshakes.
+    """Draws the keys of one link.
 
     Keys that cannot be used are gone all the same: after an answer without a good one
     a single key is drawn at a time, until one is good.
+
+    Args:
+        source: Describes the KME.
+        intake: Takes keys into stock.
+        budget: Calls that may be made; pauses after failures.
 
     Attributes:
         last_error: What the last call objected to, None after a success.
@@ -51,38 +55,29 @@ class Drawing:
 
     def __init__(
         self,
-        client: KeyClient,
+        source: str,
         intake: StockIntake,
         budget: CallBudget,
-        clock: Callable[[], float],
     ) -> None:
         self.last_error: KeySourceError | KeyStoreError | None = None
         self.calls = 0
         self.drawn = 0
-        self._client = client
+        self._source = source
         self._intake = intake
-        self._clock = clock
         self._budget = budget
         self._distrust = budget.pauses_alone()
         self._urgency = budget.pauses_alone()
-        self._ahead, self._urgent = asyncio.Lock(), asyncio.Lock()
         self._filling = False
         self._most: int | None = None
         self._log = LinkLog(logger, intake.config.name)
         self._outage = Outage(self._log, "kme")
 
-    def allows(self) -> bool:
+    def allows(self, *, now: float) -> bool:
         """Whether a call may be made now."""
-        return self._budget.allows(now=self._clock()) and not self.is_paused()
+        return self._budget.allows(now=now) and not self.is_distrusted(now=now)
 
-    def is_paused(self) -> bool:
-        """Whether a failure was so recent that asking again is of no use."""
-        now = self._clock()
-        return self._budget.is_paused(now=now) or self._distrust.is_paused(now=now)
-
-    def is_urgent_allowed(self) -> bool:
+    def is_urgent_allowed(self, *, now: float) -> bool:
         """Whether a handshake that waits may ask now, pause or not."""
-        now = self._clock()
         if self._distrust.is_paused(now=now):
             return False
         if not self._budget.is_paused(now=now):
@@ -94,22 +89,21 @@ class Drawing:
             is_answer and not has_asked_to_wait and not self._urgency.is_paused(now=now)
         )
 
-    def is_distrusted(self) -> bool:
+    def is_distrusted(self, *, now: float) -> bool:
         """Whether the peer could not use keys drawn lately, so that drawing waits."""
-        return self._distrust.is_paused(now=self._clock())
+        return self._distrust.is_paused(now=now)
 
-    def is_out_of_order(self) -> bool:
+    def is_out_of_order(self, *, now: float) -> bool:
         """Whether more than a lack of keys keeps it from drawing now."""
         error = self.last_error
         is_broken = error is not None and fault_of(error) != SourceFault.EMPTY
-        return is_broken or self.is_distrusted()
+        return is_broken or self.is_distrusted(now=now)
 
-    def wait(self) -> float:
+    def wait(self, *, now: float) -> float:
         """Seconds until a call may be made."""
-        now = self._clock()
         return max(self._budget.wait(now=now), self._distrust.wait(now=now))
 
-    def note_outcome(self, bad: int) -> None:
+    def note_outcome(self, bad: int, *, now: float) -> None:
         """Note what the peer says of keys that were drawn for both.
 
         Two KMEs that disagree would be drained for nothing: keys that the peer cannot
@@ -118,12 +112,13 @@ class Drawing:
         Args:
             bad: Keys that its KME does not have, or has with other bytes; with none,
                 it holds those it was told of.
+            now: Monotonic seconds.
         """
         if not bad:
             self._distrust.succeeded()
             return
         self._filling = False
-        pause = self._distrust.failed(now=self._clock())
+        pause = self._distrust.failed(now=now)
         self._log.warning(
             "the peer cannot use %d of the keys drawn: the two KMEs do not agree; "
             "drawing again in %.0f s",
@@ -148,69 +143,69 @@ class Drawing:
         self._filling = missing > 0 and (self._filling or low or missing >= least)
         return min(batch, missing) if self._filling else 0
 
-    async def draw(self, count: int) -> list[Announced]:
-        """Draw up to `count` keys into the store, as unconfirmed; never raises.
-
-        Returns those now in stock; what went wrong is in `last_error`.
-        """
-        async with self._ahead:
-            return await self._draw(count)
-
-    async def draw_urgently(self) -> list[Announced]:
+    def draw_urgently(self) -> Job[list[Announced]]:
         """Draw a few keys for a handshake that waits, beside what is drawn ahead.
 
         Nothing is asked while that is of no use; else as `draw`.
         """
-        async with self._urgent:
-            if not self.is_urgent_allowed():
-                return []
-            keys = await self._draw(AT_ONCE)
-            if keys:
-                self._urgency.succeeded()
-            else:
-                self._urgency.failed(now=self._clock(), at_most=MAX_EMPTY_PAUSE)
-            return keys
+        now = yield from ask(ReadClock())
+        if not self.is_urgent_allowed(now=now):
+            return []
+        keys = yield from self.draw(AT_ONCE)
+        now = yield from ask(ReadClock())
+        if keys:
+            self._urgency.succeeded()
+        else:
+            self._urgency.failed(now=now, at_most=MAX_EMPTY_PAUSE)
+        return keys
 
-    async def _draw(self, count: int) -> list[Announced]:
+    def draw(self, count: int) -> Job[list[Announced]]:
+        """Draw up to `count` keys into the store, as unconfirmed; never raises.
+
+        Returns those now in stock; what went wrong is in `last_error`.
+        """
         count = count if self._most is None else min(count, self._most)
         self.calls += 1
-        self._budget.spend(now=self._clock())
+        now = yield from ask(ReadClock())
+        self._budget.spend(now=now)
         try:
-            await self._intake.check_room(count)
-            delivery = await self._client.get_keys(count)
-            self._spend_more(delivery.calls)
-            keys = await self._intake.take(delivery, confirmed=False)
+            yield from ask(CheckRoom(count))
+            delivery = yield from ask(DrawKeys(count))
+            now = yield from ask(ReadClock())
+            self._spend_more(delivery.calls, now=now)
+            keys = yield from self._intake.take(delivery, confirmed=False)
         except KeySourceError as error:
-            self._spend_more(error.calls)
+            now = yield from ask(ReadClock())
+            self._spend_more(error.calls, now=now)
             if error.fault in {SourceFault.MALFORMED, SourceFault.OVERSIZED}:
                 self._most = 1
             is_empty = error.fault is SourceFault.EMPTY
             pause = self._budget.failed(
-                now=self._clock(),
+                now=now,
                 at_least=error.retry_after or 0.0,
                 at_most=MAX_EMPTY_PAUSE if is_empty else MAX_PAUSE,
             )
-            self._failed(error, pause)
+            self._failed(error, pause, now=now)
             return []
         except KeyStoreError as error:
-            pause = self._budget.failed(now=self._clock(), at_least=STORE_PAUSE)
-            self._failed(error, pause)
+            now = yield from ask(ReadClock())
+            pause = self._budget.failed(now=now, at_least=STORE_PAUSE)
+            self._failed(error, pause, now=now)
             return []
         if not keys:
             # Nothing usable came: asking on and on would empty the KME.
             self._most = 1
             self._failed(
-                unusable(
-                    self._client.description, "enc_keys", self._intake.last_refused
-                ),
-                self._budget.failed(now=self._clock()),
+                unusable(self._source, "enc_keys", self._intake.last_refused),
+                self._budget.failed(now=now),
+                now=now,
             )
             return []
         if self._most is not None:
             self._most *= GROWTH
             if self._most >= self._intake.config.batch:
                 self._most = None
-        self._recovered()
+        self._recovered(now=now)
         self.drawn += len(keys)
         is_checked = self._intake.config.checked
         return [
@@ -221,13 +216,15 @@ class Drawing:
             for key in keys
         ]
 
-    def _spend_more(self, calls: int) -> None:
+    def _spend_more(self, calls: int, *, now: float) -> None:
         """Charge the calls that a refused batch took besides the first."""
         for _ in range(1, calls):
             self.calls += 1
-            self._budget.spend(now=self._clock())
+            self._budget.spend(now=now)
 
-    def _failed(self, error: KeySourceError | KeyStoreError, pause: float) -> None:
+    def _failed(
+        self, error: KeySourceError | KeyStoreError, pause: float, *, now: float
+    ) -> None:
         self._filling = False
         fault = fault_of(error)
         self.last_error = error
@@ -235,13 +232,13 @@ class Drawing:
             fault,
             f"cannot draw keys: {error.message}; trying again in {pause:.0f} s",
             level=logging.INFO if fault == SourceFault.EMPTY else logging.WARNING,
-            now=self._clock(),
+            now=now,
         )
 
-    def _recovered(self) -> None:
+    def _recovered(self, *, now: float) -> None:
         self._budget.succeeded()
         self.last_error = None
-        self._outage.recovered("the KME gives keys again", now=self._clock())
+        self._outage.recovered("the KME gives keys again", now=now)
 
 
 def unusable(source: str, call: str, reasons: Mapping[str, int]) -> KeySourceError:

@@ -1,22 +1,34 @@
 """The end that follows: answers about its stock, keys fetched by ID (``dec_keys``)."""
 
-import asyncio
 import hmac
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from gateway.errors import KeySourceError, KeyStoreError
-from gateway.keystore.base import KeyStanding, KeyStore, Refusal
-from gateway.keystore.calls import RunBlocking
+from gateway.keystore.base import KeyStanding, Refusal
 from gateway.keystore.check import check_of
-from gateway.sources.base import Delivery, KeyClient
+from gateway.sources.base import Delivery
 from gateway.supply.budget import CallBudget
 from gateway.supply.drawing import fault_of, unusable
 from gateway.supply.intake import StockIntake
 from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.requests import (
+    CheckRoom,
+    Confirm,
+    Disown,
+    Doubt,
+    FetchKeys,
+    GiveUp,
+    Job,
+    ReadClock,
+    ReadHeld,
+    ReadStanding,
+    ReadStock,
+    ask,
+)
 from gateway.wire.stock import (
     Holding,
     StockAnnounce,
@@ -40,17 +52,13 @@ _HOLDINGS: Final = {
 
 
 class Follower:
-    """The answering end of one link.
+    """The answering end of one link. Its jobs run one at a time.
 
     Args:
-        client: Fetches keys, or None for a link that is filled by hand.
-        intake: Takes them in.
-        store: Where they go.
-        run: Calls the store.
+        source: Describes the KME; None for a link that is filled by hand.
+        intake: Takes keys in.
         budget: Calls that the peer's announcements may cost; pauses after failures.
-        clock: Monotonic seconds.
-        unlisted: Told, in the store's thread, of unused keys that the peer, which
-            draws all of them, does not hold; None if it need not be told.
+        disowns: Whether a store is told of keys that the peer does not hold.
 
     Attributes:
         fetched: Keys fetched since the start.
@@ -59,33 +67,30 @@ class Follower:
 
     def __init__(
         self,
-        client: KeyClient | None,
+        source: str | None,
         intake: StockIntake,
-        store: KeyStore,
-        run: RunBlocking,
         budget: CallBudget,
-        clock: Callable[[], float],
-        unlisted: Callable[[Sequence[UUID]], None] | None = None,
+        *,
+        disowns: bool = False,
     ) -> None:
         self.fetched = 0
         self.last_error: KeySourceError | KeyStoreError | None = None
-        self._client = client
+        self._source = source
         self._intake = intake
-        self._store = store
-        self._run = run
         self._budget = budget
-        self._clock = clock
-        self._unlisted = unlisted
-        self._turn = asyncio.Lock()
+        self._disowns = disowns
         self._log = LinkLog(logger, intake.config.name)
         self._outage = Outage(self._log, "kme-fetch")
 
-    async def answer(self, message: StockAnnounce | StockPage, run: int) -> StockAnswer:
+    def answer(
+        self, message: StockAnnounce | StockPage, *, run: int, draws: bool
+    ) -> Job[StockAnswer]:
         """Answer an announcement or a page.
 
         Args:
             message: It.
             run: What tells the peer that this is the same stock as before.
+            draws: Whether this end draws the keys, and not the peer.
 
         Raises:
             KeyStoreError: The store cannot be asked.
@@ -98,17 +103,16 @@ class Follower:
                 for key in message.keys
                 if self._intake.config.checked
             }
-            refused = await self._fetch(await self._unknown(key_ids), checks)
+            unknown = yield from self.unknown(key_ids)
+            refused = yield from self._fetch(unknown, checks)
         else:
             # Nothing is fetched for a page: it tells no check values.
             key_ids = message.key_ids
-            await self._compare(message)
-        standings = await self._standing(key_ids)
+            yield from self._compare(message, disowns=self._disowns and not draws)
+        standings = yield from self._standing(key_ids)
         if key_ids:
-            await self._run(
-                self._store.ledger.confirm, self._intake.config.name, key_ids
-            )
-        status = await self._run(self._store.stocks.status, self._intake.config.name)
+            yield from ask(Confirm(key_ids))
+        status = yield from ask(ReadStock())
         return StockAnswer(
             serial=message.serial,
             run=run,
@@ -119,56 +123,57 @@ class Follower:
             ),
         )
 
-    async def fetch(self, key_ids: Sequence[UUID]) -> int:
+    def fetch(self, key_ids: Sequence[UUID]) -> Job[int]:
         """Fetch keys that a handshake offers and we lack; return how many came.
 
-        Never raises; what went wrong is in `last_error`.
+        What goes wrong with the KME is in `last_error`.
+
+        Raises:
+            KeyStoreError: The store cannot be asked.
         """
         before = self.fetched
-        await self._fetch(await self._unknown(key_ids), {})
+        unknown = yield from self.unknown(key_ids)
+        yield from self._fetch(unknown, {})
         return self.fetched - before
 
-    async def _unknown(self, key_ids: Sequence[UUID]) -> list[UUID]:
-        standings = await self._standing(key_ids)
+    def unknown(self, key_ids: Sequence[UUID]) -> Job[list[UUID]]:
+        """Return those of some keys that never were in stock.
+
+        Raises:
+            KeyStoreError: The store cannot be asked.
+        """
+        standings = yield from self._standing(key_ids)
         return [
             key_id
             for key_id, standing in zip(key_ids, standings, strict=True)
             if standing is KeyStanding.UNKNOWN
         ]
 
-    async def _standing(self, key_ids: Sequence[UUID]) -> Sequence[KeyStanding]:
-        if not key_ids:
-            return ()
-        return await self._run(
-            self._store.ledger.standing, self._intake.config.name, key_ids
-        )
+    def _standing(self, key_ids: Sequence[UUID]) -> Job[Sequence[KeyStanding]]:
+        return (yield from ask(ReadStanding(key_ids))) if key_ids else ()
 
-    async def _fetch(
+    def _fetch(
         self, wanted: list[UUID], checks: Mapping[UUID, bytes]
-    ) -> dict[UUID, Holding]:
+    ) -> Job[dict[UUID, Holding]]:
         """Fetch keys; return what the store cannot tell of those that did not come."""
-        if self._client is None or not wanted:
-            return {}
-        async with self._turn:
-            # Another message may have brought them while we waited.
-            return await self._fetch_all(await self._unknown(wanted), checks)
-
-    async def _fetch_all(
-        self, wanted: list[UUID], checks: Mapping[UUID, bytes]
-    ) -> dict[UUID, Holding]:
         found: dict[UUID, Holding] = {}
-        if not await self._has_room(len(wanted)):
+        if self._source is None or not wanted:
+            return found
+        if not (yield from self._has_room(len(wanted))):
             return dict.fromkeys(wanted, Holding.LATER)
         for _ in range(MAX_CALLS):
             if not wanted:
                 break
-            if not self._budget.allows(now=self._clock()):
+            now = yield from ask(ReadClock())
+            if not self._budget.allows(now=now):
                 found |= dict.fromkeys(wanted, Holding.LATER)
                 break
+            self._budget.spend(now=now)
             try:
-                came, differing = await self._call(wanted, checks)
+                came, differing = yield from self._call(wanted, checks, self._source)
             except (KeySourceError, KeyStoreError) as error:
-                self._failed(error)
+                now = yield from ask(ReadClock())
+                self._failed(error, now=now)
                 found |= dict.fromkeys(wanted, Holding.LATER)
                 break
             if not came:
@@ -178,14 +183,12 @@ class Follower:
         # What no KME has settled may come when the other one is back.
         return dict.fromkeys(wanted, Holding.LATER) | found
 
-    async def _call(
-        self, wanted: list[UUID], checks: Mapping[UUID, bytes]
-    ) -> tuple[set[UUID], set[UUID]]:
+    def _call(
+        self, wanted: list[UUID], checks: Mapping[UUID, bytes], source: str
+    ) -> Job[tuple[set[UUID], set[UUID]]]:
         """Make one call; return the key_IDs settled by it, and those that differ."""
-        assert self._client is not None  # noqa: S101  # the caller has checked
-        self._budget.spend(now=self._clock())
-        await self._intake.check_room(len(wanted))
-        delivery = await self._client.get_keys_with_ids(wanted)
+        yield from ask(CheckRoom(len(wanted)))
+        delivery = yield from ask(FetchKeys(wanted))
         differing = {
             key.key_id
             for key in delivery.keys
@@ -195,74 +198,70 @@ class Follower:
             )
         }
         good = tuple(key for key in delivery.keys if key.key_id not in differing)
-        taken = await self._intake.take(
+        taken = yield from self._intake.take(
             Delivery(good, refused=delivery.refused), confirmed=True
         )
         self._intake.alarm([Refusal(str(key_id), "differs") for key_id in differing])
         self.fetched += len(taken)
+        now = yield from ask(ReadClock())
         if delivery.refused and not delivery.keys:
             reasons = Counter(refusal.reason for refusal in delivery.refused)
-            self._note(unusable(self._client.description, "dec_keys", reasons))
+            self._note(unusable(source, "dec_keys", reasons), now=now)
         else:
-            self._recovered()
+            self._recovered(now=now)
         settled = {key.key_id for key in delivery.keys} | set(delivery.missing)
         settled |= {one for one in wanted if str(one) in _ids(delivery.refused)}
         return settled, differing
 
-    async def _has_room(self, count: int) -> bool:
-        config = self._intake.config
-        status = await self._run(self._store.stocks.status, config.name)
-        return status.available + status.reserved + count <= config.capacity
+    def _has_room(self, count: int) -> Job[bool]:
+        status = yield from ask(ReadStock())
+        stock = status.available + status.reserved
+        return stock + count <= self._intake.config.capacity
 
-    async def _compare(self, page: StockPage) -> None:
+    def _compare(self, page: StockPage, *, disowns: bool) -> Job[None]:
         """Give up keys of ours in a page's span that the peer no longer has."""
-        name = self._intake.config.name
         listed = set(page.key_ids)
         after = page.after
         gone: list[UUID] = []
         while True:
-            held = await self._run(
-                self._store.ledger.held, name, after=after, count=SPAN_PAGE
-            )
+            held = yield from ask(ReadHeld(after, SPAN_PAGE))
             inside = [key_id for key_id in held if key_id <= page.until]
             gone += [key_id for key_id in inside if key_id not in listed]
             if len(inside) < SPAN_PAGE:
                 break
             after = inside[-1]
-        if gone and self._unlisted is not None:
-            await self._run(self._unlisted, gone)
-        if self._client is None:
+        if gone and disowns:
+            yield from ask(Disown(gone))
+        if self._source is None:
             # Filled by hand: the peer may just not have imported them yet.
-            await self._run(self._store.ledger.doubt, name, gone)
-        elif gone and (
-            count := await self._run(self._store.ledger.give_up, name, gone)
-        ):
+            yield from ask(Doubt(gone))
+        elif gone and (count := (yield from ask(GiveUp(gone)))):
             self._log.warning(
                 "the peer no longer holds %d keys; they are retired",
                 count,
                 extra={"event": "keys-retired"},
             )
 
-    def _failed(self, error: KeySourceError | KeyStoreError) -> None:
+    def _failed(self, error: KeySourceError | KeyStoreError, *, now: float) -> None:
         retry_after = 0.0
         if isinstance(error, KeySourceError):
             retry_after = error.retry_after or 0.0
-        self._budget.failed(now=self._clock(), at_least=retry_after)
-        self._note(error)
+        self._budget.failed(now=now, at_least=retry_after)
+        self._note(error, now=now)
 
-    def _note(self, error: KeySourceError | KeyStoreError) -> None:
+    def _note(self, error: KeySourceError | KeyStoreError, *, now: float) -> None:
         self.last_error = error
         self._outage.failed(
             fault_of(error),
             f"cannot fetch the keys that the peer has drawn: {error.message}",
             level=logging.WARNING,
-            now=self._clock(),
+            now=now,
         )
 
-    def _recovered(self) -> None:
+    def _recovered(self, *, now: float) -> None:
         self._budget.succeeded()
         self.last_error = None
-        self._outage.recovered("the KME gives the peer's keys again", now=self._clock())
+        self._outage.recovered("the KME gives the peer's keys again", now=now)
 
 
 def _ids(refused: Sequence[Refusal]) -> set[str]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.config.model import LinkConfig
-from gateway.keystore.base import ImportReport, KeyStore, NewKey, Refusal
-from gateway.keystore.calls import RunBlocking
+from gateway.keystore.base import ImportReport, NewKey, Refusal
 from gateway.sources.base import Delivery
 from gateway.supply.outage import LinkLog
+from gateway.supply.requests import Job, TakeIn, ask
 
 NAMED_REFUSALS: Final = 5
 """Refused key_IDs that one log line names."""
@@ -29,23 +29,13 @@ class StockIntake:
         last_refused: Those refused of the last delivery, by reason.
     """
 
-    def __init__(self, config: LinkConfig, store: KeyStore, run: RunBlocking) -> None:
+    def __init__(self, config: LinkConfig) -> None:
         self.config = config
         self.refused: Counter[str] = Counter()
         self.last_refused: Counter[str] = Counter()
         self._log = LinkLog(logger, config.name)
-        self._store = store
-        self._run = run
 
-    async def check_room(self, count: int) -> None:
-        """See, before keys are drawn, that there is room for them.
-
-        Raises:
-            KeyStoreError: There is not: drawn keys would be lost.
-        """
-        await self._run(self._store.intake.check_room, count)
-
-    async def take(self, delivery: Delivery, *, confirmed: bool) -> list[NewKey]:
+    def take(self, delivery: Delivery, *, confirmed: bool) -> Job[list[NewKey]]:
         """Take a delivery in; return the keys that are now in stock.
 
         Raises:
@@ -53,13 +43,7 @@ class StockIntake:
         """
         report = ImportReport(0)
         if delivery.keys:
-            report = await self._run(
-                self._store.intake.add,
-                self.config.name,
-                delivery.keys,
-                lifetime=self.config.key_lifetime,
-                confirmed=confirmed,
-            )
+            report = yield from ask(TakeIn(delivery.keys, confirmed=confirmed))
         refused = (*delivery.refused, *report.refused)
         self._alarm(refused)
         self.last_refused = Counter(refusal.reason for refusal in refused)

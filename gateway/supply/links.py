@@ -20,7 +20,7 @@ from gateway.sources.simulated.client import SimulatedClient
 from gateway.sources.simulated.seed import load_seed
 from gateway.sources.simulated.source import SimulatedLink
 from gateway.supply.alarms import StockAlarm, next_alarm
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 from gateway.supply.outage import LinkLog, Outage
 from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
@@ -102,14 +102,14 @@ class Links:
         self._task: asyncio.Task[None] | None = None
         self._users: Mapping[str, tuple[LinkUser, ...]] = {}
         self._shared_kmes: dict[KMEConfig, SharedKME] = {}
-        self._stopping: list[StockKeeper] = []
-        self._starting: list[StockKeeper] = []
+        self._stopping: list[LinkSupply] = []
+        self._starting: list[LinkSupply] = []
         self.configs: dict[str, LinkConfig] = {}
         self._since: dict[str, float] = {}
         self._outages: dict[str, Outage] = {}
         self.faults: dict[str, str] = {}
         self.sources: dict[str, KeySource] = {}
-        self.keepers: dict[str, StockKeeper] = {}
+        self.keepers: dict[str, LinkSupply] = {}
         self.alarms: dict[str, StockAlarm] = {}
         self.statuses: dict[str, StockStatus] = {}
 
@@ -184,7 +184,7 @@ class Links:
         keeper = self.keepers.get(name)
         for user in self._users.get(name, ()):
             if keeper is not None and user.tunnel == tunnel:
-                keeper.receive(message, partial(self._tell, user))
+                keeper.receive(message, tunnel)
                 return
 
     def _tell(self, user: LinkUser, message: StockMessage) -> bool:
@@ -294,10 +294,14 @@ class Links:
             self._note(name, status)
         return status
 
-    def _make_keeper(self, config: LinkConfig) -> StockKeeper:
-        def send(message: StockMessage) -> bool:
+    def _make_keeper(self, config: LinkConfig) -> LinkSupply:
+        def send(message: StockMessage, tunnel: str | None) -> bool:
             users = self._users.get(config.name, ())
-            return any(self._tell(user, message) for user in users)
+            return any(
+                self._tell(user, message)
+                for user in users
+                if tunnel in (None, user.tunnel)
+            )
 
         client: KeyClient | None = None
         if config.route is not None:
@@ -309,7 +313,7 @@ class Links:
             from gateway.sources.clients import make_client  # noqa: PLC0415
 
             client = make_client(config)
-        return StockKeeper(
+        return LinkSupply(
             config,
             client,
             self._store,
@@ -320,7 +324,7 @@ class Links:
             shared=self._shared_kmes.setdefault(config.kme, SharedKME())
             if config.kme is not None
             else None,
-            unlisted=partial(self._disowned, config.name) if config.route else None,
+            disown=partial(self._disowned, config.name) if config.route else None,
         )
 
     def _make_simulated_client(self, config: LinkConfig) -> KeyClient | None:

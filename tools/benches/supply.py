@@ -17,7 +17,7 @@ from gateway.host.workers import Worker
 from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.secret import Secret
 from gateway.sources.clients import make_client
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 from gateway.wire.control import StockMessage, decode_control, encode_control
 from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
 
@@ -80,7 +80,7 @@ class Gateway:
         self.store = SQLiteKeyStore(folder / "keys.db", Secret(bytes(32)))
         self.peer: Gateway | None = None
         self._worker = Worker("key-store")
-        self.keeper = StockKeeper(
+        self.keeper = LinkSupply(
             link,
             make_client(link),
             self.store,
@@ -91,7 +91,7 @@ class Gateway:
         )
         self.keeper.set_draws(draws=draws)
 
-    def send(self, message: StockMessage) -> bool:
+    def send(self, message: StockMessage, _tunnel: str | None) -> bool:
         """Hand a control message to the other end, as bytes."""
         if self.peer is None:
             return False
@@ -102,7 +102,7 @@ class Gateway:
         """Take a control message."""
         message = decode_control(data)
         if isinstance(message, StockAnnounce | StockPage | StockAnswer):
-            self.keeper.receive(message, self.send)
+            self.keeper.receive(message, "tunnel")
 
     async def stop(self) -> None:
         """Stop and close."""

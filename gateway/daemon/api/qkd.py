@@ -36,7 +36,7 @@ from gateway.observe.qkd_status import (
 from gateway.observe.status import report_link
 from gateway.sources.base import KMEStatus
 from gateway.supply.alarms import StockAlarm
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 
 if TYPE_CHECKING:
     from gateway.supply.links import Links
@@ -139,7 +139,7 @@ class QKDHandlers:
     # -- Inside
 
     async def _draw(
-        self, name: str, keeper: StockKeeper, wanted: int, batch: int
+        self, name: str, keeper: LinkSupply, wanted: int, batch: int
     ) -> FetchResult:
         before = keeper.status().refused
         drawn, is_late = 0, False
@@ -225,7 +225,7 @@ class QKDHandlers:
             )
         return config
 
-    def _drawing_keeper(self, name: str) -> StockKeeper:
+    def _drawing_keeper(self, name: str) -> LinkSupply:
         config, keeper = self._config(name), self._links.keepers.get(name)
         if (config.kme is None and config.route is None) or keeper is None:
             raise _no_kme(config)
@@ -262,7 +262,7 @@ def _no_kme(config: LinkConfig) -> ControlError:
 
 
 async def _ask(
-    keeper: StockKeeper | None,
+    keeper: LinkSupply | None,
 ) -> tuple[KMEStatus | None, KMETrouble | None]:
     """Ask a link's KME how it stands, for as long as an operator waits."""
     if keeper is None:

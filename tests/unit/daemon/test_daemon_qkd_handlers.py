@@ -13,7 +13,7 @@ from gateway.daemon.api import qkd as qkd_handlers
 from gateway.errors import ControlError, SourceFault
 from gateway.sources import clients
 from gateway.sources.base import Delivery, KeyClient
-from gateway.supply.link import DISAGREE
+from gateway.supply.machine import DISAGREE
 from tests.unit.daemon.conftest import _stop, start_both
 from tests.unit.daemon.services import (
     LINK,

@@ -4,7 +4,7 @@ import asyncio
 
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.errors import SourceFault
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 from gateway.supply.turns import SharedKME
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd.kme_pair import MemoryKME, SharedPool
@@ -19,9 +19,9 @@ DRIBBLE = 6
 
 def make_keeper(
     stock: str, kme: MemoryKME, bench: SQLiteBench, shared: SharedKME | None
-) -> StockKeeper:
+) -> LinkSupply:
     loop = asyncio.get_running_loop()
-    keeper = StockKeeper(
+    keeper = LinkSupply(
         LinkConfig(
             stock,
             LinkSource.ETSI014,
@@ -32,10 +32,9 @@ def make_keeper(
         kme,
         bench.store,
         asyncio.to_thread,
-        send=lambda message: False,
+        send=lambda message, tunnel: False,
         clock=lambda: loop.time() * SPEED,
         mtu=1200,
-        tick=0.01,
         shared=shared,
     )
     keeper.set_draws(draws=True)

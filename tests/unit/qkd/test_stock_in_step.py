@@ -13,7 +13,7 @@ from gateway.keystore.base import KeyStanding, KeyStore, NewKey
 from gateway.secret import Secret
 from gateway.sources.base import Delivery
 from gateway.supply import leader as herald
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 from gateway.wire.control import StockMessage, decode_control, encode_control
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd.kme_pair import MemoryKME, SharedPool
@@ -34,29 +34,27 @@ class Channel:
     def __init__(self) -> None:
         self.up = True
         self.drops: Iterator[bool] = itertools.repeat(False)
-        self.keepers: dict[str, StockKeeper] = {}
+        self.keepers: dict[str, LinkSupply] = {}
         self.sent = 0
 
-    def sender(self, to: str) -> Callable[[StockMessage], bool]:
-        back = "a" if to == "b" else "b"
-
-        def send(message: StockMessage) -> bool:
+    def sender(self, to: str) -> Callable[[StockMessage, str | None], bool]:
+        def send(message: StockMessage, tunnel: str | None) -> bool:
             if not self.up or to not in self.keepers:
                 return False
             self.sent += 1
             data = encode_control(message)
             assert len(data) <= MTU
             if not next(self.drops):
-                asyncio.get_running_loop().call_soon(self._arrive, to, back, data)
+                asyncio.get_running_loop().call_soon(self._arrive, to, data)
             return True
 
         return send
 
-    def _arrive(self, to: str, back: str, data: bytes) -> None:
+    def _arrive(self, to: str, data: bytes) -> None:
         message = decode_control(data)
         assert not isinstance(message, type(None))
         if to in self.keepers:
-            self.keepers[to].receive(message, self.sender(back))  # type: ignore[arg-type]  # only these are sent
+            self.keepers[to].receive(message, "tunnel")  # type: ignore[arg-type]  # only these are sent
 
 
 class Ends:
@@ -79,7 +77,7 @@ class Ends:
             LINK, self.source, target=TARGET, kme=kme if fetched else None
         )
 
-    async def start(self, end: str) -> StockKeeper:
+    async def start(self, end: str) -> LinkSupply:
         loop = asyncio.get_running_loop()
 
         async def run(
@@ -87,7 +85,7 @@ class Ends:
         ) -> object:
             return await asyncio.to_thread(call, *args, **kw)
 
-        keeper = StockKeeper(
+        keeper = LinkSupply(
             self.config(),
             self.kmes[end] if self.source is LinkSource.ETSI014 else None,
             self.store(end),
@@ -95,7 +93,6 @@ class Ends:
             send=self.channel.sender("b" if end == "a" else "a"),
             clock=lambda: loop.time() * SPEED,
             mtu=MTU,
-            tick=0.02,
         )
         self.channel.keepers[end] = keeper
         keeper.set_draws(draws=end == "a")
@@ -153,7 +150,7 @@ def keys(numbers: Sequence[int]) -> list[NewKey]:
     return [NewKey(UUID(int=n), Secret(n.to_bytes(32))) for n in numbers]
 
 
-async def start_both(ends: Ends) -> tuple[StockKeeper, StockKeeper]:
+async def start_both(ends: Ends) -> tuple[LinkSupply, LinkSupply]:
     return await ends.start("a"), await ends.start("b")
 
 

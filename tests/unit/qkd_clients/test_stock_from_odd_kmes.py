@@ -14,7 +14,7 @@ from gateway.config.model import LinkConfig
 from gateway.host.repeats import FIRST_REPEAT
 from gateway.sources.clients import make_client
 from gateway.supply import link as keeper_module
-from gateway.supply.link import StockKeeper
+from gateway.supply.link import LinkSupply
 from tests.unit.keystore.sqlite_bench import SQLiteBench
 from tests.unit.qkd_clients.conftest import MakeKME, MakeLink, Waits
 from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply
@@ -23,7 +23,7 @@ from tests.unit.qkd_clients.odd_kmes import WORDS, FakeOddKME, OddKME, OwnOddKME
 SPEED = 20.0
 """How much faster than real time the keepers' clock runs."""
 
-MakeKeeper = Callable[[LinkConfig], StockKeeper]
+MakeKeeper = Callable[[LinkConfig], LinkSupply]
 
 
 @pytest_asyncio.fixture
@@ -35,19 +35,18 @@ async def bench(tmp_path: Path) -> AsyncIterator[SQLiteBench]:
 
 @pytest_asyncio.fixture
 async def make_keeper(bench: SQLiteBench, waits: Waits) -> AsyncIterator[MakeKeeper]:
-    made: list[StockKeeper] = []
+    made: list[LinkSupply] = []
     loop = asyncio.get_running_loop()
 
-    def make(link: LinkConfig) -> StockKeeper:
-        keeper = StockKeeper(
+    def make(link: LinkConfig) -> LinkSupply:
+        keeper = LinkSupply(
             link,
             make_client(link, patience=waits.patience),
             bench.store,
             asyncio.to_thread,
-            send=lambda _message: False,
+            send=lambda _message, _tunnel: False,
             clock=lambda: loop.time() * SPEED,
             mtu=1200,
-            tick=0.05,
         )
         keeper.set_draws(draws=True)
         made.append(keeper)
