@@ -56,8 +56,17 @@ class MemoryKME:
         self.fetched = 0
 
     async def get_keys(self, count: int) -> Delivery:
+        await asyncio.sleep(self.delay)
+        return self.draw(count)
+
+    async def get_keys_with_ids(self, key_ids: Sequence[UUID]) -> Delivery:
+        await asyncio.sleep(self.delay)
+        return self.fetch(key_ids)
+
+    def draw(self, count: int) -> Delivery:
+        """Answer `get_keys` at once."""
         self.drawn += 1
-        await self._answer("enc_keys")
+        self._check("enc_keys")
         if self.fixed is not None:
             delivery, self.fixed = self.fixed, None
             return delivery
@@ -69,9 +78,10 @@ class MemoryKME:
         self._pool.drawn |= keys
         return Delivery(tuple(NewKey(k, Secret(key)) for k, key in keys.items()))
 
-    async def get_keys_with_ids(self, key_ids: Sequence[UUID]) -> Delivery:
+    def fetch(self, key_ids: Sequence[UUID]) -> Delivery:
+        """Answer `get_keys_with_ids` at once."""
         self.fetched += 1
-        await self._answer("dec_keys")
+        self._check("dec_keys")
         keys, missing = [], []
         for key_id in key_ids:
             key = None if self.forgetful else self._pool.drawn.pop(key_id, None)
@@ -83,14 +93,14 @@ class MemoryKME:
         return Delivery(tuple(keys), tuple(missing))
 
     async def get_status(self) -> KMEStatus:
-        await self._answer("status")
+        await asyncio.sleep(self.delay)
+        self._check("status")
         return KMEStatus("https://memory", "A", "B", 256, self._pool.left, 10_000, 128)
 
     async def close(self) -> None:
         pass
 
-    async def _answer(self, call: str) -> None:
-        await asyncio.sleep(self.delay)
+    def _check(self, call: str) -> None:
         if self.fault is not None:
             raise self._error(call, self.fault)
 
