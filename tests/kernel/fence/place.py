@@ -87,6 +87,12 @@ class Place:
         """What an administrator sees of the fence."""
         return self.run("gateway", "nft", "list", "table", "inet", "qgw")
 
+    def handle(self) -> str:
+        """The kernel's number of the table, another one once it is made anew."""
+        listed = self.run("gateway", "nft", "-a", "list", "table", "inet", "qgw")
+        (found,) = re.findall(r"table inet qgw \{ # handle (\d+)", listed)
+        return str(found)
+
     def fence(self, *, owned: bool = True) -> NftFence:
         """Open the gateway's fence."""
         return made_inside(self.name("gateway"), lambda: NftFence(owned=owned))

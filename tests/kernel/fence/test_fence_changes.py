@@ -281,6 +281,50 @@ def test_a_load_that_was_cut_short_is_done_anew(place: Place, *, starts: bool) -
     fence.close()
 
 
+BENT = """
+add set inet qgw out4-b { type ipv4_addr; flags interval; }
+add set inet qgw out4 { type ipv4_addr; flags interval; counter; }
+add chain inet qgw stranger
+add rule inet qgw stranger ip daddr @out4-b ip daddr @out4 accept
+"""
+"""A table that cannot be mended in place: rules that are not ours hold both names."""
+
+
+@pytest.mark.lossless
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_bent_table_is_replaced_without_a_gap(
+    place: Place, version: int, *, granted: bool
+) -> None:
+    fence = place.fence(owned=False)
+    fence.load(PLAN)
+    if granted:
+        fence.grant(NAME, DEVICE, 300)
+    else:
+        place.divert()
+    kinds = set()
+    with stream(place, version) as packets:
+        for _ in range(8):
+            place.nft(BENT)
+            assert fence.repair(touched=True)
+            kinds.add(place.handle())
+    assert len(kinds) == 8, "each time another table"
+    assert packets.sent > 100
+    assert packets.arrived == {"far": packets.sent if granted else 0, "wan": 0}
+    tables = place.run("gateway", "nft", "list", "tables")
+    assert tables.split() == ["table", "inet", "qgw"]
+    fence.close()
+
+
+def test_a_cover_that_was_left_goes_with_the_next_load(place: Place) -> None:
+    place.nft("add table inet qgw-cover")
+    fence = place.fence()
+    fence.load(PLAN)
+    tables = place.run("gateway", "nft", "list", "tables")
+    assert tables.split() == ["table", "inet", "qgw"]
+    fence.close()
+
+
 def test_what_was_refused_is_counted_and_never_less(
     place: Place, fence: NftFence
 ) -> None:

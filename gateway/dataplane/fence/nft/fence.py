@@ -11,6 +11,7 @@ from gateway.dataplane.fence.nft.changes import (
     MARGIN,
     Grant,
     Passes,
+    TableStep,
     changes,
     passes_wanted,
     whole,
@@ -19,7 +20,13 @@ from gateway.dataplane.fence.nft.connection import NftConnection, NftError
 from gateway.dataplane.fence.nft.counters import FenceCounters
 from gateway.dataplane.fence.nft.frame import frame_messages
 from gateway.dataplane.fence.nft.notifications import NftNotifications
-from gateway.dataplane.fence.nft.objects import TABLE, delete_table, new_table
+from gateway.dataplane.fence.nft.objects import (
+    COVER,
+    TABLE,
+    delete_table,
+    in_table,
+    new_table,
+)
 from gateway.dataplane.fence.nft.passes import (
     Pass,
     add_passes,
@@ -46,6 +53,10 @@ OWNED: Final = c.NFT_TABLE_F_OWNER | c.NFT_TABLE_F_PERSIST
 others; when we are gone it stays, and whoever comes next may have it (Linux 6.9)."""
 
 NEEDS: Final = "load the modules nf_tables and nft_xfrm (Debian: linux-image-amd64)"
+
+UNDER_WAY: Final = 0.05
+"""Seconds for which a packet may look at chains that it found when it came; a thousand
+times what it takes, for a processor that is withheld."""
 
 _LACKING: Final = frozenset({errno.ENOENT, errno.EINVAL})
 """Answers to the trial that mean, too: this kernel does not have that."""
@@ -147,11 +158,8 @@ class NftFence:
     def remove(self) -> None:
         """See `Fence.remove`."""
         with kernel_call("remove the fence"):
-            try:
-                self._connection.transact([delete_table()])
-            except NftError as error:
-                if error.errno != errno.ENOENT:
-                    raise
+            self._delete(TABLE)
+            self._delete(COVER)
         self._wanted = self._standing = self._identity = None
         self._grants.clear()
 
@@ -225,14 +233,36 @@ class NftFence:
         except NftError as error:
             if error.errno == errno.EPERM:
                 raise self._forbidden() from None
-            # Of another make, or of one that somebody has bent.
             if read_identity(self._connection) is None:
                 raise
-            step = whole(Standing(), wanted, passes, now)
-            self._connection.transact(
-                [delete_table(), table, *step.filling, *step.swapping]
-            )
+            step = self._replace_table(wanted, passes)
+        self._delete(COVER)
         self._note(wanted, grants, passes, step.names)
+
+    def _replace_table(self, wanted: Wanted, passes: Passes) -> TableStep:
+        """Make anew a table of another make, or one that somebody has bent.
+
+        Of two chains of one hook a packet may meet the new one before it has rules and
+        the old one when it has none. So a second table covers for ours meanwhile.
+        """
+        step = whole(Standing(), wanted, passes, self._clock())
+        table = new_table(self._flags)
+        self._delete(COVER)
+        for messages in ([table, *step.filling], step.swapping):
+            self._connection.transact([in_table(each, COVER) for each in messages])
+        time.sleep(UNDER_WAY)
+        self._connection.transact([delete_table()])
+        self._connection.transact([table, *step.filling])
+        self._connection.transact(step.swapping)
+        time.sleep(UNDER_WAY)
+        return step
+
+    def _delete(self, table: str) -> None:
+        try:
+            self._connection.transact([delete_table(table)])
+        except NftError as error:
+            if error.errno != errno.ENOENT:
+                raise
 
     def _note(
         self, wanted: Wanted, grants: dict[str, Grant], passes: Passes, names: Names

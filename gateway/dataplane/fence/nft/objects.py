@@ -1,19 +1,25 @@
 """The objects of a table: requests that make, change and delete them."""
 
+import sys
 from typing import Final
 
 from gateway.dataplane.fence.nft import constants as c
 from gateway.dataplane.fence.nft.attributes import (
+    HEADER_SIZE,
     attribute,
     message,
     nested,
     number,
     text,
     userdata,
+    walk,
 )
 
 TABLE: Final = "qgw"
 """Family inet. Nobody else's tables are touched, and only root's hand touches ours."""
+
+COVER: Final = "qgw-cover"
+"""A second table with all that ours holds, while ours is deleted and made anew."""
 
 UDATA_COMMENT: Final = 0
 """Kind of a comment in what nft stores beside tables, rules and elements."""
@@ -34,6 +40,14 @@ def new_table(flags: int, name: str = TABLE) -> bytes:
 def delete_table(name: str = TABLE) -> bytes:
     """Return what takes the table away with all in it."""
     return message(c.NFT_MSG_DELTABLE, text(c.NFTA_TABLE_NAME, name))
+
+
+def in_table(request: bytes, name: str) -> bytes:
+    """Return the same request about another table, which each names first."""
+    (_, content), *_ = walk(request[HEADER_SIZE:])
+    rest = request[HEADER_SIZE + len(attribute(c.NFTA_TABLE_NAME, content)) :]
+    moved = request[4:HEADER_SIZE] + text(c.NFTA_TABLE_NAME, name) + rest
+    return (4 + len(moved)).to_bytes(4, sys.byteorder) + moved
 
 
 def set_message(
