@@ -234,6 +234,17 @@ class KeyStoreContract:
         )
         assert bench.store.stocks.status(LINK).available == 3
 
+    @pytest.mark.parametrize("byte", [0x00, 0x5A, 0xFF])
+    def test_refuses_keys_that_no_source_gives(self, bench: Bench, byte: int) -> None:
+        dead = NewKey(make_key(1).key_id, Secret(bytes([byte]) * 32))
+        nearly = NewKey(
+            make_key(2).key_id, Secret(bytes([byte]) * 31 + bytes([byte ^ 1]))
+        )
+        report = bench.store.intake.add(LINK, [dead, nearly])
+        assert report.added == 1
+        assert report.refused == (Refusal(str(dead.key_id), "constant"),)
+        assert bench.store.ledger.standing(LINK, [dead.key_id]) == [KeyStanding.UNKNOWN]
+
     @pytest.mark.parametrize("confirmed", [False, True])
     @pytest.mark.parametrize("link", [LINK, "oslo"])
     @pytest.mark.parametrize("state", ["available", "reserved", "used", "expired"])
@@ -282,9 +293,10 @@ class KeyStoreContract:
         bench.store.intake.add(LINK, [key])
         sizes = [NewKey(make_key(9).key_id, Secret(bytes(size))) for size in range(70)]
         refused = bench.store.intake.add(LINK, [key, *sizes]).refused
-        assert {refusal.reason for refusal in refused} == {"duplicate", "short", "long"}
-        assert {refusal.reason for refusal in refused} < REFUSAL_REASONS
-        assert len(refused) == 70
+        reasons = {refusal.reason for refusal in refused}
+        assert reasons == {"duplicate", "short", "long", "constant"}
+        assert reasons < REFUSAL_REASONS
+        assert len(refused) == 71
 
     def test_a_batch_is_checked_against_itself(self, bench: Bench) -> None:
         key, other = make_keys(1, 2)

@@ -53,6 +53,7 @@ _REASONS = {
     "short": "has less than 256 bits",
     "long": "has more than 256 bits",
     "malformed": "is not a key_ID with a base64 key",
+    "constant": "has 32 equal bytes, which no source of keys gives",
     "same-bytes": "has the bytes of another key",
 }
 

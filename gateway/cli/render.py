@@ -47,14 +47,18 @@ def _tunnel_rows(tunnels: Sequence[TunnelStatus]) -> str:
 
 
 def link_table(links: Sequence[LinkStatus]) -> str:
-    """Return one row a link; unconfirmed keys are those that the peer may lack."""
+    """Return one row a link.
+
+    Unconfirmed keys are those that the peer may lack; dropped ones, which expired or
+    were purged.
+    """
     if not links:
         return "no links"
     doubts = any(link["unconfirmed"] for link in links)
     header = (
         *("LINK", "SOURCE", "STOCK", "KEYS"),
         *(("UNCONFIRMED",) if doubts else ()),
-        *("RESERVED", "USED", "EXPIRED", "IN/S", "OUT/S", "EMPTY IN"),
+        *("RESERVED", "USED", "DROPPED", "IN/S", "OUT/S", "EMPTY IN"),
     )
     rows = [
         (
@@ -72,7 +76,7 @@ def link_table(links: Sequence[LinkStatus]) -> str:
         )
         for link in links
     ]
-    spare = ("EXPIRED", "RESERVED", "USED", *(("UNCONFIRMED",) if doubts else ()))
+    spare = ("DROPPED", "RESERVED", "USED", *(("UNCONFIRMED",) if doubts else ()))
     return table(header, rows, spare=spare)
 
 

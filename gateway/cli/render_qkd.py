@@ -57,7 +57,7 @@ def qkd_status(status: QKDStatus) -> str:
         ("tunnels", ", ".join(status["tunnels"]) or "none"),
         ("stock", stock["alarm"]),
         ("available", _available(status)),
-        ("used", f"{stock['consumed']}, {stock['expired']} expired"),
+        ("used", f"{stock['consumed']}, {stock['expired']} expired or purged"),
         ("rate", f"{_rate(stock['rate_in'])} in, {_rate(stock['rate_out'])} out"),
         ("empty in", _empty_in(status)),
     ]
@@ -146,6 +146,7 @@ def _available(status: QKDStatus) -> str:
         text += f", {status['stock']['reserved']} more reserved"
     if status["unconfirmed"]:
         text += f"; {status['unconfirmed']} not confirmed by the peer"
+        text += "" if status["tunnels"] else ", which no tunnel reaches"
     return text
 
 
@@ -154,7 +155,7 @@ def _empty_in(status: QKDStatus) -> str:
         status["scheduled_empty_s"],
         status["stock"]["seconds_to_empty"],
     )
-    schedule = "no tunnel uses it"
+    schedule = "its tunnels are down" if status["tunnels"] else "no tunnel uses it"
     if scheduled is not None:
         schedule = f"{duration(scheduled)} by the schedule"
         schedule += f" ({_rate(status['scheduled_rate'])}) if no more come"

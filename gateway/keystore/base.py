@@ -60,6 +60,7 @@ REFUSAL_REASONS = frozenset(
         "used",  # its key_ID was consumed, or retired because the peer did
         "expired",  # its key_ID aged out, or was purged
         "other-link",  # its key_ID is or was another link's
+        "constant",  # all its bytes are equal: no source of keys gives that
         "same-bytes",  # its bytes are or were those of another key_ID, of any link
     }
 )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -379,11 +379,12 @@ class Links:
     async def _turn(self, now: float) -> None:
         for name in tuple(self.configs):
             try:
-                source = self.sources.get(name)
+                source, came = self.sources.get(name), 0
                 if source is not None:
-                    await self._worker.run(source.fill, self._store, now)
+                    came = await self._worker.run(source.fill, self._store, now)
                 await self.refresh(name)
-                if name in self._outages:
+                # Where no key was due none was tried: a full disk may be full still.
+                if name in self._outages and (came or source is None):
                     self._outages.pop(name).recovered(
                         "its stock is kept again", now=now
                     )
@@ -410,7 +411,11 @@ class Links:
     def _note(self, name: str, status: StockStatus) -> None:
         """Keep the status; say so when the alarm changes."""
         before = self.alarms.get(name, StockAlarm.OK)
-        after = next_alarm(before, status, self.configs[name].low_water)
+        counted_for = status
+        if not self._users.get(name):
+            # Nobody can be asked, and nobody takes them: there is nothing to confirm.
+            counted_for = replace(status, unconfirmed=0)
+        after = next_alarm(before, counted_for, self.configs[name].low_water)
         is_low_at_once = (before, after) == (StockAlarm.OK, StockAlarm.LOW)
         if is_low_at_once and self._is_settling(name, status):
             after = before
@@ -421,7 +426,7 @@ class Links:
                 logging.INFO if after is StockAlarm.OK else logging.WARNING,
                 "stock is %s: %s",
                 after.value,
-                counted(status),
+                counted(counted_for),
                 extra={"link": name, "event": f"stock-{after.value}"},
             )
 

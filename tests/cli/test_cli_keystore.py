@@ -191,7 +191,7 @@ def test_status_is_a_table(start_daemon: StartDaemon) -> None:
     result = daemon.qgw("keystore", "status", "alpha")
     assert daemon.calls == [("keystore.status", {"link": "alpha"})]
     assert result.out == (
-        "LINK   SOURCE  STOCK  KEYS  RESERVED  USED  EXPIRED  IN/S  OUT/S  EMPTY IN\n"
+        "LINK   SOURCE  STOCK  KEYS  RESERVED  USED  DROPPED  IN/S  OUT/S  EMPTY IN\n"
         "alpha  file    low    3     1         41    0        0.00  0.01   1d08h\n"
     )
     shown = daemon.qgw("keystore", "status", "--json")

@@ -62,7 +62,7 @@ def test_status_shows_the_store_beside_the_kme(start_daemon: StartDaemon) -> Non
         "  stock: ok\n"
         "  available: 980 of 1000 aimed for, 1 more reserved; 4 not confirmed by the "
         "peer\n"
-        "  used: 41, 0 expired\n"
+        "  used: 41, 0 expired or purged\n"
         "  rate: 0.5/s in, 0.00833/s out\n"
         "  empty in: 10h53m by the schedule (0.025/s) if no more come; as measured it "
         "does not fall\n"
@@ -152,11 +152,27 @@ def test_status_of_a_link_without_a_kme(start_daemon: StartDaemon) -> None:
         "  tunnels: none\n"
         "  stock: ok\n"
         "  available: 980\n"
-        "  used: 41, 0 expired\n"
+        "  used: 41, 0 expired or purged\n"
         "  rate: 0/s in, 0.00833/s out\n"
         "  empty in: no tunnel uses it; 1d08h as measured"
     )
     assert second.startswith("link: second\n")
+
+
+def test_a_link_whose_tunnels_are_down(start_daemon: StartDaemon) -> None:
+    status = a_qkd_status("fibre", scheduled_empty_s=None, tunnels=["paris"])
+    out = start_daemon({"qkd.status": [status]}).qgw("qkd", "status").out
+    assert "  empty in: its tunnels are down; " in out
+
+
+def test_keys_that_nobody_can_be_asked_about(start_daemon: StartDaemon) -> None:
+    said = []
+    for tunnels in (["paris"], []):
+        status = a_qkd_status("fibre", unconfirmed=387, tunnels=tunnels)
+        out = start_daemon({"qkd.status": [status]}).qgw("qkd", "status").out
+        said += [line for line in out.splitlines() if "not confirmed" in line]
+    assert said[0].endswith("; 387 not confirmed by the peer")
+    assert said[1].endswith("; 387 not confirmed by the peer, which no tunnel reaches")
 
 
 def test_fetch(start_daemon: StartDaemon) -> None:

@@ -56,7 +56,7 @@ def test_status_shows_the_whole_picture(start_daemon: StartDaemon) -> None:
         "NAME   STATE  PLANE  EPOCH  QKD    IN FORCE  NEXT   PEER\n"
         "paris  up     esp    42     fresh  both 31s  1m29s  192.0.2.1:51810\n"
         "\n"
-        "LINK   SOURCE  STOCK  KEYS  RESERVED  USED  EXPIRED  IN/S  OUT/S  EMPTY IN\n"
+        "LINK   SOURCE  STOCK  KEYS  RESERVED  USED  DROPPED  IN/S  OUT/S  EMPTY IN\n"
         "alpha  file    ok     980   1         41    0        0.00  0.01   1d08h\n"
         "\n"
         "critical: tunnel paris: blocked: no new epoch within max_epoch_lifetime, "
