@@ -17,13 +17,9 @@ from collections import deque
 from collections.abc import Callable
 from uuid import UUID
 
-from gateway.handshake.bucket import Bucket
-from gateway.handshake.limits import PEER_BURST, PEER_RATE
-from gateway.handshake.policy import is_near
 from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
-    AskForRotation,
     BlockTunnel,
     GrantPassing,
     PollPlane,
@@ -32,6 +28,7 @@ from gateway.rotation.actions import (
     SendInForce,
     StartHandshake,
 )
+from gateway.rotation.attempts import Attempts
 from gateway.rotation.epochs import Epoch, EpochPhase
 from gateway.rotation.events import (
     EpochCommittedHere,
@@ -46,12 +43,9 @@ from gateway.rotation.events import (
     TunnelUp,
 )
 from gateway.rotation.obstacles import Obstacles
-from gateway.rotation.pace import Pace
 from gateway.rotation.passage import Carrying
 from gateway.rotation.phases import Change, TunnelPhase, after
 from gateway.rotation.proof import Proof
-from gateway.rotation.requests import Requests
-from gateway.rotation.retries import Retries
 from gateway.rotation.schedule import Schedule
 from gateway.wire.control import RotateReason
 
@@ -69,48 +63,35 @@ class TunnelRotation:
 
     Attributes:
         name: The tunnel's name.
+        attempts: When this end begins handshakes, or asks for them.
         phase: What an operator sees.
         reason: Why the tunnel is not up, one line, empty when it is.
         epochs: Epochs that have something in the kernel, by number.
         current: The newest epoch committed, or None.
         rotations: Epochs committed since start.
         expires_at: When the tunnel will be blocked, None while nothing may pass.
-        next_attempt: When the initiator rotates next, None if it does not.
         without_qkd: Why epochs lack the QKD key that is wanted, None if they do not.
     """
 
     __slots__ = (
         "_actions",
-        "_attempting",
-        "_begun",
         "_carrying",
-        "_closed",
-        "_closed_pace",
         "_doubt_at",
         "_events",
         "_explain",
-        "_held",
-        "_highest",
-        "_initiator",
         "_lifetime",
         "_lost",
         "_obstacles",
-        "_paces",
         "_proof",
         "_qkd_every",
         "_qkd_wanted",
-        "_requests",
         "_retire_at",
-        "_retries",
-        "_schedule",
         "_unproven",
-        "_urgent",
-        "_wished",
+        "attempts",
         "current",
         "epochs",
         "expires_at",
         "name",
-        "next_attempt",
         "phase",
         "reason",
         "rotations",
@@ -142,34 +123,20 @@ class TunnelRotation:
             silence: Seconds without a packet that the plane never leaves, if idle.
         """
         self.name = schedule.name
-        self._schedule = schedule
-        self._initiator = initiator
+        self.attempts = Attempts(schedule, initiator=initiator, last_epoch=last_epoch)
         self._lifetime = max_epoch_lifetime
         self._qkd_wanted = qkd_wanted
         self._qkd_every = qkd_every
-        self._highest = last_epoch
         self._explain = explain
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
-        self._attempting = False
-        self._begun = Bucket(PEER_RATE, PEER_BURST)
-        self._retries = Retries()
-        self._requests = Requests()
         self._proof = Proof()
-        self._paces = {
-            reason: Pace(limits.FIRST_PAUSE, limits.LONGEST_PAUSE)
-            for reason in (RotateReason.PLANE_LOST, RotateReason.ADDRESS_CHANGED)
-        }
-        self._closed_pace = Pace(limits.FIRST_CLOSED, limits.LONGEST_CLOSED)
-        self._closed = False
         self._carrying = Carrying(silence)
         self._lost = ""
         self._obstacles = Obstacles()
         self._doubt_at: float | None = None
         self._unproven = 0
         self._retire_at: float | None = None
-        self._held = False
-        self._urgent = self._wished = False
         self.phase = TunnelPhase.DOWN
         self.reason = "not started"
         self.epochs: dict[int, Epoch] = {}
@@ -177,17 +144,21 @@ class TunnelRotation:
         self.without_qkd: str | None = None
         self.rotations = 0
         self.expires_at: float | None = None
-        self.next_attempt: float | None = None
+
+    @property
+    def next_attempt(self) -> float | None:
+        """When the initiator rotates next, None if it does not."""
+        return self.attempts.next_at
 
     @property
     def failures(self) -> int:
         """Rotations that failed since start."""
-        return self._retries.total
+        return self.attempts.retries.total
 
     @property
     def failures_in_row(self) -> int:
         """Handshakes that failed since the last one that did not."""
-        return self._retries.in_row
+        return self.attempts.retries.in_row
 
     # -- What the operator wants
 
@@ -203,14 +174,7 @@ class TunnelRotation:
             self.reason = "waiting for the first epoch"
         elif self._is_proving() or self.phase is TunnelPhase.UP:
             return
-        self._reopen()
-        if not self._initiator:
-            if ask:
-                self._actions.append(
-                    self._requests.insist(RotateReason.OPERATOR, now=now)
-                )
-        elif not self._attempting:
-            self.next_attempt = now
+        self._actions.extend(self.attempts.up(now=now, ask=ask))
 
     def adopt(
         self,
@@ -232,13 +196,13 @@ class TunnelRotation:
             proven: Whether the one that sends was in force.
         """
         self._move(Change.START)
-        self.next_attempt = now if self._initiator else None
+        self.attempts.plan(now)
         for number in numbers:
             epoch = Epoch(number, EpochPhase.IN_FORCE, adopted=True)
             epoch.committed_at = epoch.in_force_at = now
             epoch.local_proof = epoch.peer_proof = epoch.peer_knows = True
             self.epochs[number] = epoch
-        self._highest = max(self._highest, *numbers)
+        self.attempts.reached(max(numbers))
         self.current = self.epochs[active]
         self.expires_at = expires_at
         if proven:
@@ -247,7 +211,7 @@ class TunnelRotation:
         else:
             self._move(Change.DOUBT)
             self.reason = "the epoch found in the kernel was never in force"
-        self._proof.rest(self._schedule.interval, now=now)
+        self._proof.rest(self._interval, now=now)
 
     def down(self) -> None:
         """Take the tunnel down; the driver removes its keys."""
@@ -255,9 +219,7 @@ class TunnelRotation:
         self._actions.append(BlockTunnel())
         self._move(Change.STOP)
         self.reason = "taken down"
-        self.next_attempt = None
-        self._attempting = self._wished = False
-        self._reopen()
+        self.attempts.stop()
 
     def reconfigure(
         self,
@@ -271,16 +233,8 @@ class TunnelRotation:
         self._lifetime = max_epoch_lifetime
         self._qkd_wanted = qkd_wanted
         self._qkd_every = qkd_every
-        changed = schedule != self._schedule
-        self._schedule = schedule
-        # Neither is ever later than planned: this epoch has only its old lifetime.
         last = self.current.committed_at if self.current else None
-        if changed and last is not None and self.next_attempt is not None:
-            self.next_attempt = min(self.next_attempt, schedule.next_after(last))
-        due_by = self._requests.due_by
-        if changed and last is not None and due_by is not None:
-            late = last + limits.LATE_FACTOR * schedule.interval
-            self._requests.due_by = min(due_by, late)
+        self.attempts.reschedule(schedule, last=last)
 
     def rotate(
         self, reason: RotateReason, *, now: float, not_before: float = 0.0
@@ -301,31 +255,15 @@ class TunnelRotation:
         useless = self._is_waiting() or bool(self._obstacles.word)
         if reason is RotateReason.LIFETIME and useless:
             return  # the responder cannot know that another epoch would not help
-        pace = self._paces.get(reason)
-        when = max(now if pace is None else pace.due(now), not_before)
-        if not self._initiator:
-            if when <= now:
-                self._actions.append(AskForRotation(reason))
-            elif not self._requests.put_off(reason, when=when):
-                return
-        elif self._attempting:
-            self._wished = self._wished or reason is not RotateReason.LIFETIME
-            return
-        elif pace is not None and self._urgent:
-            return
-        else:
-            self._reopen()
-            planned = self.next_attempt
-            self.next_attempt = when if planned is None else min(when, planned)
-            self._urgent = pace is not None
-        if pace is not None:
-            pace.take(when)
+        self._actions.extend(
+            self.attempts.rotate(reason, now=now, not_before=not_before)
+        )
 
     # -- What the handshake did
 
     def prepared(self, number: int) -> None:
         """Note that an epoch's receive side is in the kernel."""
-        self._highest = max(self._highest, number)
+        self.attempts.reached(number)
         self.epochs.setdefault(number, Epoch(number))
 
     def committed(
@@ -370,17 +308,11 @@ class TunnelRotation:
         self._lost = ""
         self._retire_at = None
         self.rotations += 1
-        self._retries.succeeded()
-        self._reopen()
-        self._attempting = self._wished = False
+        self.attempts.committed(self._next_after(epoch, now), now=now)
         self._proof.begin(now=now)
         self._actions.extend(self._obstacles.tell(now=now))
-        if self._initiator:
-            self.next_attempt = self._next_after(epoch, now)
+        if self.attempts.initiator:
             self._actions.append(PollPlane())
-        else:
-            late = limits.LATE_FACTOR * self._schedule.interval
-            self._requests.begin(now + late)
         self._events.append(
             EpochCommittedHere(self.name, number, sources, key_id, qkd_age)
         )
@@ -389,12 +321,12 @@ class TunnelRotation:
     def _next_after(self, epoch: Epoch, committed_at: float) -> float:
         """Return when the next epoch is due: as late as can be if it is of no use."""
         if self._obstacles.word:
-            return epoch.ends_at - self._schedule.interval
-        return self._schedule.next_after(committed_at)
+            return epoch.ends_at - self._interval
+        return self.attempts.schedule.next_after(committed_at)
 
     def _patience(self, now: float) -> float:
         """Return how long an epoch may take to come into force, seconds."""
-        interval = self._schedule.interval
+        interval = self._interval
         left = (self.expires_at or now) - now - interval
         return min(limits.PROOF_TIMEOUT, max(limits.PROOF_SHARE * interval, left))
 
@@ -424,22 +356,14 @@ class TunnelRotation:
             now: Current time, monotonic seconds.
             key_spent: Whether the attempt cost a QKD key.
         """
-        self._attempting = False
-        self._retries.failed(key_spent=key_spent)
+        is_down = self.phase is TunnelPhase.DOWN
+        self.attempts.failed(now=now, key_spent=key_spent, again=not is_down)
         self._events.append(
-            RotationFailed(self.name, reason, detail, self._retries.in_row)
+            RotationFailed(self.name, reason, detail, self.failures_in_row)
         )
         waiting = self.phase in (TunnelPhase.CONNECTING, TunnelPhase.BLOCKED)
         if waiting and self.current is None:
             self.reason = detail
-        if self._initiator and self.phase is not TunnelPhase.DOWN:
-            self.next_attempt = now + self._retries.wait(self._schedule.interval)
-            if self._closed:
-                self._call_closed(now=now)
-            if self._wished:
-                # The cause may be gone: a secret that one end had changed first.
-                self.next_attempt = min(self.next_attempt, now + limits.FIRST_RETRY)
-        self._wished = False
 
     def learned(self, *, now: float) -> None:
         """Note that the failure taught us something: the next attempt is another one.
@@ -447,8 +371,7 @@ class TunnelRotation:
         An initiator with an old backup learns a few used QKD keys at a time, and must
         get past them all within one interval.
         """
-        if self.next_attempt is not None:
-            self.next_attempt = min(self.next_attempt, now + limits.FIRST_RETRY)
+        self.attempts.learned(now=now)
 
     def behind(self, peer_epoch: int, *, now: float) -> None:
         """Note that the peer has committed later epochs than we know of.
@@ -456,20 +379,14 @@ class TunnelRotation:
         One of us lost its memory or a message; the next attempt starts above. A
         peer that is not ahead, or too far to follow, is a failure like any other.
         """
-        if not (self._highest <= peer_epoch and is_near(peer_epoch, self._highest)):
+        is_down = self.phase is TunnelPhase.DOWN
+        if not self.attempts.follow(peer_epoch, now=now, again=not is_down):
             detail = f"the peer says that it has committed epoch {peer_epoch}"
             self.failed("stale-epoch", detail, now=now)
-            return
-        self._attempting = self._wished = False
-        self._highest = max(self._highest, peer_epoch)
-        if self._initiator and self.phase is not TunnelPhase.DOWN:
-            self.next_attempt = now
 
     def peer_silent(self, *, now: float) -> None:
         """Note that the peer does not answer: perhaps it lost the session."""
-        if self._initiator and not self._attempting and self._has_peer():
-            self._reopen()
-            self.next_attempt = now
+        self.attempts.peer_silent(now=now, has_epoch=self.current is not None)
 
     def peer_closed(self, *, now: float, returning: bool = False) -> None:
         """Note that the peer took the tunnel down on purpose: fail closed.
@@ -478,26 +395,12 @@ class TunnelRotation:
             now: Current time, monotonic seconds.
             returning: Whether it takes it down only to make it anew.
         """
-        if self.phase is TunnelPhase.DOWN or self._closed:
+        if self.phase is TunnelPhase.DOWN or self.attempts.closed:
             return
-        self._closed = not returning
         if self.phase is not TunnelPhase.BLOCKED or self.current is not None:
             why = "makes the tunnel anew" if returning else "took the tunnel down"
             self._block(f"the peer {why}", Change.CLOSE)
-        if self._initiator and not self._attempting:
-            self.next_attempt = now
-            if self._closed:
-                self._call_closed(now=now)
-
-    def _call_closed(self, *, now: float) -> None:
-        """Plan the next call of a peer that is down on purpose, and would ask."""
-        self._closed_pace.take(now)
-        self.next_attempt = self._closed_pace.due(now)
-
-    def _reopen(self) -> None:
-        """Forget that the peer took the tunnel down."""
-        self._closed = False
-        self._closed_pace.forget()
+        self.attempts.peer_closed(now=now, returning=returning)
 
     # -- Proof
 
@@ -525,7 +428,7 @@ class TunnelRotation:
             epoch.local_proof = True
             self._actions.append(self._proof.proven(epoch, now=now))
             self._check_force(epoch, now=now)
-        self._proof.plane_polled(epoch, self._schedule.interval, now=now)
+        self._proof.plane_polled(epoch, self._interval, now=now)
         self._review(now=now)
         if self._is_settled():
             self._miss(epoch, now=now)
@@ -549,7 +452,7 @@ class TunnelRotation:
         if self.current is None:
             return
         self._carrying.poll_failed()
-        self._proof.plane_polled(self.current, self._schedule.interval, now=now)
+        self._proof.plane_polled(self.current, self._interval, now=now)
         self._review(now=now)
 
     def plane_lost(self, detail: str, *, now: float) -> None:
@@ -598,10 +501,8 @@ class TunnelRotation:
             return
         self._review(now=now)
         if self._is_settled():
-            if self._initiator and not self._attempting and not self._urgent:
-                self.next_attempt = max(
-                    now, self._next_after(epoch, epoch.committed_at)
-                )
+            due = self._next_after(epoch, epoch.committed_at)
+            self.attempts.plan_unless_urgent(max(now, due))
             if not detail and not self._lost:
                 self._come_up(epoch.number)
 
@@ -632,13 +533,11 @@ class TunnelRotation:
         self._unproven = 0
         self._carrying.proven(now=now)
         self._lost = ""
-        if self._initiator and not self._attempting:
-            if epoch.overdue and not self._urgent:
-                self.next_attempt = self._next_after(epoch, epoch.committed_at)
-            if self._held:
-                self.next_attempt = now
-        self._held = False
-        self._proof.rest(self._schedule.interval, now=now)
+        if epoch.overdue:
+            due = self._next_after(epoch, epoch.committed_at)
+            self.attempts.plan_unless_urgent(due)
+        self.attempts.in_force(now=now)
+        self._proof.rest(self._interval, now=now)
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
@@ -659,16 +558,13 @@ class TunnelRotation:
     def _judge(self, epoch: Epoch, *, now: float) -> None:
         """Give up on a rotation whose epoch is not in force in time; keep the epoch."""
         epoch.overdue = True
-        self._held = False
         self._unproven += 1
-        self._retries.total += 1
         detail = self._explain(epoch)
         self._events.append(
             RotationFailed(self.name, NOT_IN_FORCE, detail, self._unproven)
         )
-        if self._initiator and not self._attempting:
-            again = self._unproven == 1 and not self._obstacles.word
-            self.next_attempt = now if again else epoch.ends_at
+        again = self._unproven == 1 and not self._obstacles.word
+        self.attempts.unproven(now if again else epoch.ends_at)
 
     def _review(self, *, now: float) -> None:
         """Call the tunnel unproven once nothing that is in force carries."""
@@ -710,9 +606,10 @@ class TunnelRotation:
             and self._unproven > 1
         )
 
-    def _has_peer(self) -> bool:
-        """Whether there is, or was, a session with the peer."""
-        return self.current is not None or self._closed
+    @property
+    def _interval(self) -> float:
+        """Seconds between epochs."""
+        return self.attempts.schedule.interval
 
     # -- Time
 
@@ -721,14 +618,13 @@ class TunnelRotation:
         times = [
             when
             for when in (
-                self.next_attempt,
+                self.attempts.get_timer(),
                 self.expires_at,
                 self._proof.poll_at,
                 self._proof.notice_at,
                 self._retire_at,
                 self._doubt_at,
                 self._judge_at(),
-                self._requests.get_timer(),
                 self._obstacles.get_timer(),
             )
             if when is not None
@@ -748,13 +644,14 @@ class TunnelRotation:
             self._review(now=now)
         if self.expires_at is not None and now >= self.expires_at:
             self._lapse(now=now)
-        if self.next_attempt is not None and now >= self.next_attempt:
-            self._attempt(now=now)
+        number = self.attempts.due(now=now, hold_until=self._hold_until())
+        if number is not None:
+            self._actions.append(StartHandshake(number))
         self._actions.extend(self._proof.due(self.current, now=now))
         if self._retire_at is not None and now >= self._retire_at:
             self._retire_at = None
             self._retire_old()
-        self._actions.extend(self._requests.due(now=now))
+        self._actions.extend(self.attempts.requests.due(now=now))
         before = self._obstacles.word
         if self._obstacles.is_over(now=now):
             self._note_obstacle(before, now=now)
@@ -768,23 +665,6 @@ class TunnelRotation:
         """Return the oldest event not yet returned."""
         return self._events.popleft() if self._events else None
 
-    def _attempt(self, *, now: float) -> None:
-        self.next_attempt = None
-        if self._attempting:
-            return
-        until = self._hold_until()
-        if until is not None and now < until:
-            self.next_attempt = until
-            self._held = True
-            return
-        if not self._begun.take(now=now):
-            self.next_attempt = now + 1 / PEER_RATE
-            return
-        self._held = self._urgent = False
-        self._attempting = True
-        self._highest += 1
-        self._actions.append(StartHandshake(self._highest))
-
     def _hold_until(self) -> float | None:
         """Return when an epoch not yet in force may be overtaken, None for at once.
 
@@ -792,7 +672,7 @@ class TunnelRotation:
         (WireGuard) would have to drop that to make room for a third.
         """
         epoch = self.current
-        if epoch is None or self._is_settled() or self._urgent or epoch.overdue:
+        if epoch is None or self._is_settled() or epoch.overdue:
             return None
         return epoch.judge_at
 
@@ -804,7 +684,7 @@ class TunnelRotation:
         return epoch.ends_at if epoch.overdue else epoch.judge_at
 
     def _retire_delay(self) -> float:
-        share = limits.RETIRE_SHARE * self._schedule.interval
+        share = limits.RETIRE_SHARE * self._interval
         return min(limits.RETIRE_DELAY, share)
 
     def _retire_old(self) -> None:
@@ -858,12 +738,11 @@ class TunnelRotation:
         self.current = None
         self.expires_at = None
         self._proof.stop()
-        self._requests.stop()
+        self.attempts.clear()
         self._retire_at = self._doubt_at = None
         self._carrying.forget()
         self._obstacles.rest()
         self._lost = ""
-        self._held = self._urgent = False
 
     def _move(self, change: Change) -> None:
         self.phase = after(self.phase, change)

@@ -49,7 +49,7 @@ async def test_what_can_change_in_place_touches_no_kernel(running: Pair) -> None
     assert result["changed"] == [TUNNEL]
     assert calls == []
     assert first.in_force()
-    assert first.driver.state.rotation._schedule.interval == 30.0
+    assert first.driver.state.rotation.attempts.schedule.interval == 30.0
 
 
 async def test_another_tunnel_is_added_and_removed(running: Pair) -> None:

@@ -155,7 +155,8 @@ async def test_an_alarm_says_when_stock_runs_low_and_empty(
     for _ in range(3):
         await first.call("tunnel.rotate", name=TUNNEL)
         await until(
-            lambda: first.driver.state.rotation._attempting is False, "an attempt"
+            lambda: first.driver.state.rotation.attempts.under_way is False,
+            "an attempt",
         )
         await asyncio.sleep(0.3)
     stock = await first.stock()

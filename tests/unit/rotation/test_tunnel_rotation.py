@@ -285,7 +285,7 @@ def test_a_peer_that_is_always_ahead_sets_no_pace() -> None:
     end.up()
     begun = len(started(end.collect()))
     for _ in range(1000):
-        end.rotation.behind(end.rotation._highest + 1, now=end.now)
+        end.rotation.behind(end.rotation.attempts.highest + 1, now=end.now)
         begun += len(started(end.step(0.01)))
     assert PEER_BURST <= begun <= PEER_BURST + 10 * PEER_RATE
 
@@ -662,7 +662,7 @@ def test_attempts_that_cost_a_key_are_made_ever_more_rarely() -> None:
         end.step(when - end.now)
     assert waits == sorted(waits)
     assert waits[0] <= 2 * limits.FIRST_RETRY
-    interval = end.rotation._schedule.interval
+    interval = end.rotation.attempts.schedule.interval
     assert waits[-1] == pytest.approx(limits.SPENT_SHARE * interval)
 
 
