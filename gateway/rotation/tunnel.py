@@ -21,10 +21,8 @@ from gateway.rotation import limits
 from gateway.rotation.actions import (
     Action,
     BlockTunnel,
-    GrantPassing,
     PollPlane,
     RetireEpoch,
-    RevokePassing,
     SendInForce,
     StartHandshake,
 )
@@ -34,19 +32,17 @@ from gateway.rotation.events import (
     EpochCommittedHere,
     EpochInForce,
     EpochRetired,
-    QKDMissing,
-    QKDRestored,
     RotationFailed,
-    TunnelBlocked,
     TunnelEvent,
-    TunnelUnproven,
-    TunnelUp,
 )
+from gateway.rotation.lifetime import Lifetime
 from gateway.rotation.obstacles import Obstacles
 from gateway.rotation.passage import Carrying
-from gateway.rotation.phases import Change, TunnelPhase, after
+from gateway.rotation.phases import Change, TunnelPhase
 from gateway.rotation.proof import Proof
+from gateway.rotation.qkd import QKDWatch
 from gateway.rotation.schedule import Schedule
+from gateway.rotation.standing import TunnelStanding
 from gateway.wire.control import RotateReason
 
 NOT_IN_FORCE = "not-in-force"
@@ -62,15 +58,11 @@ class TunnelRotation:
     """Decides when keys change and what an epoch lives through.
 
     Attributes:
-        name: The tunnel's name.
         attempts: When this end begins handshakes, or asks for them.
-        phase: What an operator sees.
-        reason: Why the tunnel is not up, one line, empty when it is.
+        lifetime: When the tunnel will be blocked.
         epochs: Epochs that have something in the kernel, by number.
         current: The newest epoch committed, or None.
         rotations: Epochs committed since start.
-        expires_at: When the tunnel will be blocked, None while nothing may pass.
-        without_qkd: Why epochs lack the QKD key that is wanted, None if they do not.
     """
 
     __slots__ = (
@@ -79,23 +71,18 @@ class TunnelRotation:
         "_doubt_at",
         "_events",
         "_explain",
-        "_lifetime",
         "_lost",
         "_obstacles",
         "_proof",
-        "_qkd_every",
-        "_qkd_wanted",
+        "_qkd",
         "_retire_at",
+        "_standing",
         "_unproven",
         "attempts",
         "current",
         "epochs",
-        "expires_at",
-        "name",
-        "phase",
-        "reason",
+        "lifetime",
         "rotations",
-        "without_qkd",
     )
 
     def __init__(  # a tunnel's whole policy
@@ -122,11 +109,10 @@ class TunnelRotation:
             explain: Says why an epoch is not in force, one line for the operator.
             silence: Seconds without a packet that the plane never leaves, if idle.
         """
-        self.name = schedule.name
         self.attempts = Attempts(schedule, initiator=initiator, last_epoch=last_epoch)
-        self._lifetime = max_epoch_lifetime
-        self._qkd_wanted = qkd_wanted
-        self._qkd_every = qkd_every
+        self.lifetime = Lifetime(max_epoch_lifetime)
+        self._standing = TunnelStanding(schedule.name)
+        self._qkd = QKDWatch(wanted=qkd_wanted, every=qkd_every)
         self._explain = explain
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
@@ -137,13 +123,34 @@ class TunnelRotation:
         self._doubt_at: float | None = None
         self._unproven = 0
         self._retire_at: float | None = None
-        self.phase = TunnelPhase.DOWN
-        self.reason = "not started"
         self.epochs: dict[int, Epoch] = {}
         self.current: Epoch | None = None
-        self.without_qkd: str | None = None
         self.rotations = 0
-        self.expires_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The tunnel's name."""
+        return self._standing.name
+
+    @property
+    def phase(self) -> TunnelPhase:
+        """What an operator sees."""
+        return self._standing.phase
+
+    @property
+    def reason(self) -> str:
+        """Why the tunnel is not up, one line, empty when it is."""
+        return self._standing.reason
+
+    @property
+    def expires_at(self) -> float | None:
+        """When the tunnel will be blocked, None while nothing may pass."""
+        return self.lifetime.expires_at
+
+    @property
+    def without_qkd(self) -> str | None:
+        """Why epochs lack the QKD key that is wanted, None if they do not."""
+        return self._qkd.missing
 
     @property
     def next_attempt(self) -> float | None:
@@ -170,8 +177,7 @@ class TunnelRotation:
             ask: Whether a responder can ask its initiator to start.
         """
         if self.phase is TunnelPhase.DOWN:
-            self._move(Change.START)
-            self.reason = "waiting for the first epoch"
+            self._standing.start()
         elif self._is_proving() or self.phase is TunnelPhase.UP:
             return
         self._actions.extend(self.attempts.up(now=now, ask=ask))
@@ -195,7 +201,7 @@ class TunnelRotation:
             now: Current time, monotonic seconds.
             proven: Whether the one that sends was in force.
         """
-        self._move(Change.START)
+        self._standing.adopt(proven=proven)
         self.attempts.plan(now)
         for number in numbers:
             epoch = Epoch(number, EpochPhase.IN_FORCE, adopted=True)
@@ -204,21 +210,14 @@ class TunnelRotation:
             self.epochs[number] = epoch
         self.attempts.reached(max(numbers))
         self.current = self.epochs[active]
-        self.expires_at = expires_at
-        if proven:
-            self._move(Change.ADOPT)
-            self.reason = ""
-        else:
-            self._move(Change.DOUBT)
-            self.reason = "the epoch found in the kernel was never in force"
+        self.lifetime.expires_at = expires_at
         self._proof.rest(self._interval, now=now)
 
     def down(self) -> None:
         """Take the tunnel down; the driver removes its keys."""
         self._clear()
         self._actions.append(BlockTunnel())
-        self._move(Change.STOP)
-        self.reason = "taken down"
+        self._standing.stop()
         self.attempts.stop()
 
     def reconfigure(
@@ -230,9 +229,8 @@ class TunnelRotation:
         qkd_every: int = 1,
     ) -> None:
         """Take over a new schedule; the present epoch keeps its time of expiry."""
-        self._lifetime = max_epoch_lifetime
-        self._qkd_wanted = qkd_wanted
-        self._qkd_every = qkd_every
+        self.lifetime.seconds = max_epoch_lifetime
+        self._qkd.reconfigure(wanted=qkd_wanted, every=qkd_every)
         last = self.current.committed_at if self.current else None
         self.attempts.reschedule(schedule, last=last)
 
@@ -293,14 +291,9 @@ class TunnelRotation:
         epoch.key_id = key_id
         epoch.qkd_age = qkd_age
         epoch.committed_at = now
-        epoch.ends_at = now + self._lifetime
         fresh = self._is_settled() or self.phase is TunnelPhase.BLOCKED
-        self._move(Change.COMMIT)
-        if self.phase is TunnelPhase.CONNECTING:
-            self.reason = f"waiting for a packet that proves epoch {number}"
-        if self.expires_at is None:
-            self.expires_at = epoch.ends_at
-        epoch.judge_at = now + self._patience(now)
+        self._standing.commit(number)
+        self.lifetime.begin(epoch, self._interval, now=now)
         if fresh:
             self._doubt_at = epoch.judge_at
         self.current = epoch
@@ -316,7 +309,7 @@ class TunnelRotation:
         self._events.append(
             EpochCommittedHere(self.name, number, sources, key_id, qkd_age)
         )
-        self._note_qkd(epoch, without_qkd)
+        self._events.extend(self._qkd.note(self.name, epoch, without_qkd))
 
     def _next_after(self, epoch: Epoch, committed_at: float) -> float:
         """Return when the next epoch is due: as late as can be if it is of no use."""
@@ -324,26 +317,9 @@ class TunnelRotation:
             return epoch.ends_at - self._interval
         return self.attempts.schedule.next_after(committed_at)
 
-    def _patience(self, now: float) -> float:
-        """Return how long an epoch may take to come into force, seconds."""
-        interval = self._interval
-        left = (self.expires_at or now) - now - interval
-        return min(limits.PROOF_TIMEOUT, max(limits.PROOF_SHARE * interval, left))
-
-    def _note_qkd(self, epoch: Epoch, reason: str) -> None:
-        """Say when epochs begin, and cease, to lack a fresh QKD key that is due."""
-        before = self.without_qkd
-        self.without_qkd = reason if self.lacks_qkd(epoch) else None
-        if self.without_qkd is not None and self.without_qkd != before:
-            self._events.append(QKDMissing(self.name, epoch.number, self.without_qkd))
-        elif epoch.key_id is not None and before is not None:
-            self._events.append(QKDRestored(self.name, epoch.number))
-
     def lacks_qkd(self, epoch: Epoch) -> bool:
         """Whether an epoch has no QKD key as fresh as is wanted."""
-        if not self._qkd_wanted or epoch.adopted:
-            return False
-        return epoch.qkd_age is None or epoch.qkd_age >= self._qkd_every
+        return self._qkd.lacks(epoch)
 
     def failed(
         self, reason: str, detail: str, *, now: float, key_spent: bool = False
@@ -361,9 +337,8 @@ class TunnelRotation:
         self._events.append(
             RotationFailed(self.name, reason, detail, self.failures_in_row)
         )
-        waiting = self.phase in (TunnelPhase.CONNECTING, TunnelPhase.BLOCKED)
-        if waiting and self.current is None:
-            self.reason = detail
+        if self.current is None:
+            self._standing.fail(detail)
 
     def learned(self, *, now: float) -> None:
         """Note that the failure taught us something: the next attempt is another one.
@@ -527,8 +502,7 @@ class TunnelRotation:
             return
         epoch.move(EpochPhase.IN_FORCE)
         epoch.in_force_at = now
-        self.expires_at = epoch.ends_at
-        self._actions.append(GrantPassing(epoch.ends_at))
+        self._actions.append(self.lifetime.renew(epoch))
         self._doubt_at = None
         self._unproven = 0
         self._carrying.proven(now=now)
@@ -545,15 +519,7 @@ class TunnelRotation:
         self._come_up(epoch.number)
 
     def _come_up(self, number: int) -> None:
-        if self._obstacles.word:
-            if self.phase is TunnelPhase.BLOCKED:
-                self._move(Change.PROVE)
-            self._doubt(self._obstacles.word)
-            return
-        if self.phase is not TunnelPhase.UP:
-            self._events.append(TunnelUp(self.name, number))
-        self._move(Change.PROVE)
-        self.reason = ""
+        self._events.extend(self._standing.prove(number, self._obstacles.word))
 
     def _judge(self, epoch: Epoch, *, now: float) -> None:
         """Give up on a rotation whose epoch is not in force in time; keep the epoch."""
@@ -578,16 +544,7 @@ class TunnelRotation:
             self._come_up(epoch.number)
         if carried or (in_time and not trouble):
             return
-        self._doubt(trouble or self._explain(epoch))
-
-    def _doubt(self, reason: str) -> None:
-        was_unproven = self.phase is TunnelPhase.UNPROVEN
-        self._move(Change.DOUBT)
-        if self.phase is not TunnelPhase.UNPROVEN:
-            return
-        self.reason = reason
-        if not was_unproven:
-            self._events.append(TunnelUnproven(self.name, self.reason))
+        self._events.extend(self._standing.doubt(trouble or self._explain(epoch)))
 
     def _is_settled(self) -> bool:
         """Whether there is no epoch that waits for its proof."""
@@ -619,7 +576,7 @@ class TunnelRotation:
             when
             for when in (
                 self.attempts.get_timer(),
-                self.expires_at,
+                self.lifetime.expires_at,
                 self._proof.poll_at,
                 self._proof.notice_at,
                 self._retire_at,
@@ -642,7 +599,7 @@ class TunnelRotation:
         if self._doubt_at is not None and now >= self._doubt_at:
             self._doubt_at = None
             self._review(now=now)
-        if self.expires_at is not None and now >= self.expires_at:
+        if self.lifetime.is_over(now=now):
             self._lapse(now=now)
         number = self.attempts.due(now=now, hold_until=self._hold_until())
         if number is not None:
@@ -714,35 +671,24 @@ class TunnelRotation:
         if now >= epoch.ends_at:
             self._block(reason)
             return
-        self.expires_at = None
-        self._actions.append(RevokePassing())
+        self._actions.append(self.lifetime.revoke())
         self._retire_old()
-        self._say_blocked(reason, Change.LAPSE)
+        self._events.extend(self._standing.block(reason, Change.LAPSE))
 
     def _block(self, reason: str, change: Change = Change.LAPSE) -> None:
         self._clear()
         self._actions.append(BlockTunnel())
-        self._say_blocked(reason, change)
-
-    def _say_blocked(self, reason: str, change: Change) -> None:
-        was_blocked = self.phase is TunnelPhase.BLOCKED
-        self._move(change)
-        self.reason = reason
-        if not was_blocked:
-            self._events.append(TunnelBlocked(self.name, reason))
+        self._events.extend(self._standing.block(reason, change))
 
     def _clear(self) -> None:
         for epoch in self.epochs.values():
             epoch.move(EpochPhase.RETIRED)
         self.epochs.clear()
         self.current = None
-        self.expires_at = None
+        self.lifetime.stop()
         self._proof.stop()
         self.attempts.clear()
         self._retire_at = self._doubt_at = None
         self._carrying.forget()
         self._obstacles.rest()
         self._lost = ""
-
-    def _move(self, change: Change) -> None:
-        self.phase = after(self.phase, change)
