@@ -10,6 +10,7 @@ from gateway.acceptance.files import FileChecks, TunnelFiles
 from gateway.acceptance.findings import Finding, Notes
 from gateway.acceptance.host import (
     Options,
+    check_networks,
     check_peers,
     check_planes,
     check_ports,
@@ -123,6 +124,7 @@ def judge_host(
     check_peers(notes, candidate.tunnels, options)
     check_ports(notes, options, in_force, opened)
     check_settings(notes)
+    check_networks(notes)
     return candidate.with_notes(notes)
 
 

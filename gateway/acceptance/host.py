@@ -9,6 +9,8 @@ from gateway.acceptance.findings import Notes
 from gateway.config.checks import ONE_TUNNEL_A_PEER, shared_peer
 from gateway.config.model import Endpoint, GatewayConfig, PlaneName
 from gateway.dataplane.choose import PlaneOption, best_plane, try_plane
+from gateway.dataplane.fence.connected import read_connected
+from gateway.dataplane.fence.plan import networks_inside, plan_of
 from gateway.dataplane.host import check_host
 from gateway.errors import PlaneUnsupportedError
 
@@ -149,3 +151,22 @@ def check_settings(notes: Notes) -> None:
     for finding in check_host(notes.config):
         expected = f"a host that lets packets pass ({finding.hint})"
         notes.warn(("tunnels",), expected, finding.text)
+
+
+def check_networks(notes: Notes) -> None:
+    """Warn of networks of this host that its acceptance lets pass beside tunnels.
+
+    Raises:
+        DataPlaneError: The kernel does not tell this host's addresses.
+    """
+    config = notes.config
+    own = (str(one) for each in config.tunnels.values() for one in each.addresses)
+    connected = read_connected(own)
+    inside = networks_inside(plan_of(config, connected), connected)
+    for network in sorted(inside.passed):
+        notes.warn(
+            ("tunnels",),
+            "networks of this host in local_subnets, or outside remote prefixes (what "
+            "is connected here at a reload passes beside the tunnel, in clear)",
+            f"{network}",
+        )

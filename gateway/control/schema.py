@@ -79,6 +79,7 @@ class AlertKind:
     KERNEL_RESTORED: Final = "kernel-restored"
     NOT_APPLIED: Final = "not-applied"
     LEASE_IN_PREFIX: Final = "lease-in-remote-prefix"
+    UNASKED_IN_PREFIX: Final = "new-in-remote-prefix"
     CONNECTED_IN_PREFIX: Final = "connected-in-remote-prefix"
     KME: Final = "kme"
     KEY_STORE: Final = "key-store"

@@ -8,6 +8,7 @@ from gateway.acceptance.accept import Candidate
 from gateway.config.model import KEMProviderName
 from gateway.crypto.identity import PrivateIdentity, format_fingerprint
 from gateway.crypto.suite import choose_provider, passed_over
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.fence.base import Fence
 from gateway.dataplane.fence.enforcement import Fencing
 from gateway.dataplane.fence.open import open_fence
@@ -46,7 +47,7 @@ def build(
     candidate: Candidate,
     environ: Mapping[str, str],
     *,
-    make_planes: Callable[[Worker, tuple[int, int]], Planes] = Planes,
+    make_planes: Callable[[Worker, tuple[int, int], AcceptedNetworks], Planes] = Planes,
     fence_opener: Callable[[], Fence] = open_fence,
 ) -> Parts:
     """Open what needs no event loop.
@@ -80,12 +81,13 @@ def build(
     store = SQLiteKeyStore(config.keystore, load_master_key(config.master_key, environ))
     store.uses.release_all()
     plane_worker = Worker("data-plane")
+    accepted = AcceptedNetworks()
     return Parts(
         identity=identity,
         provider=provider,
         store=store,
         store_worker=Worker("key-store"),
         plane_worker=plane_worker,
-        planes=make_planes(plane_worker, config.wireguard_ports),
-        fencing=Fencing(plane_worker, config.state_dir, fence_opener),
+        planes=make_planes(plane_worker, config.wireguard_ports, accepted),
+        fencing=Fencing(plane_worker, config.state_dir, fence_opener, accepted),
     )

@@ -391,6 +391,7 @@ class Service:
         await self.tunnels.change(diff, before)
         self._basis.files.clear()
         await self._settle_fence()
+        self.holding.look_again()  # what passes beside tunnels may have changed
         self._note_users()
         if network_changed:
             await self.relaying.settle()
@@ -445,7 +446,7 @@ class Service:
     async def _settle_fence(self) -> None:
         """Refuse what the configuration names and no more; or say that more is."""
         try:
-            await self.fencing.settle(self.config)
+            await self.fencing.settle(self.config, is_asked=True)
         except DataPlaneError as error:
             self.tunnels.troubles["fence"] = (
                 f"refuses more than it need: {error.message}"

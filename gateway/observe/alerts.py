@@ -102,8 +102,18 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
             "warning",
             AlertKind.LEASE_IN_PREFIX,
             f"{network} is connected here for a time only (DHCP, router "
-            "advertisement) and lies in a remote prefix: its hosts are refused",
+            "advertisement) and lies in a remote prefix: packets for it go into the "
+            "tunnel or nowhere",
             "add it to local_subnets, or give the interface a static address",
+        )
+    for network in state.unasked:
+        yield gateway_alert(
+            "warning",
+            AlertKind.UNASKED_IN_PREFIX,
+            f"{network} was connected here since the configuration was accepted, and "
+            "lies in a remote prefix: packets for it go into the tunnel or nowhere",
+            "if it is yours, qgw reload, or add it to local_subnets; else remove the "
+            "address (a lease without an end looks like one that you set)",
         )
     for network in state.passed:
         yield gateway_alert(

@@ -4,6 +4,7 @@ import logging
 
 from gateway.acceptance.host import Options, look_for_planes
 from gateway.config.model import PlaneName
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import (
     PlaneOption,
@@ -24,7 +25,13 @@ KINDS = {"esp": PlaneKind.ESP, "wireguard": PlaneKind.WIREGUARD}
 class Planes:
     """Opens each plane once, in the planes' own thread."""
 
-    def __init__(self, worker: Worker, wireguard_ports: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        wireguard_ports: tuple[int, int],
+        accepted: AcceptedNetworks,
+    ) -> None:
+        self._accepted = accepted
         self._worker = worker
         self._ports = wireguard_ports
         self._open: dict[str, DataPlane] = {}
@@ -71,7 +78,7 @@ class Planes:
             self._best = name = self._best or await self._worker.run(best_plane)
         if name not in self._open:
             if self._keeper is None:
-                self._keeper = await self._worker.run(Keeper)
+                self._keeper = await self._worker.run(Keeper, self._accepted)
             plane = make_plane(name, self._ports, self._keeper)
             await self._worker.run(plane.open)
             logger.info("data plane %s is open", name)

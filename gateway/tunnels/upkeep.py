@@ -112,6 +112,10 @@ class Upkeep:
         self._unsteady.clear()
         self._unlisten()
 
+    def look_again(self) -> None:
+        """Compare routes and policies soon, whatever the kernel tells."""
+        self._note(Scope.ALL)
+
     def obstacle_of(self, tunnel: str) -> str:
         """Return what keeps packets out of a tunnel, in words; empty for nothing."""
         vital = (

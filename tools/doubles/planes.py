@@ -3,6 +3,7 @@
 from doubles.plane import FakePlane
 from gateway.acceptance.host import Options
 from gateway.config.model import PlaneName
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.base import DataPlane
 from gateway.dataplane.choose import PlaneOption
 from gateway.host.workers import Worker
@@ -13,9 +14,13 @@ class MemoryPlanes(Planes):
     """Planes that open nothing in the kernel."""
 
     def __init__(
-        self, plane: FakePlane, worker: Worker, wireguard_ports: tuple[int, int]
+        self,
+        plane: FakePlane,
+        worker: Worker,
+        wireguard_ports: tuple[int, int],
+        accepted: AcceptedNetworks,
     ) -> None:
-        super().__init__(worker, wireguard_ports)
+        super().__init__(worker, wireguard_ports, accepted)
         self.plane = plane
 
     async def move_ports(self, wireguard_ports: tuple[int, int]) -> None:

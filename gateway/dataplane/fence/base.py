@@ -55,17 +55,19 @@ class FencePlan:
 
     Attributes:
         tunnels: Every configured tunnel.
-        exempt: Networks that are connected here for good, which a shorter remote
-            prefix covers without claiming them.
+        exempt: Networks that are connected here for good and accepted, which a shorter
+            remote prefix covers without claiming them.
         ports: UDP ports on which peers reach this gateway itself.
         homes: Local networks: what came out of a tunnel for one of them leaves by its
             own devices or not at all.
+        accepted: All networks that are exempt when they are connected.
     """
 
     tunnels: tuple[FencedTunnel, ...] = ()
     exempt: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     homes: tuple[Home, ...] = ()
+    accepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,12 @@ class FenceState:
         limits: What this kernel's fence cannot do, in words; empty for a whole one.
         tunnels: What it did, by tunnel.
         unfenced: Networks in a remote prefix that are connected here for a time
-            only (DHCP, router advertisements), so that their hosts are refused.
-        passed: Networks in a remote prefix that are connected here for good and in no
-            local prefix, so that packets for them go past the tunnel.
+            only (DHCP, router advertisements): packets for them go into the tunnel or
+            nowhere.
+        unasked: Networks in a remote prefix that are connected here for good since the
+            configuration was accepted; of them the same is true.
+        passed: Networks in a remote prefix that are connected here for good, accepted,
+            and in no local prefix, so that packets for them go past the tunnel.
         unrecorded: Why the record for the next boot is not written, in words; empty
             if it is.
     """
@@ -120,6 +125,7 @@ class FenceState:
     limits: str = ""
     tunnels: Mapping[str, TunnelFence] = field(default_factory=dict)
     unfenced: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     unrecorded: str = ""
 

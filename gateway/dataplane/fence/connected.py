@@ -3,12 +3,13 @@
 import socket
 from collections.abc import Iterable
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_interface
 from typing import Final
 
 from pyroute2.netlink import NETLINK_ROUTE
 
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.netlink import rtnetlink as rt
 from gateway.dataplane.netlink.connection import HEADER, NetlinkConnection
 from gateway.dataplane.refusals import kernel_call
@@ -32,7 +33,7 @@ class Held:
     Attributes:
         network: The network, of more than one address.
         device: The interface's name.
-        is_permanent: Whether an operator gave the address.
+        is_permanent: Whether the address has no end.
     """
 
     network: str
@@ -45,15 +46,32 @@ class Connected:
     """Networks of this host's addresses.
 
     Attributes:
-        permanent: Those that an operator gave it.
-        leased: Those that came from a network (DHCP, router advertisements) and
-            may be anything that a stranger on it likes.
+        permanent: Those of addresses without an end.
+        leased: Those of addresses with one: they came from a network (DHCP, router
+            advertisements) and may be anything that a stranger on it likes.
         held: All of them, with their interfaces.
+        unasked: Those without an end that came since an operator last accepted what
+            is connected here, and may be a stranger's as well.
     """
 
     permanent: tuple[str, ...] = ()
     leased: tuple[str, ...] = ()
     held: tuple[Held, ...] = ()
+    unasked: tuple[str, ...] = ()
+
+    def judged(self, accepted: AcceptedNetworks) -> "Connected":
+        """Return the same, with what nobody accepted set apart from the permanent."""
+        return replace(
+            self,
+            permanent=tuple(each for each in self.permanent if each in accepted),
+            unasked=tuple(each for each in self.permanent if each not in accepted),
+            held=tuple(
+                replace(
+                    each, is_permanent=each.is_permanent and each.network in accepted
+                )
+                for each in self.held
+            ),
+        )
 
 
 def read_connected(own: Iterable[str]) -> Connected:

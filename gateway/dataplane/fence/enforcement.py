@@ -12,10 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.model import GatewayConfig
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.fence.base import Fence, FencePlan, FenceState, Passage
-from gateway.dataplane.fence.connected import read_connected
+from gateway.dataplane.fence.connected import Connected, read_connected
 from gateway.dataplane.fence.homes import Homes
-from gateway.dataplane.fence.plan import leased_inside, passed_inside, plan_of
+from gateway.dataplane.fence.plan import (
+    Inside,
+    fenced_tunnels,
+    networks_inside,
+    plan_of,
+)
 from gateway.dataplane.fence.plan_file import FILE_NAME, read_plan, write_plan
 from gateway.errors import GatewayError
 from gateway.host.workers import Worker
@@ -39,15 +45,24 @@ class Fencing:
         worker: Worker,
         state_dir: Path,
         opener: Callable[[], Fence],
+        accepted: AcceptedNetworks | None = None,
     ) -> None:
+        """Nothing is opened before it is needed.
+
+        Args:
+            worker: The planes' thread.
+            state_dir: Where the plan is remembered.
+            opener: Opens the fence.
+            accepted: What the planes ask, too; decided here.
+        """
         self._worker = worker
         self._file = state_dir / FILE_NAME
         self._opener = opener
         self._fence: Fence | None = None
         self._config: GatewayConfig | None = None
         self._plan: FencePlan | None = None
-        self._leased: frozenset[str] = frozenset()
-        self._passed: frozenset[str] = frozenset()
+        self._accepted = AcceptedNetworks() if accepted is None else accepted
+        self._inside = Inside()
         self._homes = Homes()
         self._mark: _Mark | None = None
         self.unrecorded = ""
@@ -60,20 +75,29 @@ class Fencing:
             DataPlaneError: The kernel refused; what stood before stands.
         """
         async with self._changing:
-            plan, _, _ = await self._worker.run(self._look, config)
-            fence = await self.opened()
             before = self._plan if self._plan is not None else self._stored()
+            if not self._accepted.is_decided:
+                await self._worker.run(self._remember, config, before)
+            plan, _ = await self._worker.run(self._look, config)
+            fence = await self.opened()
             await self._worker.run(fence.load, plan, before)
             # Until it is settled, nobody may drop what the old one named.
             self._config = None
 
-    async def settle(self, config: GatewayConfig) -> None:
+    async def settle(self, config: GatewayConfig, *, is_asked: bool = False) -> None:
         """Refuse what the configuration names and no more; remember it for a boot.
+
+        Args:
+            config: The configuration.
+            is_asked: Whether an operator has just had it taken in, so that networks
+                that are connected here now may pass beside tunnels.
 
         Raises:
             DataPlaneError: The kernel refused; more than needed is refused.
         """
         async with self._changing:
+            if is_asked:
+                await self._worker.run(self._accept_all, config)
             await self._follow(config)
 
     async def refresh(self) -> None:
@@ -131,8 +155,9 @@ class Fencing:
             return state
         return replace(
             state,
-            unfenced=tuple(sorted(self._leased)),
-            passed=tuple(sorted(self._passed)),
+            unfenced=tuple(sorted(self._inside.leased)),
+            unasked=tuple(sorted(self._inside.unasked)),
+            passed=tuple(sorted(self._inside.passed)),
         )
 
     async def keep_record(self) -> None:
@@ -171,22 +196,37 @@ class Fencing:
         return self._fence
 
     async def _follow(self, config: GatewayConfig) -> None:
-        plan, leased, passed = await self._worker.run(self._look, config)
+        plan, inside = await self._worker.run(self._look, config)
         fence = await self.opened()
         if plan != self._plan or self._config is None:
             await self._worker.run(fence.load, plan)
         if plan != self._plan:
             await self._store(plan)
         self._config, self._plan = config, plan
-        for network in sorted(leased - self._leased):
+        self._tell(inside)
+        self._inside = inside
+
+    def _tell(self, inside: Inside) -> None:
+        """Say once what becomes of networks of this host inside remote prefixes."""
+        for network in sorted(inside.leased - self._inside.leased):
             logger.warning(
                 "network %s, which this host has by DHCP or router advertisement, "
-                "lies in a remote prefix: its hosts are refused; to reach them, add "
-                "it to local_subnets or give this host a permanent address there",
+                "lies in a remote prefix: packets for it go into the tunnel or "
+                "nowhere; to reach its hosts, add it to local_subnets or give this "
+                "host a permanent address there, then qgw reload",
                 network,
                 extra={"event": "fence-leased"},
             )
-        for network in sorted(passed - self._passed):
+        for network in sorted(inside.unasked - self._inside.unasked):
+            logger.warning(
+                "network %s, which this host was connected to since the configuration "
+                "was accepted, lies in a remote prefix: packets for it go into the "
+                "tunnel or nowhere; if it is yours, qgw reload or add it to "
+                "local_subnets, else remove the address",
+                network,
+                extra={"event": "fence-unasked"},
+            )
+        for network in sorted(inside.passed - self._inside.passed):
             logger.warning(
                 "network %s, which this host is connected to, lies in a remote prefix: "
                 "packets for it go past the tunnel, in clear; if it is yours, add it "
@@ -194,7 +234,6 @@ class Fencing:
                 network,
                 extra={"event": "fence-passed"},
             )
-        self._leased, self._passed = leased, passed
 
     async def _store(self, plan: FencePlan) -> None:
         try:
@@ -217,22 +256,33 @@ class Fencing:
             )
             return None
 
-    def _look(
-        self, config: GatewayConfig
-    ) -> tuple[FencePlan, frozenset[str], frozenset[str]]:
-        """Return the plan for this host, and networks it refuses or passes unasked."""
-        inside = [
-            str(address)
-            for tunnel in config.tunnels.values()
-            for address in tunnel.addresses
-        ]
-        connected = read_connected(inside)
-        plan = plan_of(config, connected, self._homes)
-        return (
-            plan,
-            leased_inside(plan, connected),
-            passed_inside(plan, connected),
-        )
+    def _remember(self, config: GatewayConfig, stored: FencePlan | None) -> None:
+        """Decide at the start which networks of this host may pass beside tunnels.
+
+        What an operator accepted before, for the same prefixes: a lease is often here
+        before the daemon is. With other prefixes it is their first start, and what is
+        here counts as well; not alone, for at boot some networks come later.
+        """
+        before = () if stored is None else stored.accepted
+        if stored is None or stored.tunnels != fenced_tunnels(config):
+            before = (*before, *_read(config).permanent)
+        self._accepted.accept(before)
+
+    def _accept_all(self, config: GatewayConfig) -> None:
+        """Let what is connected here now pass beside tunnels, and nothing else."""
+        self._accepted.accept(_read(config).permanent)
+
+    def _look(self, config: GatewayConfig) -> tuple[FencePlan, Inside]:
+        """Return the plan for this host, and its networks inside remote prefixes."""
+        connected = _read(config).judged(self._accepted)
+        plan = plan_of(config, connected, self._accepted.listed(), self._homes)
+        return plan, networks_inside(plan, connected)
+
+
+def _read(config: GatewayConfig) -> Connected:
+    """Read what this host is connected to, the tunnels' own addresses left out."""
+    tunnels = config.tunnels.values()
+    return read_connected(str(one) for each in tunnels for one in each.addresses)
 
 
 def _mark_of(path: Path) -> _Mark | None:

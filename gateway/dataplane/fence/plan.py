@@ -1,27 +1,46 @@
 """The fence that follows from a configuration and the addresses of this host."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from dataclasses import dataclass
 
 from gateway.config.model import GatewayConfig, TunnelConfig
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan
 from gateway.dataplane.fence.connected import Connected
 from gateway.dataplane.fence.homes import Homes
+from gateway.dataplane.held.spans import Span, span_of
 
-Network = IPv4Network | IPv6Network
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Networks of this host that a remote prefix covers, by what becomes of them.
+
+    Attributes:
+        leased: Refused: they are here for a time only.
+        unasked: Refused: they came since an operator last accepted what is here.
+        passed: Exempt, and no local prefix speaks of them.
+    """
+
+    leased: frozenset[str] = frozenset()
+    unasked: frozenset[str] = frozenset()
+    passed: frozenset[str] = frozenset()
 
 
 def plan_of(
-    config: GatewayConfig, connected: Connected, homes: Homes | None = None
+    config: GatewayConfig,
+    connected: Connected,
+    accepted: Iterable[str] = (),
+    homes: Homes | None = None,
 ) -> FencePlan:
     """Return what a configuration's fence refuses: every tunnel, enabled or not.
 
     Args:
         config: The configuration.
-        connected: What this host is connected to.
-        homes: Follows that, and remembers what went; None for what is there now.
+        connected: What this host is connected to, judged.
+        accepted: What may be connected here, to be remembered with the plan.
+        homes: Follows what is connected, and remembers what went; None for what is
+            there now.
     """
-    tunnels = tuple(map(_fenced, config.tunnels.values()))
+    tunnels = fenced_tunnels(config)
     homes = homes or Homes()
     homes.follow(connected.held, tunnels)
     ports = {endpoint.port for endpoint in config.listen} | set(config.wireguard_ports)
@@ -30,52 +49,76 @@ def plan_of(
         exempt=connected.permanent,
         ports=tuple(sorted(ports)),
         homes=homes.known,
+        accepted=tuple(accepted),
     )
 
 
-def leased_inside(plan: FencePlan, connected: Connected) -> frozenset[str]:
-    """Return leased networks that a remote prefix covers and nobody exempts."""
-    found: set[str] = set()
-    for lease in connected.leased:
-        network = ip_network(lease)
-        remote = _longest(network, (p for t in plan.tunnels for p in t.remote))
-        own = (p for t in plan.tunnels for p in t.local)
-        exempt = _longest(network, (*own, *plan.exempt))
-        if remote > exempt:
-            found.add(lease)
-    return frozenset(found)
+def fenced_tunnels(config: GatewayConfig) -> tuple[FencedTunnel, ...]:
+    """Return all tunnels of a configuration, as the fence knows them."""
+    return tuple(map(_fenced, config.tunnels.values()))
 
 
-def passed_inside(plan: FencePlan, connected: Connected) -> frozenset[str]:
-    """Return networks that a remote prefix covers and that are exempt unasked.
+def networks_inside(plan: FencePlan, connected: Connected) -> Inside:
+    """Return what becomes of the networks that are connected inside remote prefixes.
 
-    An address for good wins against a shorter remote prefix; but a lease that never
-    ends looks the same, and takes its network out of the tunnel. So it is told where no
-    local prefix speaks of it. A full tunnel covers whatever is connected.
+    Of those that pass, a full tunnel's are left out: it covers whatever is connected,
+    and the network that leads to its peer above all.
     """
-    found: set[str] = set()
-    for held in connected.permanent:
-        network = ip_network(held)
-        if network.prefixlen == network.max_prefixlen:
-            continue  # this host itself
-        remote = _longest(network, (p for t in plan.tunnels for p in t.remote))
-        local = _longest(network, (p for t in plan.tunnels for p in t.local))
-        if max(local, 0) < remote < network.prefixlen:
-            found.add(held)
-    return frozenset(found)
+    remote = _Lengths(prefix for each in plan.tunnels for prefix in each.remote)
+    local = _Lengths(prefix for each in plan.tunnels for prefix in each.local)
+    exempt = _Lengths(plan.exempt)
 
-
-def _longest(network: Network, prefixes: Iterable[str]) -> int:
-    """Return the length of the longest prefix that covers a network, -1 if none."""
-    lengths = [-1]
-    for prefix in prefixes:
-        wide = ip_network(prefix)
-        is_wide = wide.version == network.version and (
-            wide.prefixlen <= network.prefixlen
+    def refused(networks: Iterable[str]) -> frozenset[str]:
+        return frozenset(
+            each
+            for each in networks
+            if remote.longest(each) > max(local.longest(each), exempt.longest(each))
         )
-        if is_wide and network.network_address in wide:
-            lengths.append(wide.prefixlen)
-    return max(lengths)
+
+    return Inside(
+        refused(connected.leased),
+        refused(each for each in connected.unasked if not _is_host(each)),
+        frozenset(
+            each
+            for each in connected.permanent
+            if not _is_host(each)  # this host itself
+            and max(local.longest(each), 0) < remote.longest(each) < span_of(each)[2]
+        ),
+    )
+
+
+def _is_host(network: str) -> bool:
+    bits, _, length = span_of(network)
+    return bits == length
+
+
+class _Lengths:
+    """Prefixes by length: a hub's ten thousand are asked for each of its networks."""
+
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        self._starts: dict[tuple[int, int], set[int]] = {}
+        for prefix in prefixes:
+            bits, start, length = span_of(prefix)
+            self._starts.setdefault((bits, length), set()).add(start)
+
+    def longest(self, network: str) -> int:
+        """Return the length of the longest prefix that covers a network, -1 if none."""
+        span = span_of(network)
+        return max(
+            (
+                length
+                for (bits, length), starts in self._starts.items()
+                if bits == span[0]
+                and length <= span[2]
+                and _cut(span, length) in starts
+            ),
+            default=-1,
+        )
+
+
+def _cut(span: Span, length: int) -> int:
+    bits, start, _ = span
+    return start >> (bits - length) << (bits - length)
 
 
 def _fenced(tunnel: TunnelConfig) -> FencedTunnel:

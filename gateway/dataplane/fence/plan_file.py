@@ -90,6 +90,8 @@ def _plan_of(value: Any) -> FencePlan:  # noqa: ANN401  # JSON
         ),
         exempt=_prefixes(value["exempt"]),
         ports=tuple(map(_port, _list(value["ports"]))),
+        # Before there was such a list, all that was connected was accepted.
+        accepted=_prefixes(value.get("accepted", value["exempt"])),
     )
 
 

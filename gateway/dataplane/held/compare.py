@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from itertools import chain
 
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.held.snapshot import FoundAddress, FoundLink, Snapshot
 from gateway.dataplane.held.spans import Span, contains, covers, span_of, text_of
 from gateway.dataplane.held.wanted import (
@@ -88,7 +89,7 @@ class Surroundings:
 
     Attributes:
         hosts: Addresses of this host outside tunnels that can be a source.
-        connected: Networks to which it is connected for good.
+        connected: Networks to which it is connected for good, and which are accepted.
         networks: Networks to which it is connected, also for a time.
     """
 
@@ -98,13 +99,16 @@ class Surroundings:
 
 
 def surroundings(
-    addresses: Iterable[FoundAddress], own: frozenset[int]
+    addresses: Iterable[FoundAddress],
+    own: frozenset[int],
+    accepted: AcceptedNetworks,
 ) -> Surroundings:
     """Return what matters of this host's addresses.
 
     Args:
         addresses: All of them.
         own: Indexes of our own interfaces.
+        accepted: Networks that may pass beside a tunnel.
     """
     hosts, connected, networks = [], [], []
     for found in addresses:
@@ -116,7 +120,7 @@ def surroundings(
         if not found.flags & rt.IFA_F_TENTATIVE:
             hosts.append((str(parsed.ip), span_of(str(parsed.ip))))
         network = span_of(found.address)
-        if found.flags & rt.IFA_F_PERMANENT:
+        if found.flags & rt.IFA_F_PERMANENT and text_of(network) in accepted:
             connected.append(network)
         if network[2] < network[0]:  # a host's own address may move to another host
             networks.append(network)
@@ -158,6 +162,7 @@ def compare(
     wanted: DesiredState,
     snapshot: Snapshot,
     known: Mapping[str, int],
+    accepted: AcceptedNetworks,
     *,
     is_settled: bool = True,
 ) -> list[Difference]:
@@ -170,6 +175,7 @@ def compare(
         wanted: What should be.
         snapshot: What is.
         known: Indexes of our interfaces by alias, as last seen.
+        accepted: Networks of this host that may pass beside a tunnel.
         is_settled: Whether all tunnels have said what they want, so that a route of
             ours that nobody wants is one too many.
     """
@@ -186,7 +192,9 @@ def compare(
     indexes = {alias: link.index for alias, link in links.items() if link.is_up}
     differences += _missing_addresses(wanted, snapshot, indexes)
     around = surroundings(
-        snapshot.addresses, frozenset(link.index for link in links.values())
+        snapshot.addresses,
+        frozenset(link.index for link in links.values()),
+        accepted,
     )
     differences += _compare_routes(wanted, snapshot, indexes, around, is_settled)
     return differences

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from pyroute2.netlink import NETLINK_ROUTE
 
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.held.compare import (
     NOBODY,
     Difference,
@@ -73,8 +74,23 @@ class Keeper:
         wanted: What the planes declared.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        accepted: AcceptedNetworks | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open a routing socket; nothing is made before it is asked for.
+
+        Args:
+            accepted: Networks of this host that may pass beside a tunnel; without it,
+                all that are connected for good.
+            clock: Seconds that only grow.
+
+        Raises:
+            DataPlaneError: The kernel refused.
+        """
         self._clock = clock
+        self._accepted = AcceptedNetworks() if accepted is None else accepted
         with kernel_call("open a routing socket"):
             self._connection = NetlinkConnection(NETLINK_ROUTE)
         self.wanted = DesiredState()
@@ -226,7 +242,7 @@ class Keeper:
         }
 
     def connected(self) -> tuple[str, ...]:
-        """Return the networks to which this host is connected for good."""
+        """Return the networks, connected for good, that may pass beside a tunnel."""
         return tuple(text_of(span) for span in self._look_around().connected)
 
     def path_mtu(self, peer: str) -> int:
@@ -339,6 +355,7 @@ class Keeper:
             self.wanted,
             snapshot,
             self._links.indexes,
+            self._accepted,
             is_settled=self._is_settled(now),
         )
         self._note_around(snapshot)
@@ -364,14 +381,14 @@ class Keeper:
             with kernel_call("read this host's addresses"):
                 addresses = tuple(read_addresses(self._connection))
             own = frozenset(self._links.indexes.values())
-            self._around = surroundings(addresses, own)
+            self._around = surroundings(addresses, own, self._accepted)
             ended = self._clock()
             self._around_until = ended + READING_SHARE * (ended - started)
         return self._around
 
     def _note_around(self, snapshot: Snapshot) -> None:
         own = frozenset(self._links.indexes.values())
-        self._around = surroundings(snapshot.addresses, own)
+        self._around = surroundings(snapshot.addresses, own, self._accepted)
 
     def _refuse_taken(self, tunnel: WantedTunnel, old: WantedTunnel | None) -> None:
         """See that no other interface has one of a tunnel's new addresses."""

@@ -4,70 +4,14 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from lab.inside import made_inside
 
-from gateway.config.load import load_config
-from gateway.config.model import GatewayConfig
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.fence.enforcement import Fencing
-from gateway.dataplane.fence.guard import FenceGuard
-from gateway.dataplane.fence.nft.fence import NftFence
-from gateway.host.workers import Worker
+from tests.kernel.fence.guarded import configured, guarded
 from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place, turnless
-
-CONFIG = """
-[gateway]
-identity = "identity.key"
-listen = ["0.0.0.0:51810"]
-[keystore]
-path = "keys.db"
-[tunnels.a-b]
-peer = "peer.pub"
-endpoint = "203.0.113.2:51810"
-qkd = "off"
-local_subnets = ["10.1.0.0/24", "fd00:1::/64"]
-remote_subnets = {remote}
-"""
-
-
-SITE = '["10.2.0.0/16", "fd00:2::/48"]'
-
-
-def configured(folder: Path, remote: str = SITE) -> GatewayConfig:
-    path = folder / "gateway.toml"
-    path.write_text(CONFIG.format(remote=remote))
-    return load_config(path)
-
-
-def guarded(
-    place: Place,
-    config: GatewayConfig,
-    folder: Path,
-    body: Callable[[Fencing], Awaitable[None]],
-    *,
-    owned: bool = False,
-) -> None:
-    """Run something beside a guarded fence, in a thread on the gateway."""
-
-    async def run() -> None:
-        worker = Worker("planes")
-        fencing = Fencing(worker, folder, lambda: NftFence(owned=owned))
-        await fencing.prepare(config)
-        await fencing.settle(config)
-        guard = FenceGuard(fencing)
-        await guard.start()
-        try:
-            await body(fencing)
-        finally:
-            await guard.stop()
-            await fencing.close()
-            worker.stop()
-
-    made_inside(place.name("gateway"), lambda: asyncio.run(run()))
 
 
 async def arrives(place: Place, version: int = 4) -> set[str]:
@@ -172,78 +116,6 @@ def test_an_owned_table_is_flushed_by_nobody(place: Place, tmp_path: Path) -> No
     place.divert()
     assert place.arrivals("gateway", REMOTE[4]) == {"refused"}
     place.nft("delete table inet qgw")
-
-
-def test_new_addresses_are_exempt_and_leases_are_not(
-    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    everything = '["0.0.0.0/0", "::/0"]'
-
-    async def body(fencing: Fencing) -> None:
-        assert await asyncio.to_thread(place.arrivals, "gateway", "203.0.113.2") == {
-            "wan"
-        }, "connected for good"
-        await asyncio.to_thread(
-            place.ip,
-            "gateway",
-            "addr add 198.51.100.1/24 dev wan0",
-            "addr add 192.0.2.1/24 dev wan0 valid_lft 600 preferred_lft 600",
-        )
-        await asyncio.to_thread(
-            place.ip,
-            "wan",
-            "addr add 198.51.100.2/24 dev eth0",
-            "addr add 192.0.2.2/24 dev eth0",
-        )
-        await asyncio.sleep(0.5)
-        assert await asyncio.to_thread(place.arrivals, "gateway", "198.51.100.2") == {
-            "wan"
-        }
-        assert await asyncio.to_thread(place.arrivals, "gateway", "192.0.2.2") == {
-            "refused"
-        }
-        assert (await fencing.read()).unfenced == ("192.0.2.0/24",)
-        await asyncio.to_thread(
-            place.ip, "gateway", "addr del 198.51.100.1/24 dev wan0"
-        )
-        await asyncio.sleep(0.5)
-        found = await asyncio.to_thread(place.arrivals, "gateway", "198.51.100.2")
-        assert found <= {"refused", "unreachable"}
-
-    config = configured(tmp_path, everything)
-    with caplog.at_level(logging.WARNING):
-        guarded(place, config, tmp_path, body)
-    (said,) = [line for line in caplog.messages if "192.0.2.0/24" in line]
-    assert "its hosts are refused" in said
-
-
-def test_a_network_that_an_endless_lease_takes_out_of_a_tunnel_is_told(
-    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def body(fencing: Fencing) -> None:
-        assert (await fencing.read()).passed == ()
-        lease = "addr add 10.2.7.141/24 dev wan0 valid_lft forever"
-        await asyncio.to_thread(place.ip, "gateway", lease)
-        await asyncio.sleep(0.5)
-        assert (await fencing.read()).passed == ("10.2.7.0/24",)
-        await asyncio.to_thread(place.ip, "gateway", "addr del 10.2.7.141/24 dev wan0")
-        await asyncio.sleep(0.5)
-        assert (await fencing.read()).passed == ()
-
-    with caplog.at_level(logging.WARNING):
-        guarded(place, configured(tmp_path), tmp_path, body)
-    (said,) = [line for line in caplog.messages if "10.2.7.0/24" in line]
-    assert "past the tunnel, in clear" in said
-
-
-def test_networks_of_local_subnets_and_in_a_full_tunnel_are_not_told(
-    place: Place, tmp_path: Path
-) -> None:
-    async def body(fencing: Fencing) -> None:
-        assert (await fencing.read()).passed == ()
-
-    for remote in ('["10.0.0.0/15", "fd00::/30"]', '["0.0.0.0/0", "::/0"]'):
-        guarded(place, configured(tmp_path, remote), tmp_path, body)
 
 
 def test_a_new_device_needs_a_new_grant(place: Place, tmp_path: Path) -> None:

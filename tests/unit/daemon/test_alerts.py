@@ -235,7 +235,18 @@ def test_a_fence_that_stands_is_silent() -> None:
             "lease-in-remote-prefix",
             (
                 "10.2.3.0/24 is connected here for a time only (DHCP, router "
-                "advertisement) and lies in a remote prefix: its hosts are refused"
+                "advertisement) and lies in a remote prefix: packets for it go into "
+                "the tunnel or nowhere"
+            ),
+        ),
+        (
+            FenceState(present=True, unasked=("10.2.3.0/24",)),
+            "warning",
+            "new-in-remote-prefix",
+            (
+                "10.2.3.0/24 was connected here since the configuration was accepted, "
+                "and lies in a remote prefix: packets for it go into the tunnel or "
+                "nowhere"
             ),
         ),
         (

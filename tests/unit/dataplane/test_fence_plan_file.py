@@ -15,6 +15,7 @@ PLAN = FencePlan(
     (FencedTunnel("a-b", ("10.2.0.0/16", "fd00:2::/48"), ("10.1.0.0/16",)),),
     ("192.0.2.0/24",),
     (51810, 51811, 51812),
+    accepted=("192.0.2.0/24", "198.51.100.0/24"),
 )
 
 
@@ -25,6 +26,15 @@ def test_a_plan_comes_back(tmp_path: Path) -> None:
     write_plan(path, PLAN)
     assert read_plan(path) == PLAN
     assert [each.name for each in tmp_path.iterdir()] == ["fence.json"]
+
+
+def test_a_plan_of_an_earlier_release_accepted_what_was_exempt(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    write_plan(path, PLAN)
+    earlier = json.loads(path.read_text())
+    del earlier["accepted"]
+    path.write_text(json.dumps(earlier))
+    assert read_plan(path).accepted == PLAN.exempt
 
 
 def test_a_disk_that_refuses_leaves_the_old_plan(tmp_path: Path) -> None:
@@ -44,7 +54,16 @@ def test_a_disk_that_refuses_leaves_the_old_plan(tmp_path: Path) -> None:
             st.lists(inner)
             | st.dictionaries(
                 st.sampled_from(
-                    ["version", "tunnels", "exempt", "ports", "name", "remote", "local"]
+                    [
+                        "version",
+                        "tunnels",
+                        "exempt",
+                        "ports",
+                        "name",
+                        "remote",
+                        "local",
+                        "accepted",
+                    ]
                 ),
                 inner,
             )
@@ -77,6 +96,8 @@ def test_a_cut_file_is_refused(tmp_path: Path, cut: int) -> None:
         ("ports", "{}"),
         ("exempt", '""'),
         ("exempt", "{}"),
+        ("accepted", "{}"),
+        ("accepted", "null"),
         ("tunnels", "{}"),
     ],
 )

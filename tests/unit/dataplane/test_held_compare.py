@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.held.compare import (
     ChangedLink,
     MissingAddress,
@@ -46,16 +47,17 @@ TUNNEL = WantedTunnel(
 FOUND = FoundLink(5, "qgw1", "qgw:paris", "xfrm", 1400, 7, is_up=True)
 LAN = FoundAddress(2, "10.7.0.1/24", rt.IFA_F_PERMANENT)
 LEASE = FoundAddress(2, "10.8.0.9/24", 0)
+ALL = AcceptedNetworks()
 
 
 def wanted() -> DesiredState:
     return DesiredState({LINK.alias: LINK}, {TUNNEL.name: TUNNEL})
 
 
-def satisfied() -> Snapshot:
+def satisfied(accepted: AcceptedNetworks = ALL) -> Snapshot:
     """Return a snapshot in which all is as it should be."""
     addresses = (FoundAddress(5, "10.9.0.1/30", rt.IFA_F_PERMANENT), LAN, LEASE)
-    around = surroundings(addresses, frozenset({5}))
+    around = surroundings(addresses, frozenset({5}), accepted)
     routes = (
         *own_guards(TUNNEL),
         *routes_of(TUNNEL, 5, around),
@@ -65,12 +67,24 @@ def satisfied() -> Snapshot:
 
 
 def test_nothing_is_done_where_all_is_right() -> None:
-    assert compare(wanted(), satisfied(), {}) == []
+    assert compare(wanted(), satisfied(), {}, ALL) == []
 
 
 def test_networks_of_our_own_are_sent_past_unless_they_came_by_lease() -> None:
     passed = {r.prefix for r in satisfied().routes if r.kind == rt.RTN_THROW}
     assert passed == {"10.1.0.0/16", "10.7.0.0/24"}
+
+
+def test_networks_that_nobody_accepted_are_not_sent_past() -> None:
+    accepted = AcceptedNetworks()
+    accepted.accept(["10.6.0.0/24"])
+    passed = {r.prefix for r in satisfied(accepted).routes if r.kind == rt.RTN_THROW}
+    assert passed == {"10.1.0.0/16"}
+    (gone,) = compare(wanted(), satisfied(), {}, accepted)
+    assert isinstance(gone, SurplusRoute)
+    assert gone.route.prefix == LAN.address.replace("0.1/", "0.0/")
+    accepted.accept(["10.7.0.0/24"])
+    assert compare(wanted(), satisfied(), {}, accepted) == []
 
 
 def test_own_addresses_are_guarded_while_they_are_away() -> None:
@@ -82,7 +96,7 @@ def test_own_addresses_are_guarded_while_they_are_away() -> None:
 
 def test_a_link_that_is_gone_takes_what_hangs_on_it_along() -> None:
     found = satisfied()
-    differences = compare(wanted(), replace(found, links={}, addresses=()), {})
+    differences = compare(wanted(), replace(found, links={}, addresses=()), {}, ALL)
     assert MissingLink(LINK) in differences
     assert not [d for d in differences if isinstance(d, MissingAddress)]
 
@@ -107,13 +121,13 @@ def test_each_change_of_a_link_is_seen() -> None:
         replace(FOUND, mtu=1280),
         replace(FOUND, is_up=False),
     ):
-        differences = compare(wanted(), replace(satisfied(), links={5: found}), {})
+        differences = compare(wanted(), replace(satisfied(), links={5: found}), {}, ALL)
         assert ChangedLink(LINK, found) in differences
 
 
 def test_rules_that_are_gone() -> None:
     found = replace(satisfied(), rules=frozenset())
-    assert compare(wanted(), found, {}) == [MissingRule(f) for f in rt.FAMILIES]
+    assert compare(wanted(), found, {}, ALL) == [MissingRule(f) for f in rt.FAMILIES]
 
 
 def test_what_nobody_wants_goes_once_all_have_spoken() -> None:
@@ -125,7 +139,7 @@ def test_what_nobody_wants_goes_once_all_have_spoken() -> None:
         (foreign, False, True),
     ):
         found = replace(satisfied(), routes=(*satisfied().routes, route))
-        differences = compare(wanted(), found, {}, is_settled=is_settled)
+        differences = compare(wanted(), found, {}, ALL, is_settled=is_settled)
         assert differences == ([SurplusRoute(route)] if goes else [])
 
 
@@ -140,7 +154,7 @@ def test_the_source_is_an_inside_address_or_one_of_the_site() -> None:
 
 def test_an_address_that_is_not_usable_yet_is_no_source() -> None:
     tentative = FoundAddress(2, "fd00:1::1/64", rt.IFA_F_TENTATIVE)
-    assert surroundings([tentative], frozenset()).hosts == ()
+    assert surroundings([tentative], frozenset(), ALL).hosts == ()
 
 
 @given(st.data())
@@ -159,7 +173,7 @@ def test_whatever_is_taken_away_is_missed_and_put_back_right(
     addresses = tuple(dict.fromkeys((*kept_addresses, *host)))
     routes = {r.key: r for r in (*kept_routes, *surplus)}
     damaged = Snapshot({5: FOUND}, addresses, tuple(routes.values()), rules)
-    for difference in compare(wanted(), damaged, {}):
+    for difference in compare(wanted(), damaged, {}, ALL):
         assert loss_of(difference, {5: "qgw1"}).what
         match difference:
             case MissingRoute(_, route):
@@ -174,7 +188,7 @@ def test_whatever_is_taken_away_is_missed_and_put_back_right(
             case _:
                 raise AssertionError(difference)
     healed = Snapshot({5: FOUND}, addresses, tuple(routes.values()), rules)
-    assert compare(wanted(), healed, {}) == []
+    assert compare(wanted(), healed, {}, ALL) == []
     assert {r.key for r in healed.routes} == {r.key for r in full.routes}
 
 

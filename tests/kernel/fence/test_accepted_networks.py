@@ -1,0 +1,194 @@
+"""Networks of this host inside remote prefixes: which pass, and what is said of it."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+from lab.inside import made_inside
+
+from gateway.acceptance.findings import Notes
+from gateway.acceptance.host import check_networks
+from gateway.dataplane.fence.enforcement import Fencing
+from tests.kernel.fence.guarded import configured, guarded
+from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
+
+
+def test_new_networks_are_exempt_once_accepted_and_leases_never(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    everything = '["0.0.0.0/0", "::/0"]'
+    config = configured(tmp_path, everything)
+
+    async def found(host: str) -> set[str]:
+        return await asyncio.to_thread(place.arrivals, "gateway", host)
+
+    async def body(fencing: Fencing) -> None:
+        assert await found("203.0.113.2") == {"wan"}, "connected for good"
+        await asyncio.to_thread(
+            place.ip,
+            "gateway",
+            "addr add 198.51.100.1/24 dev wan0",
+            "addr add 192.0.2.1/24 dev wan0 valid_lft 600 preferred_lft 600",
+        )
+        await asyncio.to_thread(
+            place.ip,
+            "wan",
+            "addr add 198.51.100.2/24 dev eth0",
+            "addr add 192.0.2.2/24 dev eth0",
+        )
+        await asyncio.sleep(0.5)
+        assert await found("198.51.100.2") == {"refused"}
+        assert await found("192.0.2.2") == {"refused"}
+        state = await fencing.read()
+        assert state.unasked == ("198.51.100.0/24",)
+        assert state.unfenced == ("192.0.2.0/24",)
+        await fencing.settle(config, is_asked=True)
+        assert await found("198.51.100.2") == {"wan"}
+        assert await found("192.0.2.2") == {"refused"}
+        assert (await fencing.read()).unasked == ()
+        await asyncio.to_thread(
+            place.ip, "gateway", "addr del 198.51.100.1/24 dev wan0"
+        )
+        await asyncio.sleep(0.5)
+        assert await found("198.51.100.2") <= {"refused", "unreachable"}
+
+    with caplog.at_level(logging.WARNING):
+        guarded(place, config, tmp_path, body)
+    for network in ("192.0.2.0/24", "198.51.100.0/24"):
+        (said,) = [line for line in caplog.messages if network in line]
+        assert "into the tunnel or nowhere" in said
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_an_endless_lease_takes_nothing_out_of_a_tunnel(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture, version: int
+) -> None:
+    """Not when it comes, nor after a restart of the daemon or of the host."""
+    lease = {4: "10.2.0.141/24", 6: "fd00:2::141/64 nodad"}[version]
+    network = {4: "10.2.0.0/24", 6: "fd00:2::/64"}[version]
+    config = configured(tmp_path)
+
+    async def found() -> set[str]:
+        await asyncio.sleep(0.5)
+        return await asyncio.to_thread(place.arrivals, "gateway", REMOTE[version])
+
+    async def body(fencing: Fencing) -> None:
+        await asyncio.to_thread(place.ip, "gateway", f"addr add {lease} dev wan0")
+        await fencing.revoke(NAME)
+        assert await found() == {"refused"}
+        state = await fencing.read()
+        assert (state.unasked, state.passed) == ((network,), ())
+
+    async def again(fencing: Fencing) -> None:
+        assert await found() == {"refused"}
+        assert (await fencing.read()).unasked == (network,)
+
+    with caplog.at_level(logging.WARNING):
+        guarded(place, config, tmp_path, body)
+        place.nft("delete table inet qgw")
+        guarded(place, config, tmp_path, again)
+    said = [line for line in caplog.messages if network in line]
+    assert len(said) == 2
+    assert all("into the tunnel or nowhere" in line for line in said)
+
+
+def test_a_network_inside_a_remote_prefix_that_passes_is_told(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configured(tmp_path)
+
+    async def body(fencing: Fencing) -> None:
+        assert (await fencing.read()).passed == ()
+        own = "10.2.7.1/24 dev lan0"
+        await asyncio.to_thread(place.ip, "gateway", f"addr add {own}")
+        await fencing.settle(config, is_asked=True)
+        assert (await fencing.read()).passed == ("10.2.7.0/24",)
+        await asyncio.to_thread(place.ip, "gateway", f"addr del {own}")
+        await asyncio.sleep(0.5)
+        assert (await fencing.read()).passed == ()
+        # Back again, as after a cable or a VRRP master that went: it is accepted.
+        await asyncio.to_thread(place.ip, "gateway", f"addr add {own}")
+        await asyncio.sleep(0.5)
+        assert (await fencing.read()).passed == ("10.2.7.0/24",)
+
+    with caplog.at_level(logging.WARNING):
+        guarded(place, config, tmp_path, body)
+    first, _ = [line for line in caplog.messages if "10.2.7.0/24" in line]
+    assert "past the tunnel, in clear" in first
+
+
+def test_what_was_accepted_is_so_after_a_boot_whenever_it_comes(
+    place: Place, tmp_path: Path
+) -> None:
+    """A LAN inside a remote prefix, whose interface is late; and other prefixes."""
+    config = configured(tmp_path)
+    own = "10.2.7.1/24 dev lan0"
+
+    async def accept(fencing: Fencing) -> None:
+        await fencing.settle(config, is_asked=True)
+
+    async def late(fencing: Fencing) -> None:
+        assert (await fencing.read()).passed == ()
+        await asyncio.to_thread(place.ip, "gateway", f"addr add {own}")
+        await asyncio.sleep(0.5)
+        state = await fencing.read()
+        assert (state.passed, state.unasked) == (("10.2.7.0/24",), ())
+
+    async def other(fencing: Fencing) -> None:
+        """An operator wrote other prefixes, and started the daemon."""
+        state = await fencing.read()
+        assert state.passed == ("10.2.7.0/24", "10.3.7.0/24")
+
+    place.ip("gateway", f"addr add {own}")
+    guarded(place, config, tmp_path, accept)
+    place.ip("gateway", f"addr del {own}")
+    guarded(place, config, tmp_path, late)
+    place.ip("gateway", "addr add 10.3.7.1/24 dev lan0")
+    wider = configured(tmp_path, '["10.2.0.0/15", "fd00:2::/48"]')
+    guarded(place, wider, tmp_path, other)
+
+
+def test_a_lease_takes_no_part_of_a_local_network(place: Place, tmp_path: Path) -> None:
+    """What was decrypted for the LAN leaves by its interface, or not at all."""
+
+    async def body(fencing: Fencing) -> None:
+        await fencing.grant(NAME, DEVICE, 60)
+        await asyncio.to_thread(
+            place.ip, "gateway", "addr add 10.1.0.129/25 dev wan0", "link set lan0 up"
+        )
+        await asyncio.sleep(0.5)
+        listed = await asyncio.to_thread(place.listing)
+        assert '"wan0"' not in listed
+        assert '"lan0"' in listed
+
+    guarded(place, configured(tmp_path), tmp_path, body)
+
+
+def test_networks_of_local_subnets_and_in_a_full_tunnel_are_not_told(
+    place: Place, tmp_path: Path
+) -> None:
+    async def body(fencing: Fencing) -> None:
+        assert (await fencing.read()).passed == ()
+
+    for remote in ('["10.0.0.0/15", "fd00::/30"]', '["0.0.0.0/0", "::/0"]'):
+        guarded(place, configured(tmp_path, remote), tmp_path, body)
+
+
+def test_a_check_of_the_configuration_names_what_would_pass(
+    place: Place, tmp_path: Path
+) -> None:
+    def warned(remote: str) -> list[str]:
+        notes = Notes(configured(tmp_path, remote))
+        check_networks(notes)
+        assert notes.findings == []
+        return [warning.found for warning in notes.warnings]
+
+    def body() -> None:
+        place.ip("gateway", "addr add 10.2.7.1/24 dev lan0")
+        assert warned('["10.2.0.0/16"]') == ["10.2.7.0/24"]
+        assert warned('["10.0.0.0/8"]') == ["10.2.7.0/24", "10.9.0.0/30"]
+        assert warned('["10.3.0.0/16"]') == []
+        assert warned('["0.0.0.0/0"]') == []
+
+    made_inside(place.name("gateway"), body)
