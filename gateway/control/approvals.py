@@ -2,9 +2,13 @@
 
 An act is held until another user confirms it, or until its time is over. What is
 confirmed is what was asked for: its words are compared once more when it is done.
+
+Root, the daemon's own user and a signal count as one person: ``systemctl reload`` runs
+``qgw reload`` as the daemon's user, whoever asked systemd for it.
 """
 
 import itertools
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -69,10 +73,16 @@ class Approvals:
 
     Args:
         clock: Monotonic seconds.
+        own: The daemon's own user; None for whoever runs this.
+
+    Attributes:
+        changed: Called when an act begins to wait, or is confirmed.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], own: int | None = None) -> None:
         self._clock = clock
+        self.changed: Callable[[], None] = lambda: None
+        self._privileged = {SYSTEM.uid, os.geteuid() if own is None else own}
         self._acts: frozenset[str] = frozenset()
         self._within = 0.0
         self._numbers = itertools.count(1)
@@ -132,13 +142,15 @@ class Approvals:
                 "see what does: qgw approve",
                 code=ErrorCode.NOT_FOUND,
             )
-        if pending.asked_by.uid == CALLER.get().uid:
+        if self._is_same(pending.asked_by, CALLER.get()):
             raise ControlError(
                 "you asked for it yourself",
-                "another user must confirm it; with sudo you are root, as others are",
+                "another user must confirm it; with sudo or systemctl you are root, as "
+                "others are",
                 code=ErrorCode.NOT_PERMITTED,
             )
         del self._pending[number]
+        self.changed()
         token = _CONFIRMED.set(pending)
         try:
             yield pending
@@ -155,15 +167,20 @@ class Approvals:
     ) -> Pending:
         self._forget_old()
         for each in self._pending.values():
-            same = (each.act, each.words, each.asked_by.uid)
-            if same == (act, words, caller.uid):
+            is_asked = (each.act, each.words) == (act, words)
+            if is_asked and self._is_same(each.asked_by, caller):
                 return each
         number, until = next(self._numbers), self._clock() + self._within
         made = Pending(number, act, words, method, dict(params), caller, until)
         self._pending[number] = made
         while len(self._pending) > MAX_PENDING:
             del self._pending[next(iter(self._pending))]
+        self.changed()
         return made
+
+    def _is_same(self, one: Actor, other: Actor) -> bool:
+        both = {one.uid, other.uid}
+        return len(both) == 1 or both <= self._privileged
 
     def _forget_old(self) -> None:
         now = self._clock()

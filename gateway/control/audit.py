@@ -8,7 +8,7 @@ from gateway.control.approvals import Actor
 from gateway.control.peer import Peer, name_user
 from gateway.control.protocol import Request, code_of
 from gateway.control.roles import READING
-from gateway.control.words import said, word
+from gateway.control.words import outcome, said, word
 from gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class Audit:
         peer: Peer,
         request: Request,
         error: GatewayError | None,
+        answer: object = None,
     ) -> None:
         """Write a line, unless the request only read.
 
@@ -42,11 +43,12 @@ class Audit:
             caller: Who asked.
             peer: By which process.
             request: What for.
-            error: What came of it, or None if it was done.
+            error: Why it was not done, or None if it was.
+            answer: What was answered then.
         """
         if request.method in READING:
             return
-        result = "done" if error is None else f"{code_of(error)}: {error.message}"
+        result = f"{code_of(error)}: {error.message}" if error else outcome(answer)
         logger.info(
             "%s",
             said(caller.name, peer.pid, describe(request), result),

@@ -95,6 +95,7 @@ class AlertKind:
     UNSENT: Final = "unsent"
     RELAY: Final = "relay"
     STRANGER: Final = "stranger"
+    APPROVAL_WAITING: Final = "approval-waiting"
 
 
 class Approval(TypedDict):

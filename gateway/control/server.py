@@ -231,7 +231,7 @@ class ControlServer:
             )
             await self._audit.note(CALLER.get(), peer, request, internal)
             return encode_error(request.request_id, internal)
-        await self._audit.note(CALLER.get(), peer, request, None)
+        await self._audit.note(CALLER.get(), peer, request, None, result)
         return answer
 
     async def _handle(self, request: Request) -> object:

@@ -37,6 +37,7 @@ from gateway.host.notify import Notifier, receive_fds
 from gateway.host.resolver import Resolver
 from gateway.observe.log import log_event
 from gateway.observe.oversight import Oversight
+from gateway.observe.reload import note_reload
 from gateway.observe.summary import StatusLine
 from gateway.relay.service import Relaying
 from gateway.relay.stocks import all_links
@@ -176,7 +177,10 @@ class Service:
         self.notifier = Notifier(environ)
         self.approvals = Approvals(_loop_time)
         self.approvals.configure(config.second_person, config.second_person_within)
-        self.status_line = StatusLine(self.tunnels, self.notifier.status)
+        self.status_line = StatusLine(
+            self.tunnels, self.notifier.status, self.approvals.waiting
+        )
+        self.approvals.changed = self.status_line.show
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = asyncio.Event()
         self.started_at = 0.0
@@ -401,23 +405,21 @@ class Service:
             ports_moved=self.config.wireguard_ports != old.wireguard_ports
         )
         self.exchange.flush()
-        logger.info(
-            "reloaded: %d added, %d removed, %d changed, %d unchanged",
-            len(diff.added),
-            len(diff.removed),
-            len(diff.changed),
-            len(diff.unchanged),
-        )
-        return ReloadResult(
+        stay = self.tunnels.unapplied
+        done = (name for name in diff.changed if name not in stay)
+        result = ReloadResult(
             added=[*diff.added, *diff.links_added],
             removed=[*diff.removed, *diff.links_removed],
-            changed=[*diff.changed, *diff.links_changed, *diff.applied],
+            changed=[*done, *diff.links_changed, *diff.applied],
             unchanged=list(diff.unchanged),
             restart_needed=list(diff.restart),
             details=details,
             warnings=[str(finding.problem) for finding in candidate.findings],
             failed=dict(self.tunnels.troubles),
         )
+        told = len(diff.links_added) + len(diff.links_changed)
+        note_reload(result, links_unchanged=len(new.links) - told)
+        return result
 
     async def _listen_elsewhere(self, new: GatewayConfig) -> None:
         """Use the addresses and ports of a configuration, or none of them.

@@ -3,7 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from gateway.control.schema import Alert, AlertKind, LinkStatus, Severity, TunnelStatus
+from gateway.control.schema import (
+    Alert,
+    AlertKind,
+    Approval,
+    LinkStatus,
+    Severity,
+    TunnelStatus,
+)
 from gateway.dataplane.fence.base import FenceState
 from gateway.dataplane.held.restored import Loss
 from gateway.dataplane.host import HostFinding
@@ -202,6 +209,18 @@ def socket_alerts(absent: Iterable[str], unsent: Iterable[str]) -> Iterator[Aler
             AlertKind.UNSENT,
             line,
             "check the routes to the peers, and what this host's own firewall lets out",
+        )
+
+
+def approval_alerts(waiting: Iterable[Approval]) -> Iterator[Alert]:
+    """Say which acts wait for a second person."""
+    for act in waiting:
+        yield gateway_alert(
+            "note",
+            AlertKind.APPROVAL_WAITING,
+            f"{act['what']}: asked for by {act['asked_by']}, waits for a second "
+            f"person for {duration(act['left_s'])} more",
+            f"another user runs: qgw approve {act['id']}",
         )
 
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from gateway.control.schema import Approval
 from gateway.rotation.phases import TunnelPhase
 from gateway.tunnels.set import TunnelSet
 
@@ -31,17 +32,29 @@ def summarize(phases: Mapping[TunnelPhase, int], *, unstarted: int) -> str:
     return ", ".join(parts)
 
 
+def _awaited(act: Approval) -> str:
+    # All that `systemctl reload` says of a reload that waits is that it failed.
+    return f"waits for a second person: {act['what']} (qgw approve {act['id']})"
+
+
 class StatusLine:
     """Shows how the tunnels stand, at once or soon."""
 
-    def __init__(self, tunnels: TunnelSet, show: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tunnels: TunnelSet,
+        show: Callable[[str], None],
+        waiting: Callable[[], Iterable[Approval]] = tuple,
+    ) -> None:
         """Show nothing yet.
 
         Args:
             tunnels: What it is about.
             show: Takes each line.
+            waiting: Returns the acts that wait for a second person.
         """
         self._tunnels = tunnels
+        self._waiting = waiting
         self._show = show
         self._timer: asyncio.TimerHandle | None = None
 
@@ -49,7 +62,8 @@ class StatusLine:
         """Return the line."""
         drivers = self._tunnels.drivers.values()
         phases = Counter(driver.state.rotation.phase for driver in drivers)
-        return summarize(phases, unstarted=len(self._tunnels.failed))
+        line = summarize(phases, unstarted=len(self._tunnels.failed))
+        return "; ".join((line, *map(_awaited, self._waiting())))
 
     def show(self) -> None:
         """Show it now."""

@@ -25,7 +25,7 @@ from gateway.daemon.api.keystore import KeystoreHandlers
 from gateway.daemon.api.network import NetworkHandlers
 from gateway.daemon.api.qkd import QKDHandlers
 from gateway.daemon.api.tunnels import TunnelHandlers, TunnelsOfGateway
-from gateway.observe.alerts import alert_line
+from gateway.observe.alerts import alert_line, approval_alerts
 
 if TYPE_CHECKING:
     from gateway.control.approvals import Approvals
@@ -95,6 +95,7 @@ class Handlers:
         alerts = await gateway.oversight.alerts(
             gateway.config, tunnels, links, gateway.tunnels.unapplied
         )
+        alerts += approval_alerts(gateway.approvals.waiting())
         return StatusResult(
             version=__version__,
             pid=os.getpid(),

@@ -50,6 +50,16 @@ async def test_a_failed_call_leaves_the_connection_usable(
     assert await asyncio.to_thread(call) == {}
 
 
+async def test_what_was_done_in_part_is_noted_so(
+    server: ControlServer, socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        await ask(socket_path, "echo", failed={"a-b": "stays as it was"})
+        await ask(socket_path, "echo", failed={})
+    said = [line.partition(": ")[2] for line in caplog.messages]
+    assert said == ["echo: 1 failed: a-b: stays as it was", "echo: done"]
+
+
 async def test_a_large_answer_arrives_whole(
     server: ControlServer, socket_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.control.audit import describe
 from gateway.control.protocol import Request
-from gateway.control.words import one_line, said, word
+from gateway.control.words import one_line, outcome, said, word
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,36 @@ def test_a_method_and_a_result_are_cleaned_too() -> None:
     line = said("eve\n", 7, "a\rb", "error: no tunnel \x1b\u202e")
     assert line == r"eve\n, pid 7: a\rb: error: no tunnel \x1b\u202e"
     assert one_line(line) == line
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "done"),
+        ({"changed": ["a-b"], "failed": {}}, "done"),
+        (
+            {"changed": [], "failed": {"a-b": "stays as it was: taken"}},
+            "1 failed: a-b: stays as it was: taken",
+        ),
+        (
+            {"failed": dict.fromkeys("abcdef", "why")},
+            "6 failed: a: why; b: why; c: why; d: why; and 2 more",
+        ),
+        ({"added": 3, "refused": []}, "done"),
+        ({"added": 3, "refused": [{}]}, "done in part: 1 key refused"),
+        ({"added": 0, "refused": [{}, {}]}, "nothing done: 2 keys refused"),
+        ({"drawn": 2, "refused": {}, "error": ""}, "done"),
+        ({"drawn": 2, "refused": {"used": 3}}, "done in part: 3 keys refused"),
+        ({"drawn": 0, "refused": {}, "error": "no key"}, "nothing done: no key"),
+        (
+            {"what": "purge", "asked_by": "eve", "result": {"erased": 3}},
+            "done, as eve asked: purge",
+        ),
+        (
+            {"what": "take x", "asked_by": "eve", "result": {"failed": {"a": "b"}}},
+            "1 failed: a: b, as eve asked: take x",
+        ),
+    ],
+)
+def test_what_came_of_it_is_what_was_answered(answer: object, words: str) -> None:
+    assert outcome(answer) == words

@@ -1,6 +1,7 @@
 """A reload touches what changed and nothing else; a wrong one touches nothing."""
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,25 @@ async def test_another_tunnel_is_added_and_removed(running: Pair) -> None:
         assert list(end.plane.specs()) == [TUNNEL]
         assert end.in_force()
         assert not (end.folder / "state" / "tunnels" / "lyon.json").exists()
+
+
+async def test_a_link_alone_that_is_added_is_counted(
+    running: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = running[0]
+    for text, counts in (
+        (
+            f'{first.path.read_text()}\n[links.other]\nsource = "file"\n',
+            "1 added, 0 removed, 0 changed, 2 unchanged",
+        ),
+        (first.path.read_text(), "0 added, 1 removed, 0 changed, 2 unchanged"),
+    ):
+        first.path.write_text(text)
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            result = await first.call("reload")
+        assert ["other"] in (result["added"], result["removed"])
+        assert f"reloaded: {counts}" in caplog.messages
 
 
 async def test_what_shapes_the_interface_is_rebuilt_alone(running: Pair) -> None:

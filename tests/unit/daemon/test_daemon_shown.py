@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load_config
+from gateway.errors import ControlError
 from gateway.kme.pki import LaboratoryCA
 from gateway.observe.certificates import Certificates
 from gateway.observe.fence import FRESH
@@ -120,6 +121,25 @@ async def test_the_fence_refuses_something_of_a_tunnel_that_is_up(
     assert await kinds(first) == {"simulated", "fence-outward", "fence-inward"}
     fence = (await first.status())["fence"]
     assert (fence["dropped_out"], fence["dropped_in"]) == (3, 1)
+
+
+async def test_an_act_that_waits_for_a_second_person(calm: Pair) -> None:
+    first = calm[0]
+    first.service.approvals.configure(["purge"], 600.0)
+    with pytest.raises(ControlError, match="a second person must confirm"):
+        await first.call("keystore.purge", link=LINK, all=True)
+    act = f"erase every unused key of link {LINK}"
+    assert first.service.status_line.text() == (
+        f"1 of 1 tunnels up; waits for a second person: {act} (qgw approve 1)"
+    )
+    (alert,) = (
+        each
+        for each in (await first.call("status"))["alerts"]
+        if each["kind"] == "approval-waiting"
+    )
+    assert alert["severity"] == "note"
+    assert alert["text"].startswith(f"{act}: asked for by ")
+    assert alert["hint"] == "another user runs: qgw approve 1"
 
 
 async def test_a_tunnel_that_an_operator_takes_down(calm: Pair) -> None:

@@ -81,7 +81,7 @@ async def test_what_a_new_epoch_brings_is_brought_at_once(
 
 
 async def test_a_change_that_the_kernel_refuses_leaves_the_tunnel_as_it_was(
-    running: Pair,
+    running: Pair, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = running[0]
     old = first.driver.state.config
@@ -89,6 +89,15 @@ async def test_a_change_that_the_kernel_refuses_leaves_the_tunnel_as_it_was(
     first.plane.fail_next("update_tunnel", DataPlaneError("the address is taken"))
     result, _ = await reload(first)
     assert result["failed"] == {TUNNEL: "stays as it was: the address is taken"}
+    assert result["changed"] == []
+    failed = f"1 failed: {TUNNEL}: stays as it was: the address is taken"
+    told = [each for each in caplog.records if "reloaded" in each.getMessage()]
+    assert [(each.levelname, each.getMessage()) for each in told] == [
+        (
+            "WARNING",
+            (f"reloaded: 0 added, 0 removed, 0 changed, 1 unchanged; {failed}"),
+        )
+    ]
     assert first.driver.state.config is old
     assert first.in_force()
     await rotate(running)
