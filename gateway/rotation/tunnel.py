@@ -14,7 +14,7 @@ returns, passes on what `next_event` returns, and calls `handle_timer` at
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from gateway.rotation import limits
@@ -27,6 +27,7 @@ from gateway.rotation.actions import (
     StartHandshake,
 )
 from gateway.rotation.attempts import Attempts
+from gateway.rotation.doubts import Doubts, Evidence
 from gateway.rotation.epochs import Epoch, EpochPhase
 from gateway.rotation.events import (
     EpochCommittedHere,
@@ -35,9 +36,8 @@ from gateway.rotation.events import (
     RotationFailed,
     TunnelEvent,
 )
+from gateway.rotation.installed import InstalledEpochs
 from gateway.rotation.lifetime import Lifetime
-from gateway.rotation.obstacles import Obstacles
-from gateway.rotation.passage import Carrying
 from gateway.rotation.phases import Change, TunnelPhase
 from gateway.rotation.proof import Proof
 from gateway.rotation.qkd import QKDWatch
@@ -60,29 +60,19 @@ class TunnelRotation:
     Attributes:
         attempts: When this end begins handshakes, or asks for them.
         lifetime: When the tunnel will be blocked.
-        epochs: Epochs that have something in the kernel, by number.
-        current: The newest epoch committed, or None.
-        rotations: Epochs committed since start.
     """
 
     __slots__ = (
         "_actions",
-        "_carrying",
-        "_doubt_at",
+        "_doubts",
         "_events",
         "_explain",
-        "_lost",
-        "_obstacles",
+        "_installed",
         "_proof",
         "_qkd",
-        "_retire_at",
         "_standing",
-        "_unproven",
         "attempts",
-        "current",
-        "epochs",
         "lifetime",
-        "rotations",
     )
 
     def __init__(  # a tunnel's whole policy
@@ -117,15 +107,8 @@ class TunnelRotation:
         self._actions: deque[Action] = deque()
         self._events: deque[TunnelEvent] = deque()
         self._proof = Proof()
-        self._carrying = Carrying(silence)
-        self._lost = ""
-        self._obstacles = Obstacles()
-        self._doubt_at: float | None = None
-        self._unproven = 0
-        self._retire_at: float | None = None
-        self.epochs: dict[int, Epoch] = {}
-        self.current: Epoch | None = None
-        self.rotations = 0
+        self._installed = InstalledEpochs()
+        self._doubts = Doubts(silence)
 
     @property
     def name(self) -> str:
@@ -141,6 +124,21 @@ class TunnelRotation:
     def reason(self) -> str:
         """Why the tunnel is not up, one line, empty when it is."""
         return self._standing.reason
+
+    @property
+    def epochs(self) -> dict[int, Epoch]:
+        """Epochs that have something in the kernel, by number."""
+        return self._installed.by_number
+
+    @property
+    def current(self) -> Epoch | None:
+        """The newest epoch committed, or None."""
+        return self._installed.current
+
+    @property
+    def rotations(self) -> int:
+        """Epochs committed since start."""
+        return self._installed.commits
 
     @property
     def expires_at(self) -> float | None:
@@ -178,7 +176,7 @@ class TunnelRotation:
         """
         if self.phase is TunnelPhase.DOWN:
             self._standing.start()
-        elif self._is_proving() or self.phase is TunnelPhase.UP:
+        elif self._doubts.is_proving(self._installed) or self.phase is TunnelPhase.UP:
             return
         self._actions.extend(self.attempts.up(now=now, ask=ask))
 
@@ -203,13 +201,8 @@ class TunnelRotation:
         """
         self._standing.adopt(proven=proven)
         self.attempts.plan(now)
-        for number in numbers:
-            epoch = Epoch(number, EpochPhase.IN_FORCE, adopted=True)
-            epoch.committed_at = epoch.in_force_at = now
-            epoch.local_proof = epoch.peer_proof = epoch.peer_knows = True
-            self.epochs[number] = epoch
         self.attempts.reached(max(numbers))
-        self.current = self.epochs[active]
+        self._installed.adopt(numbers, active=active, now=now)
         self.lifetime.expires_at = expires_at
         self._proof.rest(self._interval, now=now)
 
@@ -250,7 +243,7 @@ class TunnelRotation:
         """
         if self.phase is TunnelPhase.DOWN:
             return
-        useless = self._is_waiting() or bool(self._obstacles.word)
+        useless = self._doubts.is_useless(self._installed)
         if reason is RotateReason.LIFETIME and useless:
             return  # the responder cannot know that another epoch would not help
         self._actions.extend(
@@ -262,7 +255,7 @@ class TunnelRotation:
     def prepared(self, number: int) -> None:
         """Note that an epoch's receive side is in the kernel."""
         self.attempts.reached(number)
-        self.epochs.setdefault(number, Epoch(number))
+        self._installed.prepare(number)
 
     def committed(
         self,
@@ -284,26 +277,21 @@ class TunnelRotation:
             now: Current time, monotonic seconds.
             without_qkd: Why it mixes none, one line for the operator.
         """
-        self.prepared(number)
-        epoch = self.epochs[number]
+        self.attempts.reached(number)
+        epoch = self._installed.prepare(number)
         epoch.move(EpochPhase.COMMITTED)
         epoch.sources = sources
         epoch.key_id = key_id
         epoch.qkd_age = qkd_age
         epoch.committed_at = now
-        fresh = self._is_settled() or self.phase is TunnelPhase.BLOCKED
+        is_first = self._installed.is_settled() or self.phase is TunnelPhase.BLOCKED
         self._standing.commit(number)
         self.lifetime.begin(epoch, self._interval, now=now)
-        if fresh:
-            self._doubt_at = epoch.judge_at
-        self.current = epoch
-        self._carrying.peer_said(now=now)
-        self._lost = ""
-        self._retire_at = None
-        self.rotations += 1
+        self._doubts.begin(epoch, follows=not is_first, now=now)
+        self._installed.commit(epoch)
         self.attempts.committed(self._next_after(epoch, now), now=now)
         self._proof.begin(now=now)
-        self._actions.extend(self._obstacles.tell(now=now))
+        self._actions.extend(self._doubts.obstacles.tell(now=now))
         if self.attempts.initiator:
             self._actions.append(PollPlane())
         self._events.append(
@@ -313,7 +301,7 @@ class TunnelRotation:
 
     def _next_after(self, epoch: Epoch, committed_at: float) -> float:
         """Return when the next epoch is due: as late as can be if it is of no use."""
-        if self._obstacles.word:
+        if self._doubts.obstacles.word:
             return epoch.ends_at - self._interval
         return self.attempts.schedule.next_after(committed_at)
 
@@ -395,7 +383,7 @@ class TunnelRotation:
             sending: The epoch that what is sent leaves under, or None.
             heard_at: When something was last seen to have come, monotonic seconds.
         """
-        self._carrying.polled(sending, heard_at)
+        self._doubts.carrying.polled(sending, heard_at)
         epoch = self.current
         if epoch is None:
             return
@@ -405,28 +393,26 @@ class TunnelRotation:
             self._check_force(epoch, now=now)
         self._proof.plane_polled(epoch, self._interval, now=now)
         self._review(now=now)
-        if self._is_settled():
+        if self._installed.is_settled():
             self._miss(epoch, now=now)
         elif epoch.overdue:
-            carrier = self._carrying.word(self.epochs, now=now)
+            carrier = self._doubts.carrying.word(self.epochs, now=now)
             if carrier is not None:
                 self._actions.append(SendInForce(carrier, echo=False))
 
     def _miss(self, epoch: Epoch, *, now: float) -> None:
         """Doubt an epoch in force under which nothing comes; or stop doubting it."""
-        if self._lost and self._carrying.is_well(epoch):
-            self._lost = ""
+        carrying = self._doubts.carrying
+        if self._doubts.is_mended(epoch):
             self._come_up(epoch.number)
-        elif self._carrying.is_silent(now=now):
-            self.plane_lost(
-                f"no packet has come for {self._carrying.silence:g} s", now=now
-            )
+        elif carrying.is_silent(now=now):
+            self.plane_lost(f"no packet has come for {carrying.silence:g} s", now=now)
 
     def plane_failed(self, *, now: float) -> None:
         """Note that the kernel could not be asked: it is asked again."""
         if self.current is None:
             return
-        self._carrying.poll_failed()
+        self._doubts.carrying.poll_failed()
         self._proof.plane_polled(self.current, self._interval, now=now)
         self._review(now=now)
 
@@ -439,8 +425,7 @@ class TunnelRotation:
         """
         if self.current is None:
             return
-        self._lost = detail
-        self._carrying.doubted(now=now)
+        self._doubts.lose(detail, now=now)
         self._review(now=now)
         self.rotate(RotateReason.PLANE_LOST, now=now)
 
@@ -453,32 +438,31 @@ class TunnelRotation:
             detail: What it is, one line for the operator; empty for nothing any more.
             now: Current time, monotonic seconds.
         """
-        before = self._obstacles.word
-        can_tell = self.current is not None
-        self._actions.extend(
-            self._obstacles.note_here(detail, now=now, can_tell=can_tell)
-        )
+        obstacles = self._doubts.obstacles
+        before, can_tell = obstacles.word, self.current is not None
+        self._actions.extend(obstacles.note_here(detail, now=now, can_tell=can_tell))
         self._note_obstacle(before, now=now)
 
     def peer_obstructed(self, *, is_there: bool, now: float) -> None:
         """Note that the peer keeps packets out at its end, or does no more."""
         if self.current is None:
             return
-        before = self._obstacles.word
-        self._obstacles.note_there(is_there=is_there, now=now)
+        obstacles = self._doubts.obstacles
+        before = obstacles.word
+        obstacles.note_there(is_there=is_there, now=now)
         self._note_obstacle(before, now=now)
 
     def _note_obstacle(self, before: str, *, now: float) -> None:
         """Judge tunnel and schedule anew, if there is another obstacle than before."""
-        detail = self._obstacles.word
+        detail = self._doubts.obstacles.word
         epoch = self.current
         if detail == before or epoch is None or epoch.committed_at is None:
             return
         self._review(now=now)
-        if self._is_settled():
+        if self._installed.is_settled():
             due = self._next_after(epoch, epoch.committed_at)
             self.attempts.plan_unless_urgent(max(now, due))
-            if not detail and not self._lost:
+            if not self._doubts.trouble:
                 self._come_up(epoch.number)
 
     def peer_in_force(self, number: int, *, echo: bool, now: float) -> None:
@@ -486,10 +470,10 @@ class TunnelRotation:
         epoch = self.epochs.get(number)
         if epoch is None or epoch is not self.current:
             if epoch is not None and epoch.phase is EpochPhase.IN_FORCE:
-                self._carrying.peer_said(now=now)
+                self._doubts.carrying.peer_said(now=now)
             return
         if epoch.phase is EpochPhase.COMMITTED:
-            self._carrying.peer_left()
+            self._doubts.carrying.peer_left()
         answer = self._proof.peer_said(epoch, echo=echo, now=now)
         if answer is not None:
             self._actions.append(answer)
@@ -500,13 +484,9 @@ class TunnelRotation:
             return
         if epoch.phase is not EpochPhase.COMMITTED or epoch.committed_at is None:
             return
-        epoch.move(EpochPhase.IN_FORCE)
-        epoch.in_force_at = now
+        self._installed.come_into_force(epoch, self._interval, now=now)
         self._actions.append(self.lifetime.renew(epoch))
-        self._doubt_at = None
-        self._unproven = 0
-        self._carrying.proven(now=now)
-        self._lost = ""
+        self._doubts.settle(now=now)
         if epoch.overdue:
             due = self._next_after(epoch, epoch.committed_at)
             self.attempts.plan_unless_urgent(due)
@@ -515,53 +495,29 @@ class TunnelRotation:
         self._events.append(
             EpochInForce(self.name, epoch.number, now - epoch.committed_at)
         )
-        self._retire_at = now + self._retire_delay()
         self._come_up(epoch.number)
 
     def _come_up(self, number: int) -> None:
-        self._events.extend(self._standing.prove(number, self._obstacles.word))
+        self._events.extend(self._standing.prove(number, self._doubts.obstacles.word))
 
     def _judge(self, epoch: Epoch, *, now: float) -> None:
         """Give up on a rotation whose epoch is not in force in time; keep the epoch."""
-        epoch.overdue = True
-        self._unproven += 1
-        detail = self._explain(epoch)
-        self._events.append(
-            RotationFailed(self.name, NOT_IN_FORCE, detail, self._unproven)
-        )
-        again = self._unproven == 1 and not self._obstacles.word
+        again = self._doubts.miss(epoch)
+        detail, missed = self._explain(epoch), self._doubts.missed
+        self._events.append(RotationFailed(self.name, NOT_IN_FORCE, detail, missed))
         self.attempts.unproven(now if again else epoch.ends_at)
 
     def _review(self, *, now: float) -> None:
         """Call the tunnel unproven once nothing that is in force carries."""
         epoch = self.current
-        trouble = self._lost or self._obstacles.word
-        if epoch is None or (self._is_settled() and not trouble):
+        evidence = self._doubts.weigh(self._installed, now=now)
+        if epoch is None or evidence is Evidence.NONE:
             return
-        in_time = self._doubt_at is not None
-        carried = not trouble and self._carrying.carries(self.epochs, now=now)
-        if carried and self.phase is TunnelPhase.UNPROVEN:
+        if evidence is Evidence.DOUBTED:
+            reason = self._doubts.trouble or self._explain(epoch)
+            self._events.extend(self._standing.doubt(reason))
+        elif self.phase is TunnelPhase.UNPROVEN:
             self._come_up(epoch.number)
-        if carried or (in_time and not trouble):
-            return
-        self._events.extend(self._standing.doubt(trouble or self._explain(epoch)))
-
-    def _is_settled(self) -> bool:
-        """Whether there is no epoch that waits for its proof."""
-        return self.current is None or self.current.phase is not EpochPhase.COMMITTED
-
-    def _is_proving(self) -> bool:
-        """Whether the newest epoch is younger than its proof may take."""
-        return not self._is_settled() and self._doubt_at is not None
-
-    def _is_waiting(self) -> bool:
-        """Whether nothing but proof of the present epoch is waited for."""
-        return (
-            self.current is not None
-            and not self._is_settled()
-            and self.current.overdue
-            and self._unproven > 1
-        )
 
     @property
     def _interval(self) -> float:
@@ -579,10 +535,10 @@ class TunnelRotation:
                 self.lifetime.expires_at,
                 self._proof.poll_at,
                 self._proof.notice_at,
-                self._retire_at,
-                self._doubt_at,
-                self._judge_at(),
-                self._obstacles.get_timer(),
+                self._installed.retire_at,
+                self._doubts.at,
+                self._installed.judge_at(),
+                self._doubts.obstacles.get_timer(),
             )
             if when is not None
         ]
@@ -590,29 +546,27 @@ class TunnelRotation:
 
     def handle_timer(self, *, now: float) -> None:
         """Do what is due."""
-        judge_at = self._judge_at()
+        judge_at = self._installed.judge_at()
         if self.current is not None and judge_at is not None and now >= judge_at:
             if self.current.overdue:
                 self._lapse(now=now)
             else:
                 self._judge(self.current, now=now)
-        if self._doubt_at is not None and now >= self._doubt_at:
-            self._doubt_at = None
+        if self._doubts.is_due(now=now):
             self._review(now=now)
         if self.lifetime.is_over(now=now):
             self._lapse(now=now)
-        number = self.attempts.due(now=now, hold_until=self._hold_until())
+        number = self.attempts.due(now=now, hold_until=self._installed.hold_until())
         if number is not None:
             self._actions.append(StartHandshake(number))
         self._actions.extend(self._proof.due(self.current, now=now))
-        if self._retire_at is not None and now >= self._retire_at:
-            self._retire_at = None
-            self._retire_old()
+        self._retire(self._installed.due(now=now))
         self._actions.extend(self.attempts.requests.due(now=now))
-        before = self._obstacles.word
-        if self._obstacles.is_over(now=now):
+        obstacles = self._doubts.obstacles
+        before = obstacles.word
+        if obstacles.is_over(now=now):
             self._note_obstacle(before, now=now)
-        self._actions.extend(self._obstacles.due(now=now))
+        self._actions.extend(obstacles.due(now=now))
 
     def next_action(self) -> Action | None:
         """Return the oldest action not yet returned."""
@@ -622,40 +576,10 @@ class TunnelRotation:
         """Return the oldest event not yet returned."""
         return self._events.popleft() if self._events else None
 
-    def _hold_until(self) -> float | None:
-        """Return when an epoch not yet in force may be overtaken, None for at once.
-
-        Until then its predecessor carries the traffic, and a plane with room for two
-        (WireGuard) would have to drop that to make room for a third.
-        """
-        epoch = self.current
-        if epoch is None or self._is_settled() or epoch.overdue:
-            return None
-        return epoch.judge_at
-
-    def _judge_at(self) -> float | None:
-        """When an epoch that is not in force fails its rotation, and when it ends."""
-        epoch = self.current
-        if epoch is None or self._is_settled():
-            return None
-        return epoch.ends_at if epoch.overdue else epoch.judge_at
-
-    def _retire_delay(self) -> float:
-        share = limits.RETIRE_SHARE * self._interval
-        return min(limits.RETIRE_DELAY, share)
-
-    def _retire_old(self) -> None:
-        """Retire what the newest epoch replaces."""
-        if self.current is None:
-            return
-        for number in sorted(self.epochs):
-            if number < self.current.number:
-                self._retire(self.epochs.pop(number))
-
-    def _retire(self, epoch: Epoch) -> None:
-        epoch.move(EpochPhase.RETIRED)
-        self._actions.append(RetireEpoch(epoch.number))
-        self._events.append(EpochRetired(self.name, epoch.number))
+    def _retire(self, epochs: Iterable[Epoch]) -> None:
+        for epoch in epochs:
+            self._actions.append(RetireEpoch(epoch.number))
+            self._events.append(EpochRetired(self.name, epoch.number))
 
     def _lapse(self, *, now: float) -> None:
         """Fail closed at the lifetime of what was in force.
@@ -664,7 +588,7 @@ class TunnelRotation:
         another handshake.
         """
         epoch = self.current
-        if epoch is None or self._is_settled():
+        if epoch is None or self._installed.is_settled():
             self._block("no new epoch within max_epoch_lifetime")
             return
         reason = f"no epoch in force within max_epoch_lifetime: {self._explain(epoch)}"
@@ -672,7 +596,7 @@ class TunnelRotation:
             self._block(reason)
             return
         self._actions.append(self.lifetime.revoke())
-        self._retire_old()
+        self._retire(self._installed.replaced())
         self._events.extend(self._standing.block(reason, Change.LAPSE))
 
     def _block(self, reason: str, change: Change = Change.LAPSE) -> None:
@@ -681,14 +605,8 @@ class TunnelRotation:
         self._events.extend(self._standing.block(reason, change))
 
     def _clear(self) -> None:
-        for epoch in self.epochs.values():
-            epoch.move(EpochPhase.RETIRED)
-        self.epochs.clear()
-        self.current = None
-        self.lifetime.stop()
+        self._installed.clear()
+        self._doubts.clear()
         self._proof.stop()
         self.attempts.clear()
-        self._retire_at = self._doubt_at = None
-        self._carrying.forget()
-        self._obstacles.rest()
-        self._lost = ""
+        self.lifetime.stop()
