@@ -179,7 +179,7 @@ class TunnelDriver:
 
     def obstruct(self, detail: str) -> None:
         """Note what keeps packets out of the tunnel here, empty for nothing."""
-        self._rotation.obstructed(detail, now=self.state.now)
+        self._rotation.trial.obstructed(detail, now=self.state.now)
         self._pump()
 
     def rotate(self, reason: RotateReason) -> None:
@@ -293,7 +293,7 @@ class TunnelDriver:
         """Plan again what the kernel refused and must not be forgotten for it."""
         match item:
             case PollPlane() | ReadPlane():
-                self._rotation.plane_failed(now=self.state.now)
+                self._rotation.trial.plane_failed(now=self.state.now)
             case GrantPassing() | RevokePassing():
                 self._loop.call_later(GRANT_RETRY, self._again, item)
             case _:
@@ -419,7 +419,7 @@ class TunnelDriver:
             epoch.epoch for epoch in found.epochs if epoch.received and epoch.active
         )
         active = next((one.epoch for one in found.epochs if one.active), None)
-        self._rotation.plane_polled(
+        self._rotation.trial.plane_polled(
             proven,
             now=self.state.now,
             sending=active,
@@ -433,7 +433,7 @@ class TunnelDriver:
         # A plane may send under the epoch only once it is proven (WireGuard).
         if silenced and (current.local_proof or is_gone):
             self._warn(KEYS_LOST, event="plane-lost")
-            self._rotation.plane_lost(KEYS_LOST, now=self.state.now)
+            self._rotation.trial.plane_lost(KEYS_LOST, now=self.state.now)
 
     async def _follow(self, event: PeerMoved) -> None:
         path = event.address
@@ -466,9 +466,9 @@ class TunnelDriver:
                     self.name, Close(CloseReason.REMOVED)
                 )
             case InForce(epoch, echo):
-                self._rotation.peer_in_force(epoch, echo=echo, now=now)
+                self._rotation.trial.peer_in_force(epoch, echo=echo, now=now)
             case Obstacle(is_there):
-                self._rotation.peer_obstructed(is_there=is_there, now=now)
+                self._rotation.trial.peer_obstructed(is_there=is_there, now=now)
             case RotateRequest(reason):
                 # A wish that comes too soon is put off, not forgotten: the peer's
                 # operator was told that the tunnel rotates.

@@ -13,7 +13,8 @@ from gateway.rotation.epochs import Epoch
 from gateway.rotation.events import EpochInForce, RotationFailed, TunnelEvent
 from gateway.rotation.phases import TunnelPhase
 from gateway.rotation.schedule import Schedule
-from gateway.rotation.tunnel import NOT_IN_FORCE, TunnelRotation
+from gateway.rotation.trial import NOT_IN_FORCE
+from gateway.rotation.tunnel import TunnelRotation
 from gateway.tunnels.context import Context
 from gateway.tunnels.explain import explain_refusal, list_faults
 from gateway.tunnels.offers import KeyOffers

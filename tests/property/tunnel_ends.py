@@ -124,12 +124,14 @@ class End:
                 self._tell(now)
             case SendInForce(epoch, echo):
                 self._say(
-                    lambda end: end.rotation.peer_in_force(epoch, echo=echo, now=now),
+                    lambda end: end.rotation.trial.peer_in_force(
+                        epoch, echo=echo, now=now
+                    ),
                     now,
                 )
             case SendObstacle(is_there):
                 self._say(
-                    lambda end: end.rotation.peer_obstructed(
+                    lambda end: end.rotation.trial.peer_obstructed(
                         is_there=is_there, now=now
                     ),
                     now,
@@ -212,7 +214,7 @@ class End:
     def _tell(self, now: float) -> None:
         plane = self.plane
         proven = plane.received & ({plane.sending} if plane.sending else set())
-        self.rotation.plane_polled(
+        self.rotation.trial.plane_polled(
             frozenset(proven), now=now, sending=plane.sending, heard_at=plane.heard_at
         )
 

@@ -68,7 +68,7 @@ class World:
         epoch = choices.number(8) if choices.number() & 1 else max(0, near - 2)
         match kind:
             case 0:
-                rotation.peer_in_force(epoch, echo=bool(epoch & 1), now=now)
+                rotation.trial.peer_in_force(epoch, echo=bool(epoch & 1), now=now)
             case 1:
                 rotation.behind(epoch, now=now)
             case 2:
@@ -80,7 +80,7 @@ class World:
             case 5:
                 end.plane.clear()
             case 6:
-                rotation.peer_obstructed(is_there=bool(epoch & 1), now=now)
+                rotation.trial.peer_obstructed(is_there=bool(epoch & 1), now=now)
             case 7:
                 rotation.down()
             case _:
@@ -113,7 +113,7 @@ def run(data: bytes) -> None:
             told += 1
             world.lie(world.ends[kind & 1], kind // 2 % 9, choices)
     for end in world.ends:
-        end.rotation.peer_obstructed(is_there=False, now=world.now)
+        end.rotation.trial.peer_obstructed(is_there=False, now=world.now)
         end.rotation.up(now=world.now)
         end.act(world.now)
     world.route(ALL_PASS)

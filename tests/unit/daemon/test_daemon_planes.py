@@ -145,7 +145,7 @@ async def test_proof_counts_only_once_the_epoch_also_sends(
 async def test_keys_that_vanish_from_the_kernel_are_made_anew(running: Pair) -> None:
     first = running[0]
     first.plane.expire(TUNNEL, 1)
-    first.driver.state.rotation._proof.poll_at = 0.0
+    first.driver.state.rotation.trial.proof.poll_at = 0.0
     first.driver._on_timer()
     await until(lambda: in_force(running, 1), "a new epoch")
 

@@ -129,7 +129,7 @@ async def test_a_slow_resolver_does_not_delay_a_block(
     await first.call("reload")  # which makes an epoch with the new endpoint at once
     await until(lambda: names.asked, "the look-up")
     loop = asyncio.get_running_loop()
-    first.driver.state.rotation.lifetime.expires_at = loop.time()
+    first.driver.state.rotation.trial.lifetime.expires_at = loop.time()
     first.driver._on_timer()
     await until(lambda: first.plane.read_state(TUNNEL).blocked, "the block", 0.5)
     assert first.driver.state.rotation.phase is TunnelPhase.BLOCKED

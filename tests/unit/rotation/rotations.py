@@ -88,8 +88,8 @@ class Stepped:
 
     def prove(self, number: int) -> list[Action]:
         """Say that both ends have proof."""
-        self.rotation.plane_polled(frozenset({number}), now=self.now)
-        self.rotation.peer_in_force(number, echo=True, now=self.now)
+        self.rotation.trial.plane_polled(frozenset({number}), now=self.now)
+        self.rotation.trial.peer_in_force(number, echo=True, now=self.now)
         return self.collect()
 
     def fail(self) -> list[Action]:

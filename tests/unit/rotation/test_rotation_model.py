@@ -241,7 +241,7 @@ class RotationModel(RuleBasedStateMachine):
     def plane_lost(self) -> None:
         self.told = True
         has_keys = self.rotation.current is not None
-        self.rotation.plane_lost("keys gone", now=self.now)
+        self.rotation.trial.plane_lost("keys gone", now=self.now)
         self.drain()
         if has_keys:
             assert self.rotation.phase in (TunnelPhase.UNPROVEN, TunnelPhase.BLOCKED)
@@ -249,7 +249,7 @@ class RotationModel(RuleBasedStateMachine):
     @rule(is_there=st.booleans())
     def peer_obstructed(self, is_there: bool) -> None:
         self.told = True
-        self.rotation.peer_obstructed(is_there=is_there, now=self.now)
+        self.rotation.trial.peer_obstructed(is_there=is_there, now=self.now)
         self.drain()
         if is_there:
             assert self.rotation.phase is not TunnelPhase.UP
@@ -258,12 +258,12 @@ class RotationModel(RuleBasedStateMachine):
     def obstructed(self, detail: str) -> None:
         self.told = True
         self.obstacle = detail
-        self.rotation.obstructed(detail, now=self.now)
+        self.rotation.trial.obstructed(detail, now=self.now)
         self.drain()
 
     @rule()
     def plane_failed(self) -> None:
-        self.rotation.plane_failed(now=self.now)
+        self.rotation.trial.plane_failed(now=self.now)
         self.drain()
 
     @rule(
@@ -281,7 +281,7 @@ class RotationModel(RuleBasedStateMachine):
     ) -> None:
         known = list(self.rotation.epochs) or [0]
         proven = {beside if wrong else pick(known)}
-        self.rotation.plane_polled(
+        self.rotation.trial.plane_polled(
             frozenset(proven),
             now=self.now,
             sending=carrier(known) if carrier is not None else None,
@@ -292,7 +292,7 @@ class RotationModel(RuleBasedStateMachine):
     def peer_in_force(self, beside: int, right: bool, echo: bool) -> None:
         current = self.rotation.current
         number = current.number if right and current else beside
-        self.rotation.peer_in_force(number, echo=echo, now=self.now)
+        self.rotation.trial.peer_in_force(number, echo=echo, now=self.now)
         self.drain()
 
     @rule(interval=st.sampled_from([2.0, 10.0, 60.0]))

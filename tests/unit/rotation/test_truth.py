@@ -52,7 +52,7 @@ def poll(
     end: Stepped, *proven: int, sending: int | None = None, heard: bool = False
 ) -> list[Action]:
     """Answer a poll."""
-    end.rotation.plane_polled(
+    end.rotation.trial.plane_polled(
         frozenset(proven),
         now=end.now,
         sending=sending,
@@ -85,7 +85,7 @@ def live(
         if any(isinstance(one, PollPlane | ReadPlane) for one in new):
             asked += poll(end, sending=sending, heard=heard)
         if said is not None:
-            end.rotation.peer_in_force(said, echo=False, now=end.now)
+            end.rotation.trial.peer_in_force(said, echo=False, now=end.now)
     return asked
 
 
@@ -201,7 +201,7 @@ def test_what_carries_here_proves_nothing_once_the_peer_has_left_it() -> None:
     end = a_tunnel()
     end.step(LONG)
     end.commit(2)
-    end.rotation.peer_in_force(2, echo=False, now=end.now)
+    end.rotation.trial.peer_in_force(2, echo=False, now=end.now)
     live(end, limits.PROOF_TIMEOUT + 0.1, sending=1, heard=True)
     assert phase(end) is TunnelPhase.UNPROVEN
 
@@ -261,7 +261,7 @@ def test_an_epoch_that_was_doubted_is_up_again_when_packets_come_again() -> None
 
 def test_what_the_kernel_lacks_is_not_up_and_costs_no_keys() -> None:
     end = a_tunnel()
-    end.rotation.obstructed("route 10.2.0.0/16 is missing", now=end.now)
+    end.rotation.trial.obstructed("route 10.2.0.0/16 is missing", now=end.now)
     assert phase(end) is TunnelPhase.UNPROVEN
     assert end.rotation.reason == "route 10.2.0.0/16 is missing"
     assert started(live(end, 2 * LONG - 1.0, sending=1, heard=True)) == []
@@ -272,7 +272,7 @@ def test_what_the_kernel_lacks_is_not_up_and_costs_no_keys() -> None:
     end.prove(2)
     assert phase(end) is TunnelPhase.UNPROVEN
     assert started(live(end, LONG, sending=2, heard=True)) == []
-    end.rotation.obstructed("", now=end.now)
+    end.rotation.trial.obstructed("", now=end.now)
     end.collect()
     assert phase(end) is TunnelPhase.UP
     assert end.events[-1] == TunnelUp("paris", 2)
@@ -281,9 +281,9 @@ def test_what_the_kernel_lacks_is_not_up_and_costs_no_keys() -> None:
 
 def test_what_only_the_responder_lacks_costs_no_keys_either() -> None:
     near, far = a_tunnel(), a_tunnel(initiator=False)
-    far.rotation.obstructed("interface qgw1 is missing", now=far.now)
+    far.rotation.trial.obstructed("interface qgw1 is missing", now=far.now)
     assert far.collect() == [SendObstacle(is_there=True)]
-    near.rotation.peer_obstructed(is_there=True, now=near.now)
+    near.rotation.trial.peer_obstructed(is_there=True, now=near.now)
     near.collect()
     assert phase(near) is TunnelPhase.UNPROVEN
     assert near.rotation.reason == AT_PEER
@@ -293,19 +293,21 @@ def test_what_only_the_responder_lacks_costs_no_keys_either() -> None:
         begun += started(live(near, 1.0, sending=1, heard=True))
         for action in live(far, 1.0, sending=1, heard=True):
             if isinstance(action, SendObstacle):
-                near.rotation.peer_obstructed(is_there=action.is_there, now=near.now)
+                near.rotation.trial.peer_obstructed(
+                    is_there=action.is_there, now=near.now
+                )
     assert begun == []
     assert phase(near) is TunnelPhase.UNPROVEN
-    far.rotation.obstructed("", now=far.now)
+    far.rotation.trial.obstructed("", now=far.now)
     assert far.collect() == [SendObstacle(is_there=False)]
-    near.rotation.peer_obstructed(is_there=False, now=near.now)
+    near.rotation.trial.peer_obstructed(is_there=False, now=near.now)
     assert phase(near) is TunnelPhase.UP
     assert started(live(near, 1.0, sending=1, heard=True)) == [2]
 
 
 def test_a_peers_obstacle_that_is_not_repeated_is_gone() -> None:
     near = a_tunnel()
-    near.rotation.peer_obstructed(is_there=True, now=near.now)
+    near.rotation.trial.peer_obstructed(is_there=True, now=near.now)
     live(near, limits.WORD_SILENCE - 1.0, sending=1, heard=True)
     assert phase(near) is TunnelPhase.UNPROVEN
     live(near, 2.0, sending=1, heard=True)
@@ -316,7 +318,7 @@ def test_a_first_epoch_that_an_obstacle_keeps_unproven_is_not_made_again() -> No
     near = Stepped(initiator=True)
     near.up()
     near.commit(1)
-    near.rotation.peer_obstructed(is_there=True, now=near.now)
+    near.rotation.trial.peer_obstructed(is_there=True, now=near.now)
     near.collect()
     assert started(near.step(limits.PROOF_TIMEOUT + 3.0)) == []
     assert TunnelUnproven("paris", AT_PEER) in near.events
@@ -371,7 +373,7 @@ def test_keys_that_were_removed_are_replaced_at_once_then_at_growing_pauses() ->
     times = []
     number = 1
     for _ in range(4 * 3600):
-        end.rotation.plane_lost("keys gone", now=end.now)
+        end.rotation.trial.plane_lost("keys gone", now=end.now)
         assert phase(end) is not TunnelPhase.UP
         for begun in started(end.step(0.25)):
             number = begun
@@ -388,7 +390,7 @@ def test_a_responder_asks_for_them_at_growing_pauses_too() -> None:
     end.collect()
     asked = []
     for _ in range(100):
-        end.rotation.plane_lost("keys gone", now=end.now)
+        end.rotation.trial.plane_lost("keys gone", now=end.now)
         asked += [one for one in end.collect() if isinstance(one, AskForRotation)]
         asked += [one for one in end.step(1.0) if isinstance(one, AskForRotation)]
     assert 5 <= len(asked) <= 7
@@ -421,7 +423,7 @@ def test_a_kernel_that_cannot_be_asked_is_asked_again() -> None:
     end = a_tunnel(in_force=False)
     for _ in range(40):
         end.step(0.5)
-        end.rotation.plane_failed(now=end.now)
+        end.rotation.trial.plane_failed(now=end.now)
     assert PollPlane() in end.step(1.0)
     assert phase(end) is TunnelPhase.UNPROVEN
 

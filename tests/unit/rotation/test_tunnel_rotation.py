@@ -56,7 +56,7 @@ def test_a_whole_life_of_an_epoch() -> None:
     assert phase(end) is TunnelPhase.CONNECTING
     assert end.step(limits.FIRST_POLL) == [PollPlane()]
     assert _proof_here(end, 1) == [SendInForce(1, echo=False)]
-    end.rotation.peer_in_force(1, echo=False, now=end.now)
+    end.rotation.trial.peer_in_force(1, echo=False, now=end.now)
     assert end.collect() == [
         SendInForce(1, echo=True),
         GrantPassing(1000.0 + LIFETIME),
@@ -81,7 +81,7 @@ def test_a_whole_life_of_an_epoch() -> None:
 
 
 def _proof_here(end: Stepped, number: int) -> list[Action]:
-    end.rotation.plane_polled(frozenset({number}), now=end.now)
+    end.rotation.trial.plane_polled(frozenset({number}), now=end.now)
     end.rotation.handle_timer(now=end.now)
     return end.collect()
 
@@ -518,11 +518,11 @@ def test_proof_is_polled_for_with_back_off_then_rarely() -> None:
         assert when is not None
         end.step(when - end.now)
         times.append(end.now)
-        end.rotation.plane_polled(frozenset(), now=end.now)
+        end.rotation.trial.plane_polled(frozenset(), now=end.now)
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert max(gaps) <= limits.MAX_POLL + 1e-9
     assert gaps[0] == pytest.approx(limits.FIRST_POLL * limits.POLL_GROWTH)
-    end.rotation.plane_polled(frozenset({1}), now=end.now)
+    end.rotation.trial.plane_polled(frozenset({1}), now=end.now)
     actions = end.step(limits.MAX_POLL + 0.01)
     # With our own proof polls go on: the peer may need help to its.
     assert PollPlane() in actions
@@ -537,7 +537,7 @@ def test_notices_stop_when_nobody_echoes() -> None:
     end = Stepped(initiator=False)
     end.up()
     end.commit(1)
-    end.rotation.plane_polled(frozenset({1}), now=end.now)
+    end.rotation.trial.plane_polled(frozenset({1}), now=end.now)
     actions = end.step(14.0)
     notices = [action for action in actions if isinstance(action, SendInForce)]
     assert len(notices) == limits.MAX_FORCE_NOTICES
@@ -552,7 +552,7 @@ def _exchange(ends: tuple[Stepped, Stepped], seconds: float) -> list[SendInForce
             for action in (*sender.collect(), *sender.step(0.05)):
                 if isinstance(action, SendInForce):
                     sent.append(action)
-                    receiver.rotation.peer_in_force(
+                    receiver.rotation.trial.peer_in_force(
                         1, echo=action.echo, now=receiver.now
                     )
     return sent
@@ -575,7 +575,7 @@ def test_both_ends_fall_silent_once_each_has_heard_the_other(delay: float) -> No
     ends = _committed_pair()
     for end in ends:
         end.step(delay if end is ends[1] else 0.0)
-        end.rotation.plane_polled(frozenset({1}), now=end.now)
+        end.rotation.trial.plane_polled(frozenset({1}), now=end.now)
     assert len(_exchange(ends, 3.0)) == 4
     for end in ends:
         assert _in_force(end)
@@ -592,11 +592,11 @@ def test_where_nothing_is_lost_one_notice_and_its_echo_are_enough() -> None:
     assert first.commit(1) == [PollPlane()]
     assert _proof_here(first, 1) == [SendInForce(1, echo=False)]
     # The initiator has sent under it before its notice.
-    second.rotation.peer_in_force(1, echo=False, now=second.now)
+    second.rotation.trial.peer_in_force(1, echo=False, now=second.now)
     assert second.collect() == [PollPlane()]
     passing = GrantPassing(second.now + LIFETIME)
     assert _proof_here(second, 1) == [SendInForce(1, echo=True), passing]
-    first.rotation.peer_in_force(1, echo=True, now=first.now)
+    first.rotation.trial.peer_in_force(1, echo=True, now=first.now)
     assert _exchange(ends, 3.0) == []
     assert _in_force(first)
     assert _in_force(second)
@@ -605,7 +605,7 @@ def test_where_nothing_is_lost_one_notice_and_its_echo_are_enough() -> None:
 def test_an_echo_that_is_lost_is_asked_for_again() -> None:
     first, second = ends = _committed_pair()
     _proof_here(first, 1)
-    second.rotation.peer_in_force(1, echo=False, now=second.now)
+    second.rotation.trial.peer_in_force(1, echo=False, now=second.now)
     assert _proof_here(second, 1) == [
         PollPlane(),
         SendInForce(1, echo=True),
@@ -624,7 +624,7 @@ def test_proof_long_after_the_peers_notice_has_a_notice_of_its_own() -> None:
     end = Stepped(initiator=False)
     end.up()
     end.commit(1)
-    end.rotation.peer_in_force(1, echo=False, now=end.now)
+    end.rotation.trial.peer_in_force(1, echo=False, now=end.now)
     end.step(limits.FORCE_REPEAT)
     assert SendInForce(1, echo=False) in _proof_here(end, 1)
 
@@ -633,7 +633,7 @@ def test_a_poll_out_of_turn_puts_off_none() -> None:
     end = Stepped(initiator=True)
     end.up()
     assert end.commit(1) == [PollPlane()]
-    end.rotation.plane_polled(frozenset(), now=end.now)
+    end.rotation.trial.plane_polled(frozenset(), now=end.now)
     assert end.step(limits.FIRST_POLL) == [PollPlane()]
 
 
@@ -641,8 +641,8 @@ def test_proof_of_other_epochs_counts_for_nothing() -> None:
     end = Stepped(initiator=True)
     end.up()
     end.commit(1)
-    end.rotation.peer_in_force(99, echo=False, now=end.now)
-    end.rotation.plane_polled(frozenset({99}), now=end.now)
+    end.rotation.trial.peer_in_force(99, echo=False, now=end.now)
+    end.rotation.trial.plane_polled(frozenset({99}), now=end.now)
     assert end.rotation.current is not None
     assert not end.rotation.current.local_proof
     assert not end.rotation.current.peer_proof
