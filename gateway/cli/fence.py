@@ -39,7 +39,7 @@ def fence() -> None:
 @pass_session
 def show(_session: CommandSession, *, as_json: bool) -> None:
     """Show what the fence refused and for how long tunnels may pass it."""
-    opened = _open()
+    opened = _open(to_change=False)
     try:
         state = opened.read()
     finally:
@@ -210,11 +210,11 @@ def _recorded(path: Path) -> "FencePlan":
     return read_plan(path)
 
 
-def _open() -> "Fence":
+def _open(*, to_change: bool = True) -> "Fence":
     from gateway.dataplane.fence.open import open_fence  # noqa: PLC0415
 
     try:
-        return open_fence()
+        return open_fence(to_change=to_change)
     except PlanePermissionError as error:
         raise GatewayError(
             error.message, "run it as root; qgw tunnel show NAME asks the daemon"

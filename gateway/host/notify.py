@@ -83,7 +83,8 @@ class Notifier:
                 which `receive_fds` returns them.
             fds: Open descriptors; they stay open here.
         """
-        self._send("FDSTORE=1", f"FDNAME={_fd_name(name)}", fds=fds)
+        # Without FDPOLL=0 systemd drops a socket as soon as it has an error to tell.
+        self._send("FDSTORE=1", "FDPOLL=0", f"FDNAME={_fd_name(name)}", fds=fds)
 
     def remove_fds(self, name: str) -> None:
         """Make systemd close what was stored under this name."""

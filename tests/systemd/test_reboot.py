@@ -32,7 +32,7 @@ def wire(site: Site) -> Iterator[ClearText]:
 
 def forget(machine: Machine) -> None:
     """End the daemon and what outlives it, and empty the kernel of both."""
-    machine.run("systemctl", "stop", "qgwd", "qgw-fence")
+    machine.run("systemctl", "stop", "qgwd", "qgw-fence", "qgw-keeper")
     machine.shell("pgrep -x wireguard-go | xargs -r kill")
     wait_until(
         lambda: bool(machine.run("pgrep", "wireguard-go", check=False).returncode),

@@ -225,7 +225,7 @@ def test_stopping_keeps_what_carries_traffic(site: Site) -> None:
 def test_the_early_unit_puts_up_the_fence(site: Site) -> None:
     assert site.b.show("qgw-fence", "Result") == "success"
     site.b.run("systemctl", "stop", "qgwd")
-    site.b.run("nft", "delete", "table", "inet", "qgw")
+    site.b.run("qgw", "fence", "remove")
     site.b.run("systemctl", "restart", "qgw-fence")
     assert site.b.show("qgw-fence", "ActiveState") == "active"
     said = site.b.shell("journalctl -u qgw-fence -n 5 -o cat")

@@ -119,7 +119,7 @@ def test_descriptors_are_stored_with_their_name(
     notifier.store_fds("udp", [writer])
     os.close(writer)
     data, ancillary, _, _ = manager.recvmsg(4096, socket.CMSG_SPACE(4))
-    assert data == b"FDSTORE=1\nFDNAME=udp"
+    assert data == b"FDSTORE=1\nFDPOLL=0\nFDNAME=udp"
     (received,) = struct.unpack("i", ancillary[0][2])
     os.write(received, b"same pipe")
     os.close(received)

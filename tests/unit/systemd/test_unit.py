@@ -26,7 +26,7 @@ def unit(tmp_path: Path) -> Path:
     """The unit with programs where this test has some; verify looks at them."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("qgw", "qgwd"):
+    for name in ("qgw", "qgw-keeper", "qgwd"):
         (programs / name).write_text("#!/bin/sh\n")
         (programs / name).chmod(0o755)
     text = (SYSTEMD / "qgwd.service").read_text()
@@ -56,20 +56,23 @@ def test_exposure(unit: Path) -> None:
 
 @pytest.fixture
 def early(tmp_path: Path, unit: Path) -> Path:
-    """The unit that fences before the network is up."""
-    text = (SYSTEMD / "qgw-fence.service").read_text()
-    assert "/opt/qgw/bin/" in text
-    path = tmp_path / "qgw-fence.service"
-    path.write_text(text.replace("/opt/qgw/bin", str(tmp_path / "bin")))
-    return path
+    """A folder with the units that fence before the network is up."""
+    for name in ("qgw-fence", "qgw-keeper"):
+        text = (SYSTEMD / f"{name}.service").read_text()
+        assert "/opt/qgw/bin/" in text
+        path = tmp_path / f"{name}.service"
+        path.write_text(text.replace("/opt/qgw/bin", str(unit.parent / "bin")))
+    return tmp_path
 
 
-def test_the_early_unit_is_understood_and_confined(early: Path) -> None:
-    done = run("systemd-analyze", "verify", str(early))
-    said = [line for line in done.stderr.splitlines() if "qgw-fence" in line]
+@pytest.mark.parametrize("name", ["qgw-fence", "qgw-keeper"])
+def test_the_early_units_are_understood_and_confined(early: Path, name: str) -> None:
+    path = early / f"{name}.service"
+    done = run("systemd-analyze", "verify", str(path))
+    said = [line for line in done.stderr.splitlines() if name in line]
     assert (done.returncode, said) == (0, [])
-    done = run("systemd-analyze", "security", "--offline=true", str(early))
-    found = re.search(r"exposure level for qgw-fence.service: ([\d.]+)", done.stdout)
+    done = run("systemd-analyze", "security", "--offline=true", str(path))
+    found = re.search(rf"exposure level for {name}.service: ([\d.]+)", done.stdout)
     assert found, done.stdout + done.stderr
     assert float(found[1]) <= MAX_EXPOSURE
 
@@ -77,12 +80,25 @@ def test_the_early_unit_is_understood_and_confined(early: Path) -> None:
 def test_the_early_unit_comes_before_the_network_and_after_rulesets() -> None:
     text = (SYSTEMD / "qgw-fence.service").read_text()
     assert "DefaultDependencies=no\n" in text
-    assert "\nWants=network-pre.target\nBefore=network-pre.target qgwd.service " in text
+    assert re.search(r"^Wants=network-pre.target ", text, re.MULTILINE)
+    assert re.search(r"^Before=network-pre.target qgwd.service ", text, re.MULTILINE)
     for other in ("nftables", "firewalld", "ufw"):
         assert f"{other}.service" in text
     daemon = (SYSTEMD / "qgwd.service").read_text()
     assert re.search(r"^Wants=.*qgw-fence.service", daemon, re.MULTILINE)
     assert re.search(r"^After=.*qgw-fence.service", daemon, re.MULTILINE)
+
+
+def test_the_keeper_starts_before_rulesets_and_so_stops_after_them() -> None:
+    text = (SYSTEMD / "qgw-keeper.service").read_text()
+    assert "DefaultDependencies=no\n" in text
+    before = " ".join(re.findall(r"^Before=(.*)", text, re.MULTILINE)).split()
+    for other in ("nftables", "firewalld", "ufw", "qgw-fence", "qgwd", "shutdown"):
+        assert any(unit.startswith(f"{other}.") for unit in before), other
+    for unit in ("qgw-fence", "qgwd"):
+        lines = (SYSTEMD / f"{unit}.service").read_text()
+        for key in ("Wants", "After"):
+            assert re.search(rf"^{key}=.*qgw-keeper.service", lines, re.MULTILINE)
 
 
 def directives() -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from gateway.dataplane.fence.nft import constants as c
@@ -14,6 +15,7 @@ from gateway.dataplane.fence.nft.attributes import (
     batch_message,
     message,
 )
+from gateway.host.lending import Loan, borrow
 
 READ_SIZE: Final = 1 << 16
 """Bytes read at once; the kernel sends at most 32 KiB in one piece of a dump."""
@@ -42,6 +44,19 @@ _LAST_SEQUENCE: Final = 1
 _SEND_SPARE: Final = 1 << 16
 
 
+def open_socket() -> socket.socket:
+    """Return a socket to nf_tables that has no address yet.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    return socket.socket(
+        socket.AF_NETLINK,
+        socket.SOCK_RAW | socket.SOCK_CLOEXEC,
+        c.NETLINK_NETFILTER,
+    )
+
+
 class NftError(OSError):
     """Raised when the kernel refuses something; `errno` says why."""
 
@@ -52,18 +67,28 @@ class NftError(OSError):
 class NftConnection:
     """One NETLINK_NETFILTER socket. Belongs to one thread at a time."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(
-            socket.AF_NETLINK,
-            socket.SOCK_RAW | socket.SOCK_CLOEXEC,
-            c.NETLINK_NETFILTER,
-        )
+    def __init__(self, keeper: Path | None = None) -> None:
+        """Open a socket, or borrow the one that owns the table.
+
+        Args:
+            keeper: Folder of the keeper to borrow from; where that cannot be, or none
+                is named, the socket is a fresh one.
+
+        Raises:
+            OSError: The kernel refused.
+        """
+        self._loan: Loan | None = None
+        self._socket = open_socket()
+        if keeper is not None and (loan := borrow(keeper, self._socket)):
+            self._socket.close()
+            self._loan, self._socket = loan, loan.socket
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self._socket.setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", ANSWER_TIMEOUT, 0)
         )
-        self._socket.bind((0, 0))
+        if self._loan is None:
+            self._socket.bind((0, 0))
         self._room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
     @property
@@ -72,8 +97,15 @@ class NftConnection:
         return int(self._socket.getsockname()[0])
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the socket, or give it back."""
+        if self._loan is not None:
+            self._loan.close()
         self._socket.close()
+
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether a keeper holds this socket too, so that it outlives us."""
+        return self._loan is not None
 
     def transact(self, messages: Sequence[bytes], *, trial: bool = False) -> None:
         """Carry out all messages in one step, or none.

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+KEEPER_FOLDER: Final = "/run/qgw-keeper"
+"""Where qgw-keeper lends the socket that owns the table; ours, not the kernel's."""
+
 NETLINK_NETFILTER: Final = 12
 NFNL_SUBSYS_NFTABLES: Final = 10
 NFNL_MSG_BATCH_BEGIN: Final = 0x10

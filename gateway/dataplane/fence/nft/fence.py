@@ -3,6 +3,7 @@
 import errno
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from gateway.dataplane.fence.base import FencePlan, FenceState, Passage
@@ -70,12 +71,14 @@ class NftFence:
         clock: Callable[[], float] = time.monotonic,
         *,
         owned: bool = True,
+        keeper: Path | None = None,
     ) -> None:
-        """Open a socket and find out what the kernel can; nothing is touched yet.
+        """Open a socket and find out what the kernel can; no packet is touched yet.
 
         Args:
             clock: Monotonic seconds.
             owned: Whether to claim the table where the kernel knows owners.
+            keeper: Folder of the keeper through whose socket to work, if it runs.
 
         Raises:
             PlaneUnsupportedError: The kernel lacks something.
@@ -89,7 +92,7 @@ class NftFence:
         self._counters = FenceCounters()
         self._refreshes: bool | None = None
         with kernel_call("open a socket to nftables", needs=NEEDS):
-            self._connection = NftConnection()
+            self._connection = NftConnection(keeper)
         self._flags = OWNED if owned else 0
         try:
             self._try()
@@ -171,6 +174,7 @@ class NftFence:
             if self._flags and not self._knows_owners():
                 self._flags = 0
             if read_identity(self._connection) is not None:
+                self._claim()
                 return
             try:
                 self._connection.transact(
@@ -195,6 +199,17 @@ class NftFence:
                 raise
             return False
         return True
+
+    def _claim(self) -> None:
+        """Give the keeper a table that an earlier owner left; nothing else changes."""
+        if not self._flags or not self._connection.is_borrowed:
+            return
+        try:
+            self._connection.transact([new_table(self._flags)])
+        except NftError as error:
+            # Another process owns it, or whoever made it did not mean it to be owned.
+            if error.errno not in {errno.EPERM, errno.EOPNOTSUPP}:
+                raise
 
     def _go(self, wanted: Wanted, grants: dict[str, Grant]) -> None:
         """Change the difference; or all of it, if the table is not as believed."""
@@ -285,7 +300,7 @@ class NftFence:
             return NftError(errno.EPERM)
         return PlaneConflictError(
             f"table inet {TABLE} belongs to another process",
-            "stop the other qgwd of this host: pgrep -a qgwd",
+            "stop the other qgwd of this host (pgrep -a qgwd), or restart qgw-keeper",
         )
 
     def _read(self) -> Standing | None:
