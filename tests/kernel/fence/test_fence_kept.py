@@ -174,7 +174,7 @@ def test_a_flush_before_any_daemon_opens_nothing(
 ) -> None:
     place.divert()
     file = str(tmp_path / "fence.json")
-    assert qgw("load", file) == "loaded: 1 tunnels, nothing may pass\n"
+    assert qgw("load", file) == "loaded: 1 tunnel, nothing may pass\n"
     flush(place)
     assert_blocked(place)
     assert "stands already" in qgw("load", file)
