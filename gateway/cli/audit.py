@@ -4,7 +4,6 @@ It has the form, and the fields, of the daemon's own line for each request that 
 something. Where no journal runs there is nobody to tell.
 """
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +33,8 @@ def audited(act: str, **about: object) -> Iterator[None]:
 
 def _note(act: str, about: dict[str, object], result: str) -> None:
     # What only this needs is not read by every other command.
+    import logging  # noqa: PLC0415
+
     from gateway.cli.second_login import read_login  # noqa: PLC0415
     from gateway.control.peer import name_user  # noqa: PLC0415
     from gateway.control.words import said, word  # noqa: PLC0415

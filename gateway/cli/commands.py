@@ -1,47 +1,47 @@
-"""Commands by name: each is imported when it is called, and no other."""
+"""Commands by name and summary: each is imported when it is called, and no other."""
 
-from collections.abc import Iterable, Iterator, MutableMapping
 from importlib import import_module
+from typing import Any
 
 import click
 
 
-class LazyCommands(MutableMapping[str, click.Command]):
-    """The commands of a group, a module each, which has the command's own name.
+class LazyCommand(click.Command):
+    """A command of which name and summary alone are known until it is called.
 
-    Names are known without an import: for completion, and for "did you mean".
+    Help, completion and "did you mean" of its group need no more.
     """
 
-    def __init__(self, package: str, names: Iterable[str]) -> None:
-        """Name the commands.
+    def __init__(self, package: str, name: str, summary: str) -> None:
+        """Name the command.
 
         Args:
-            package: Where the modules are: ``gateway.cli``.
-            names: Of the modules, and of the command in each.
+            package: Where its module is: ``gateway.cli``.
+            name: Of its module, and of the command in it.
+            summary: The first sentence of its help.
         """
+        super().__init__(name, short_help=summary)
         self._package = package
-        self._found: dict[str, click.Command | None] = dict.fromkeys(names)
+        self._name = name
 
-    def __getitem__(self, name: str) -> click.Command:
-        found = self._found[name]
-        if found is None:
-            found = self._found[name] = self._load(name)
-        return found
+    def load(self) -> click.Command:
+        """Import the command.
 
-    def __setitem__(self, name: str, command: click.Command) -> None:
-        self._found[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._found[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def _load(self, name: str) -> click.Command:
-        command = getattr(import_module(f"{self._package}.{name}"), name, None)
+        Raises:
+            TypeError: The module has no command of that name.
+        """
+        module = import_module(f"{self._package}.{self._name}")
+        command = getattr(module, self._name, None)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{self._package}.{name} holds no command {name}")
+            raise TypeError(f"{module.__name__} holds no command {self._name}")
         return command
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401  # as click has it
+    ) -> click.Context:
+        """Return the context of the command itself, which `click` goes on with."""
+        return self.load().make_context(info_name, args, parent, **extra)

@@ -1,6 +1,11 @@
-"""``qgw identity``: making and reading identities; only ``show`` asks the daemon."""
+"""``qgw identity``: making and reading identities; only ``show`` asks the daemon.
+
+What reads and makes them is imported when it is needed, since OpenSSL's binding takes
+as long to import as all the rest.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,22 +19,12 @@ from gateway.cli.session import (
     print_json,
 )
 from gateway.cli.text import listing
-from gateway.config.identity_files import (
-    load_identity,
-    load_private_identity,
-    write_private_identity,
-    write_public_identity,
-)
 from gateway.control.schema import IdentityStatus, Method
-from gateway.crypto.identity import (
-    PublicIdentity,
-    encode_private,
-    encode_public,
-    format_fingerprint,
-    generate_identity,
-)
 from gateway.crypto.suite import DEFAULT_SUITE_ID, SUITE_IDS
 from gateway.errors import IdentityError
+
+if TYPE_CHECKING:
+    from gateway.crypto.identity import PublicIdentity
 
 _FILE = click.Path(path_type=Path)
 
@@ -65,6 +60,8 @@ def identity() -> None:
 @click.option("--comment", default="", help="Written into the public file.")
 def new(private_path: Path, public_path: Path, suite: str, comment: str) -> None:
     """Make a new identity: a private file and a public one."""
+    from gateway.crypto.identity import format_fingerprint  # noqa: PLC0415
+
     with audited("identity.new", private=private_path, public=public_path):
         made = _make(private_path, public_path, suite, comment)
     click.echo(
@@ -76,7 +73,17 @@ def new(private_path: Path, public_path: Path, suite: str, comment: str) -> None
 
 def _make(
     private_path: Path, public_path: Path, suite: str, comment: str
-) -> PublicIdentity:
+) -> "PublicIdentity":
+    from gateway.config.identity_files import (  # noqa: PLC0415
+        write_private_identity,
+        write_public_identity,
+    )
+    from gateway.crypto.identity import (  # noqa: PLC0415
+        encode_private,
+        encode_public,
+        generate_identity,
+    )
+
     if public_path.exists() or public_path.is_symlink():
         raise IdentityError(
             f"{public_path} is there already",
@@ -104,6 +111,9 @@ def show(session: CommandSession, file: Path | None, *, as_json: bool) -> None:
         shown: dict[str, object] = {**status}
         name = "of the running qgwd"
     else:
+        from gateway.config.identity_files import load_identity  # noqa: PLC0415
+        from gateway.crypto.identity import format_fingerprint  # noqa: PLC0415
+
         kind, public = load_identity(file)
         shown = {
             "kind": kind,
@@ -124,6 +134,9 @@ def show(session: CommandSession, file: Path | None, *, as_json: bool) -> None:
 @click.argument("file", type=_FILE)
 def fingerprint(file: Path) -> None:
     """Print the fingerprint of an identity FILE, to read to the peer over a phone."""
+    from gateway.config.identity_files import load_identity  # noqa: PLC0415
+    from gateway.crypto.identity import format_fingerprint  # noqa: PLC0415
+
     _, public = load_identity(file)
     click.echo(format_fingerprint(public.fingerprint))
 
@@ -133,5 +146,8 @@ def fingerprint(file: Path) -> None:
 @click.option("--comment", default="", help="Written into the public identity.")
 def public_of(private_file: Path, comment: str) -> None:
     """Print the public identity that belongs to a PRIVATE_FILE."""
+    from gateway.config.identity_files import load_private_identity  # noqa: PLC0415
+    from gateway.crypto.identity import encode_public  # noqa: PLC0415
+
     private = load_private_identity(private_file)
     click.echo(encode_public(private.public, comment), nl=False)

@@ -36,8 +36,6 @@ from gateway.control.schema import (
 from gateway.errors import GatewayError, KeyFileError
 from gateway.keystore.base import NewKey
 from gateway.keystore.container import MAX_CONTAINER_BYTES, parse_container
-from gateway.keystore.master_key import create_master_key
-from gateway.sources.simulated.seed import create_seed
 from gateway.units import plural
 from gateway.wire.key_ids import key_id_text
 
@@ -154,6 +152,9 @@ def new_master_key(file: Path) -> None:
 
     The store's keys can be read with it alone: back it up, or lose them with it.
     """
+    # It brings OpenSSL's binding, which no other command here needs.
+    from gateway.keystore.master_key import create_master_key  # noqa: PLC0415
+
     with audited("keystore.new-master-key", file=file):
         create_master_key(file)
 
@@ -165,6 +166,8 @@ def new_seed(file: Path) -> None:
 
     For demonstrations and tests: both ends need the same one.
     """
+    from gateway.sources.simulated.seed import create_seed  # noqa: PLC0415
+
     with audited("keystore.new-seed", file=file):
         create_seed(file)
 

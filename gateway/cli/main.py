@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from gateway import __version__
-from gateway.cli.commands import LazyCommands
+from gateway.cli.commands import LazyCommand
 from gateway.cli.exit_codes import FAILED, INTERRUPTED, OK, USAGE, exit_code_of
 from gateway.cli.session import CommandSession
 from gateway.cli.text import clean
@@ -21,17 +22,26 @@ from gateway.errors import ControlError, GatewayError
 
 PROGRAM = "qgw"
 
-_COMMANDS = LazyCommands(
-    "gateway.cli",
-    (
-        *("tunnel", "status", "qkd", "network", "plan", "keystore"),
-        *("fence", "identity", "config", "reload", "approve", "completion"),
-    ),
-)
+_SUMMARIES: Final = {
+    "tunnel": "List, show, start, stop and rotate tunnels.",
+    "status": "Show the daemon, its tunnels, its links, and what is wrong.",
+    "qkd": "Show, try and use the KMEs that QKD keys come from.",
+    "network": "Show nodes, links, stocks of pads, and routes of relayed keys.",
+    "plan": "Say whether the keys will last, for the network in FILE.",
+    "keystore": "Import, count and erase QKD keys.",
+    "fence": "Look after the fence, table inet qgw, by hand.",
+    "identity": "Make, show and compare identities.",
+    "config": "Check the configuration.",
+    "reload": "Make the daemon read its configuration again.",
+    "approve": "Do what another user asked for by NUMBER, or list what waits.",
+    "completion": "Print the completion script for a SHELL.",
+}
+"""The first sentence of each command's help, so that ``qgw --help`` imports none."""
 
 
 @click.group(
-    commands=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    commands=[LazyCommand("gateway.cli", *each) for each in _SUMMARIES.items()],
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option(

@@ -4,16 +4,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import click
 
 from gateway.config.defaults import DEFAULT_CONTROL_SOCKET, DEFAULT_PATH
-from gateway.config.files import peek
-from gateway.config.problems import Problems
-from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
+from gateway.control.limits import CLIENT_TIMEOUT
 from gateway.control.schema import Method
 from gateway.errors import ControlError
+
+if TYPE_CHECKING:
+    from gateway.control.client import ControlClient
 
 T = TypeVar("T")
 
@@ -38,8 +39,11 @@ class CommandSession:
         """The main configuration file."""
         return self.config or DEFAULT_PATH
 
-    def client(self, timeout: float = DEFAULT_TIMEOUT) -> ControlClient:
+    def client(self, timeout: float = CLIENT_TIMEOUT) -> "ControlClient":
         """Return a client of the daemon, not yet connected."""
+        # Half of the commands can do without the daemon.
+        from gateway.control.client import ControlClient  # noqa: PLC0415
+
         path, doubt = self._find_socket()
         return ControlClient(path, timeout=timeout, doubt=doubt)
 
@@ -56,6 +60,9 @@ class CommandSession:
         """Return where the daemon should be, and why it may be elsewhere."""
         if self.socket is not None:
             return self.socket, ""
+        from gateway.config.files import peek  # noqa: PLC0415  # as in `client`
+        from gateway.config.problems import Problems  # noqa: PLC0415
+
         # Only this one key is read: a configuration that has become wrong must not
         # keep its operator from the daemon that still runs with the old one.
         problems, doubt = Problems(), ""

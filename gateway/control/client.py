@@ -14,9 +14,6 @@ from gateway.control.socket_file import view_path
 from gateway.errors import ControlError
 from gateway.host.local_names import NameTakenError, check_listener, trusted_users
 
-DEFAULT_TIMEOUT = limits.HANDLER_TIMEOUT + 5.0
-"""Seconds; the daemon gives up first, and says why."""
-
 CONNECT_TIMEOUT = 5.0
 """Seconds; a local connect waits only when the daemon's backlog is full."""
 
@@ -33,7 +30,7 @@ class ControlClient:
     """
 
     def __init__(
-        self, path: Path, *, timeout: float = DEFAULT_TIMEOUT, doubt: str = ""
+        self, path: Path, *, timeout: float = limits.CLIENT_TIMEOUT, doubt: str = ""
     ) -> None:
         """Name the socket; it is connected by the first call.
 

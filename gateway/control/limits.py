@@ -25,6 +25,9 @@ REQUEST_TIMEOUT = 30.0
 HANDLER_TIMEOUT = 60.0
 """Seconds a handler may take; an import batch waits for the disk, nothing else does."""
 
+CLIENT_TIMEOUT = HANDLER_TIMEOUT + 5.0
+"""Seconds a client waits; the daemon gives up first, and says why."""
+
 ANSWER_TIMEOUT = 10.0
 """Seconds in which a client must take an answer."""
 

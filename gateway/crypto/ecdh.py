@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import (
     X25519PrivateKey,
     X25519PublicKey,
 )
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from gateway.errors import CryptoError
 
@@ -84,6 +83,12 @@ class _P384Key:
     __slots__ = ("_key", "public")
 
     def __init__(self, scalar: int) -> None:
+        # It reads every format of keys there is, which takes longer than X25519.
+        from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
+            Encoding,
+            PublicFormat,
+        )
+
         self._key = ec.derive_private_key(scalar, ec.SECP384R1())
         self.public = self._key.public_key().public_bytes(
             Encoding.X962, PublicFormat.UncompressedPoint

@@ -2,23 +2,22 @@
 
 Suites are pinned per tunnel and hashed into every transcript: there is no
 negotiation that could be downgraded.
+
+The primitives are imported when a suite is loaded: to know its number, `qgw` needs
+neither OpenSSL nor a look for liboqs.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gateway.crypto.ecdh import ECDH, P384, X25519
 from gateway.crypto.kem import KEM, ML_KEM_768, ML_KEM_1024, KEMParameters
-from gateway.crypto.kem_liboqs import LiboqsKEM, require_library
-from gateway.crypto.kem_openssl import OpenSSLKEM
-from gateway.crypto.liboqs_library import find_library
 from gateway.errors import CryptoError
 
-PROVIDERS: Final[dict[str, Callable[[KEMParameters], KEM]]] = {
-    "liboqs": LiboqsKEM,
-    "openssl": OpenSSLKEM,
-}
+if TYPE_CHECKING:
+    from gateway.crypto.ecdh import ECDH
+    from gateway.crypto.liboqs_library import Library
+
+PROVIDERS: Final = ("liboqs", "openssl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Suite:
     """
 
     id: int
-    ecdh: ECDH
+    ecdh: "ECDH"
     kem: KEM
 
     @property
@@ -56,18 +55,20 @@ def choose_provider(wanted: str = "auto") -> str:
         CryptoError: The one wanted is unknown, or is liboqs and cannot be used.
     """
     if wanted == "auto":
-        library = find_library()
+        library = _find_library()
         return "openssl" if library is None or library.objection else "liboqs"
     if wanted not in PROVIDERS:
         raise CryptoError(f"no such KEM provider: {wanted}")
     if wanted == "liboqs":
+        from gateway.crypto.kem_liboqs import require_library  # noqa: PLC0415
+
         require_library()
     return wanted
 
 
 def passed_over() -> str:
     """Return why ``auto`` takes OpenSSL though a liboqs is installed, or nothing."""
-    library = find_library()
+    library = _find_library()
     return library.objection if library is not None else ""
 
 
@@ -77,9 +78,27 @@ def load_suite(suite_id: int, provider: str = "openssl") -> Suite:
     Raises:
         CryptoError: No such suite, or the provider cannot serve its KEM.
     """
-    kem = PROVIDERS[choose_provider(provider)]
+    from gateway.crypto.ecdh import P384, X25519  # noqa: PLC0415
+
+    provider = choose_provider(provider)
     if suite_id == 1:
-        return Suite(1, X25519(), kem(ML_KEM_768))
+        return Suite(1, X25519(), _load_kem(ML_KEM_768, provider))
     if suite_id == 2:  # noqa: PLR2004  # the suite's number, as on the wire
-        return Suite(2, P384(), kem(ML_KEM_1024))
+        return Suite(2, P384(), _load_kem(ML_KEM_1024, provider))
     raise CryptoError(f"no such suite: {suite_id}")
+
+
+def _load_kem(parameters: KEMParameters, provider: str) -> KEM:
+    if provider == "openssl":
+        from gateway.crypto.kem_openssl import OpenSSLKEM  # noqa: PLC0415
+
+        return OpenSSLKEM(parameters)
+    from gateway.crypto.kem_liboqs import LiboqsKEM  # noqa: PLC0415
+
+    return LiboqsKEM(parameters)
+
+
+def _find_library() -> "Library | None":
+    from gateway.crypto.liboqs_library import find_library  # noqa: PLC0415
+
+    return find_library()

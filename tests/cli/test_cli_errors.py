@@ -11,7 +11,7 @@ import pytest
 
 from gateway import __version__
 from gateway.cli import session
-from gateway.control import client
+from gateway.control import limits
 from gateway.errors import ConfigError, ConfigProblem
 from tests.cli.conftest import StartDaemon, a_tunnel, qgw
 
@@ -103,7 +103,7 @@ def test_a_daemon_that_hangs_exits_3(
         result = qgw("--socket", str(tmp_path / "s"), "tunnel", "list")
     assert result.code == 3
     assert result.err.startswith("qgw: no answer from qgwd within 0 seconds\nhint: ")
-    assert client.DEFAULT_TIMEOUT > 1
+    assert limits.CLIENT_TIMEOUT > 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
@@ -187,7 +187,7 @@ def test_a_fault_of_qgw_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None
     def fail(_value: object) -> None:
         raise ZeroDivisionError("with a secret in it")
 
-    monkeypatch.setattr("gateway.cli.identity.generate_identity", fail)
+    monkeypatch.setattr("gateway.crypto.identity.generate_identity", fail)
     result = qgw("identity", "new", "--private", "/nonexistent/a", "--public", "/x/b")
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("qgw: a fault of qgw itself: ZeroDivisionError at ")

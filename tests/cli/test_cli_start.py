@@ -6,11 +6,12 @@ monitoring plugin, so it is added for a reason or not at all.
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
-from gateway.cli.commands import LazyCommands
+from gateway.cli.commands import LazyCommand
 from gateway.cli.main import root
 
 STATUS = {
@@ -20,15 +21,21 @@ STATUS = {
     *(f"gateway.cli.{name}" for name in ("commands", "exit_codes", "main", "session")),
     *(f"gateway.cli.{name}" for name in ("monitoring", "render", "render_tunnel")),
     *(f"gateway.cli.{name}" for name in ("status", "text")),
-    "gateway.config",
-    *(f"gateway.config.{name}" for name in ("defaults", "files", "problems")),
-    *(f"gateway.config.{name}" for name in ("toml_lines", "toml_text")),
+    *("gateway.config", "gateway.config.defaults"),
     "gateway.control",
     *(f"gateway.control.{name}" for name in ("client", "lifted_keys", "limits")),
     *(f"gateway.control.{name}" for name in ("protocol", "schema", "socket_file")),
     *("gateway.host", "gateway.host.local_names"),
 }
-"""Modules of ours that ``qgw status`` may load."""
+"""Modules of ours that ``qgw status`` may load, told where its socket is."""
+
+FINDING = {
+    *(f"gateway.config.{name}" for name in ("files", "problems")),
+    *(f"gateway.config.{name}" for name in ("toml_lines", "toml_text")),
+}
+"""Those that it may load beside, to find its socket in a configuration."""
+
+NOWHERE = ("--socket", "/nonexistent")
 
 OUTSIDE = {"click"}
 """Packages of others that it may load."""
@@ -38,19 +45,24 @@ import contextlib, io, sys
 # What the interpreter loads by itself, as for editable installs, is not qgw's.
 before = set(sys.modules)
 from gateway.cli.main import main
-with contextlib.redirect_stderr(io.StringIO()):
+silence = io.StringIO()
+with contextlib.redirect_stderr(silence), contextlib.redirect_stdout(silence):
     main(sys.argv[1:])
 print(*sorted(set(sys.modules) - before), sep="\\n")
 """
 
 
 def loaded(*arguments: str) -> set[str]:
-    """Return the modules that one call loads, with a socket that is not there."""
-    words = [sys.executable, "-c", _PROGRAM, "--socket", "/nonexistent", *arguments]
+    """Return the modules that one call loads."""
+    words = [sys.executable, "-c", _PROGRAM, *arguments]
     result = subprocess.run(  # noqa: S603  # our own command
         words, capture_output=True, text=True, check=True
     )
     return set(result.stdout.splitlines())
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.partition(".")[0] == "gateway"}
 
 
 def packages(modules: set[str]) -> set[str]:
@@ -59,36 +71,62 @@ def packages(modules: set[str]) -> set[str]:
 
 
 def test_status_loads_what_it_needs_alone() -> None:
-    modules = loaded("status")
-    assert {m for m in modules if m.partition(".")[0] == "gateway"} == STATUS
+    modules = loaded(*NOWHERE, "status")
+    assert ours(modules) == STATUS
     assert packages(modules) == OUTSIDE
+
+
+def test_status_finds_its_socket_without_the_reader_of_configurations(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[gateway]\ncontrol_socket = "nonexistent"\n')
+    assert ours(loaded("--config", str(config), "status")) == STATUS | FINDING
 
 
 @pytest.mark.parametrize(
     "words",
-    [("tunnel", "show", "a"), ("qkd", "links"), ("network",), ("reload",)],
+    [
+        ("tunnel", "show", "a"),
+        ("qkd", "links"),
+        ("network",),
+        ("reload",),
+        ("identity", "show"),
+    ],
 )
 def test_commands_that_ask_the_daemon_load_no_library_but_click(
     words: tuple[str, ...],
 ) -> None:
+    assert packages(loaded(*NOWHERE, *words)) == OUTSIDE
+
+
+@pytest.mark.parametrize("words", [("--help",), ("identity",), ("keystore",)])
+def test_help_loads_no_library_but_click(words: tuple[str, ...]) -> None:
     assert packages(loaded(*words)) == OUTSIDE
 
 
-def test_every_command_is_found_under_its_name() -> None:
-    for name, command in root.commands.items():
-        assert command.name == name
+def test_an_identity_is_read_without_a_look_for_liboqs(tmp_path: Path) -> None:
+    private, public = tmp_path / "private", tmp_path / "public"
+    made = ("identity", "new", "--private", str(private), "--public", str(public))
+    modules = loaded(*made)
+    assert public.exists()
+    assert "cryptography" in packages(modules)
+    assert not {"ctypes", "gateway.crypto.liboqs_library", "oqs"} & modules
+
+
+def lazy(command: click.Command) -> LazyCommand:
+    assert isinstance(command, LazyCommand)
+    return command
+
+
+@pytest.mark.parametrize("name", root.commands)
+def test_a_command_is_found_under_its_name_and_summary(name: str) -> None:
+    listed = lazy(root.commands[name])
+    command = listed.load()
+    assert (listed.name, command.name) == (name, name)
+    assert listed.get_short_help_str() == command.get_short_help_str(limit=200)
 
 
 def test_a_module_without_its_command_is_a_fault() -> None:
-    commands = LazyCommands("gateway.cli", ["text"])
     with pytest.raises(TypeError, match="text holds no command text"):
-        commands["text"]
-
-
-def test_commands_can_be_added_and_taken_away() -> None:
-    commands = LazyCommands("gateway.cli", ["status"])
-    commands["other"] = click.Command("other")
-    assert list(commands) == ["status", "other"]
-    assert len(commands) == 2
-    del commands["other"]
-    assert "other" not in commands
+        LazyCommand("gateway.cli", "text", "Nothing.").load()

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from gateway.cli import exit_codes
+from gateway.cli.commands import LazyCommand
 from gateway.cli.main import root
 from gateway.cli.monitoring import Level
 from gateway.control import limits
@@ -21,7 +22,8 @@ CONTROL = (DOCS / "control.md").read_text()
 
 
 def commands(group: click.Group, path: str) -> Iterator[str]:
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load() if isinstance(listed, LazyCommand) else listed
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")
         else:

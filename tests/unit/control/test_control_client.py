@@ -9,7 +9,8 @@ import pytest
 
 from gateway.control import client as client_module
 from gateway.control import limits
-from gateway.control.client import DEFAULT_TIMEOUT, ControlClient
+from gateway.control.client import ControlClient
+from gateway.control.limits import CLIENT_TIMEOUT
 from gateway.errors import ControlError
 
 
@@ -29,7 +30,7 @@ def serve_once(path: Path, behave: Callable[[socket.socket], None]) -> threading
     return thread
 
 
-def failure(path: Path, timeout: float = DEFAULT_TIMEOUT) -> ControlError:
+def failure(path: Path, timeout: float = CLIENT_TIMEOUT) -> ControlError:
     with (
         ControlClient(path, timeout=timeout) as client,
         pytest.raises(ControlError) as caught,
