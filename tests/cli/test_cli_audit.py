@@ -10,6 +10,8 @@ import pytest
 from gateway.cli.second_login import read_login
 from gateway.control.peer import name_user
 from gateway.control.schema import Method
+from gateway.dataplane.fence.base import FencePlan
+from gateway.dataplane.fence.plan_file import write_plan
 from gateway.host import journal
 from tests.cli.conftest import StartDaemon, a_status, qgw
 
@@ -77,7 +79,9 @@ def test_a_fence_that_may_not_be_removed(
 
 
 def test_what_only_reads_is_not_noted(taken: socket.socket, tmp_path: Path) -> None:
-    assert qgw("fence", "load", str(tmp_path / "none.json")).code == 0
+    empty = tmp_path / "empty.json"
+    write_plan(empty, FencePlan())
+    assert qgw("fence", "load", str(empty)).code == 0
     qgw("identity", "fingerprint", str(tmp_path / "none"))
     with pytest.raises(BlockingIOError):
         taken.recv(65536)
