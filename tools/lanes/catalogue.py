@@ -7,11 +7,13 @@ from pathlib import Path
 from lanes.command import PYTEST
 from lanes.elsewhere import (
     ESP,
+    FENCE,
     MEDDLING,
     esp,
     esp_aside,
     esp_interface,
     faults,
+    fence,
     meddle,
     meddle_kernels,
     meddle_long,
@@ -27,8 +29,6 @@ from lanes.liboqs import liboqs
 OWN_KERNEL = ("tests/kernel", "tests/faults", "tests/systemd")
 
 NETNS = "tests/netns"
-FENCE = "tests/kernel/fence"
-
 KILLING = "tests/kill"
 
 FUZZ = "tests/fuzz"
@@ -144,6 +144,7 @@ LANES = (
     Lane("systemd", "root, namespaces, debootstrap", "tests/systemd", systemd, 0.3),
     Lane("netns", "root, network namespaces", NETNS, netns, 0.8),
     Lane("lossless", "root, network namespaces", NETNS, lossless, 0.9),
+    Lane("fence", "Debian's kernel in a virtual machine", FENCE, fence, 1.0),
     Lane(
         "meddle", "root, network namespaces", f"{MEDDLING}/test_meddle.py", meddle, 0.8
     ),

@@ -28,6 +28,8 @@ started and recovered."""
 
 ESP = "tests/kernel/esp"
 
+FENCE = "tests/kernel/fence"
+
 FILTERED = "tests/netns/test_filtered.py"
 """Whole daemons whose ESP a firewall drops, in real time: too slow for the virtual
 machine, where a daemon takes a minute to start."""
@@ -113,6 +115,15 @@ def wireguard() -> list[tuple[str, ...]]:
         return [tests]
     inside = (*IN_VM, *passed_on(), *tests, "-k")
     return [(*inside, "TestRotation"), (*inside, "not TestRotation")]
+
+
+def fence() -> list[tuple[str, ...]]:
+    """Changes of the fence in the kernel that most hosts have, whatever is here.
+
+    Kernels differ in what a packet sees of a set that changes (docs/adr/0313).
+    """
+    need_root()
+    return [(*IN_VM, *passed_on(), *PYTEST, "-m", "older", FENCE)]
 
 
 def meddle() -> list[tuple[str, ...]]:
