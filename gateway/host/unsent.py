@@ -1,15 +1,17 @@
-"""Datagrams that the kernel did not take: counted by reason, and named once."""
+"""Datagrams that the kernel did not take: counted by reason, and told now and then."""
 
 import logging
 import time
 from collections import Counter
 from typing import Final
 
+from gateway.host.bounded_log import alike
+from gateway.units import plural
+
 logger = logging.getLogger(__name__)
 
 RECENT: Final = 600.0
-"""Seconds for which a reason is worth a warning; after as long without it, it is
-logged anew."""
+"""Seconds for which a reason is worth a warning."""
 
 
 class Unsent:
@@ -22,19 +24,24 @@ class Unsent:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._last: dict[str, float] = {}
+        self._untold: dict[str, str] = {}
 
     def note(self, reason: str, host: str) -> None:
-        """Count a datagram to a host."""
-        now = time.monotonic()
-        is_new = now - self._last.get(reason, -RECENT) >= RECENT
+        """Count a datagram to a host; a full buffer brings thousands a second."""
         self.counts[reason] += 1
-        self._last[reason] = now
-        if is_new:
+        self._last[reason] = time.monotonic()
+        self._untold[reason] = host
+
+    def tell(self) -> None:
+        """Log what could not be sent since; called every few seconds."""
+        untold, self._untold = self._untold, {}
+        for reason, host in untold.items():
             logger.warning(
-                "a datagram to %s could not be sent: %s; more of them are counted",
+                "%s could not be sent, the last one to %s: %s",
+                plural(self.counts[reason], "datagram"),
                 host,
                 reason,
-                extra={"event": "unsent", "reason": reason},
+                extra={"event": "unsent", "reason": reason} | alike("unsent", reason),
             )
 
     @staticmethod
@@ -56,7 +63,7 @@ class Unsent:
     def recent(self) -> list[str]:
         """Return a line for each reason that is no longer ago than `RECENT`."""
         return [
-            f"{self.counts[reason]} datagrams could not be sent: {reason}"
+            f"{plural(self.counts[reason], 'datagram')} could not be sent: {reason}"
             for reason in self.recent_reasons()
         ]
 

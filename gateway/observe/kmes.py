@@ -69,19 +69,13 @@ class KMEWatch:
         self.troubles.pop(name, None)
         if trouble != WELL:
             self.troubles[name] = trouble
-        now = asyncio.get_running_loop().time()
         if trouble != WELL:
             outage = self._outages.setdefault(
                 name, Outage(LinkLog(logger, name), "kme")
             )
-            outage.failed(
-                "silent",
-                f"its KME cannot be asked: {trouble[0]}",
-                level=logging.WARNING,
-                now=now,
-            )
+            outage.failed("silent", f"its KME cannot be asked: {trouble[0]}")
         elif name in self._outages:
-            self._outages.pop(name).recovered("its KME answers again", now=now)
+            self._outages.pop(name).recovered("its KME answers again")
 
 
 async def _trouble_of(keeper: LinkSupply) -> Trouble:

@@ -102,6 +102,7 @@ class Oversight:
         """
         self._note_restored()
         self._store.watch()
+        self._control.sockets.unsent.tell()
         await self.fence.look(up, asked=False)
 
     async def look(self, up: Collection[str]) -> None:

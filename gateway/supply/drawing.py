@@ -185,12 +185,12 @@ class Drawing:
                 at_least=error.retry_after or 0.0,
                 at_most=MAX_EMPTY_PAUSE if is_empty else MAX_PAUSE,
             )
-            self._failed(error, pause, now=now)
+            self._failed(error, pause)
             return []
         except KeyStoreError as error:
             now = yield from ask(ReadClock())
             pause = self._budget.failed(now=now, at_least=STORE_PAUSE)
-            self._failed(error, pause, now=now)
+            self._failed(error, pause)
             return []
         if not keys:
             # Nothing usable came: asking on and on would empty the KME.
@@ -198,14 +198,13 @@ class Drawing:
             self._failed(
                 unusable(self._source, "enc_keys", self._intake.last_refused),
                 self._budget.failed(now=now),
-                now=now,
             )
             return []
         if self._most is not None:
             self._most *= GROWTH
             if self._most >= self._intake.config.batch:
                 self._most = None
-        self._recovered(now=now)
+        self._recovered()
         self.drawn += len(keys)
         is_checked = self._intake.config.checked
         return [
@@ -222,9 +221,7 @@ class Drawing:
             self.calls += 1
             self._budget.spend(now=now)
 
-    def _failed(
-        self, error: KeySourceError | KeyStoreError, pause: float, *, now: float
-    ) -> None:
+    def _failed(self, error: KeySourceError | KeyStoreError, pause: float) -> None:
         self._filling = False
         fault = fault_of(error)
         self.last_error = error
@@ -232,13 +229,12 @@ class Drawing:
             fault,
             f"cannot draw keys: {error.message}; trying again in {pause:.0f} s",
             level=logging.INFO if fault == SourceFault.EMPTY else logging.WARNING,
-            now=now,
         )
 
-    def _recovered(self, *, now: float) -> None:
+    def _recovered(self) -> None:
         self._budget.succeeded()
         self.last_error = None
-        self._outage.recovered("the KME gives keys again", now=now)
+        self._outage.recovered("the KME gives keys again")
 
 
 def unusable(source: str, call: str, reasons: Mapping[str, int]) -> KeySourceError:

@@ -203,12 +203,11 @@ class Follower:
         )
         self._intake.alarm([Refusal(str(key_id), "differs") for key_id in differing])
         self.fetched += len(taken)
-        now = yield from ask(ReadClock())
         if delivery.refused and not delivery.keys:
             reasons = Counter(refusal.reason for refusal in delivery.refused)
-            self._note(unusable(source, "dec_keys", reasons), now=now)
+            self._note(unusable(source, "dec_keys", reasons))
         else:
-            self._recovered(now=now)
+            self._recovered()
         settled = {key.key_id for key in delivery.keys} | set(delivery.missing)
         settled |= {one for one in wanted if str(one) in _ids(delivery.refused)}
         return settled, differing
@@ -247,21 +246,19 @@ class Follower:
         if isinstance(error, KeySourceError):
             retry_after = error.retry_after or 0.0
         self._budget.failed(now=now, at_least=retry_after)
-        self._note(error, now=now)
+        self._note(error)
 
-    def _note(self, error: KeySourceError | KeyStoreError, *, now: float) -> None:
+    def _note(self, error: KeySourceError | KeyStoreError) -> None:
         self.last_error = error
         self._outage.failed(
             fault_of(error),
             f"cannot fetch the keys that the peer has drawn: {error.message}",
-            level=logging.WARNING,
-            now=now,
         )
 
-    def _recovered(self, *, now: float) -> None:
+    def _recovered(self) -> None:
         self._budget.succeeded()
         self.last_error = None
-        self._outage.recovered("the KME gives the peer's keys again", now=now)
+        self._outage.recovered("the KME gives the peer's keys again")
 
 
 def _ids(refused: Sequence[Refusal]) -> set[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.config.model import LinkConfig
+from gateway.host.bounded_log import alike
 from gateway.keystore.base import ImportReport, NewKey, Refusal
 from gateway.sources.base import Delivery
 from gateway.supply.outage import LinkLog
@@ -67,5 +68,7 @@ class StockIntake:
             len(refused),
             named,
             f" and {more} more" if more > 0 else "",
-            extra={"event": "keys-refused"},
+            extra={"event": "keys-refused"}
+            # Each draw names other keys: what tells lines apart is why.
+            | alike("keys", ", ".join(sorted({one.reason for one in refused}))),
         )

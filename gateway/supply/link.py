@@ -264,9 +264,7 @@ class LinkSupply:
             )
 
     def _note(self, error: GatewayError) -> None:
-        self._outage.failed(
-            "failed", error.message, level=logging.WARNING, now=self._clock()
-        )
+        self._outage.failed("failed", error.message)
 
     async def _answer(self, request: SupplyRequest[Any]) -> object:  # a table
         """Do what a job asks."""

@@ -385,14 +385,12 @@ class Links:
                 await self.refresh(name)
                 # Where no key was due none was tried: a full disk may be full still.
                 if name in self._outages and (came or source is None):
-                    self._outages.pop(name).recovered(
-                        "its stock is kept again", now=now
-                    )
+                    self._outages.pop(name).recovered("its stock is kept again")
             except KeyStoreError as error:
                 outage = self._outages.setdefault(
                     name, Outage(LinkLog(logger, name), "store")
                 )
-                outage.failed("failed", error.message, level=logging.WARNING, now=now)
+                outage.failed("failed", error.message)
 
     async def _maintain(self) -> None:
         try:

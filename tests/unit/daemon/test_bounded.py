@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.host.bounded_log import OVER_AFTER, VARIANTS, BoundedLines
+from gateway.host.bounded_log import OVER_AFTER, VARIANTS, BoundedLines, alike
 from gateway.host.logging import ConsoleFormatter
+from gateway.supply.outage import LinkLog, Outage
 
 logger = logging.getLogger("gateway.tests.bounded")
 
@@ -107,3 +108,94 @@ def test_a_traceback_about_descriptors_is_one_line(log: Log) -> None:
         except OSError:
             logger.exception("accept failed\nsocket: <fd 7>")
     assert log.lines() == ["ERROR: accept failed: Too many open files"]
+
+
+def test_lines_that_a_place_calls_alike_are_whatever_they_name(log: Log) -> None:
+    for number in range(1600):
+        key_id = f"{number:08x}-0000"
+        reason = ("short", "differs")[number >= 800]
+        logger.error("refused %s", f"{key_id} ({reason})", extra=alike("keys", reason))
+        log.now += 1 / 64
+    log.now += OVER_AFTER
+    log.look()
+    said = [line for line in log.lines() if "event=over" not in line]
+    assert said == [
+        "ERROR: refused 00000000-0000 (short)",
+        "ERROR: refused 00000280-0000 (short) (640 times)",
+        "ERROR: refused 00000320-0000 (differs)",
+        "ERROR: refused 000005a0-0000 (differs) (640 times)",
+    ]
+
+
+@pytest.fixture
+def outage() -> Outage:
+    return Outage(LinkLog(logger, "fibre"), "kme")
+
+
+def test_an_hour_of_a_fault_is_a_handful_of_lines_with_its_age(
+    log: Log, outage: Outage
+) -> None:
+    for _ in range(3600):
+        outage.failed("server", "cannot draw: HTTP 500")
+        log.now += 1.0
+    said = log.lines()
+    assert said[0] == "WARNING event=kme-server link=fibre: cannot draw: HTTP 500"
+    assert said[1].endswith(": cannot draw: HTTP 500 (10 times)")
+    assert said[3].endswith(": cannot draw: HTTP 500, for 1m10s (40 times)")
+    assert len(said) <= 10
+    log.look()
+    assert log.lines() == []
+    outage.recovered("gives keys again")
+    outage.recovered("gives keys again")
+    said = log.lines()
+    assert said == ["INFO event=kme-ok link=fibre: gives keys again after 1h00m"]
+    log.now += OVER_AFTER
+    log.look()
+    assert log.lines() == []
+    outage.failed("server", "cannot draw: HTTP 500")
+    (line,) = log.lines()
+    assert line.endswith(": cannot draw: HTTP 500")
+
+
+def test_what_fails_and_recovers_every_few_seconds_is_one_fault(
+    log: Log, outage: Outage
+) -> None:
+    for _ in range(15):
+        outage.failed("empty", "no key", level=logging.INFO)
+        log.now += 1.5
+        outage.recovered("gives keys again")
+        log.now += 1.5
+    said = log.lines()
+    assert [line.split()[1] for line in said] == [
+        *("event=kme-empty", "event=kme-ok"),
+        *("event=kme-empty", "event=kme-ok"),
+        *("event=kme-empty", "event=kme-ok"),
+    ]
+    assert said[2].endswith(": no key (4 times)")
+
+
+def test_faults_of_one_work_end_together_and_of_others_not(
+    log: Log, outage: Outage
+) -> None:
+    other = Outage(LinkLog(logger, "fibre"), "store")
+    outage.failed("empty", "no key")
+    outage.failed("server", "HTTP 500")
+    other.failed("failed", "disk full")
+    log.now += 90.0
+    outage.recovered("gives keys again")
+    assert len(log.lines()) == 4
+    log.now += 90.0
+    other.failed("failed", "disk full")
+    (line,) = log.lines()
+    assert line.endswith(": disk full, for 3m00s")
+
+
+def test_an_end_that_was_not_logged_does_not_make_the_next_fault_older(
+    log: Log, outage: Outage
+) -> None:
+    logger.setLevel(logging.WARNING)
+    outage.failed("server", "HTTP 500")
+    outage.recovered("gives keys again")
+    log.now += 7200.0
+    outage.failed("server", "HTTP 500")
+    assert [line.partition(": ")[2] for line in log.lines()] == ["HTTP 500"] * 2

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.config.model import LinkConfig, LinkSource
 from gateway.errors import KeyStoreError
+from gateway.host.bounded_log import BoundedLines
 from gateway.host.workers import Worker
 from gateway.keystore.base import KeyStore, NewKey
 from gateway.observe.alerts import link_alerts
@@ -145,6 +146,16 @@ class Filling:
         raise NotImplementedError
 
 
+@pytest.fixture
+def bounded(stock: Stock, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The filter before journal and console."""
+    found = BoundedLines(lambda: stock.now)
+    caplog.handler.addFilter(found)
+    yield
+    caplog.handler.removeFilter(found)
+
+
+@pytest.mark.usefixtures("bounded")
 async def test_a_stock_is_kept_again_once_keys_come_in_again(
     stock: Stock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,7 @@ import pytest_asyncio
 from doubles.kme_pair import KMEPair
 
 from gateway.config.model import LinkConfig
+from gateway.host.bounded_log import BoundedLines
 from gateway.host.repeats import FIRST_REPEAT
 from gateway.sources.clients import make_client
 from gateway.supply import link as keeper_module
@@ -24,6 +25,16 @@ SPEED = 20.0
 """How much faster than real time the keepers' clock runs."""
 
 MakeKeeper = Callable[[LinkConfig], LinkSupply]
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def bounded(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
+    """The filter before journal and console, by the keepers' clock."""
+    loop = asyncio.get_running_loop()
+    found = BoundedLines(lambda: loop.time() * SPEED)
+    caplog.handler.addFilter(found)
+    yield
+    caplog.handler.removeFilter(found)
 
 
 @pytest_asyncio.fixture
@@ -269,7 +280,7 @@ async def test_a_long_outage_is_repeated_with_its_age(
     assert all(WORDS in line for line in told)
     assert "times)" not in told[0]
     assert any("times)" in line for line in told)
-    assert ", for 2 min" in told[-1]
+    assert any(", for 1m" in line or ", for 2m" in line for line in told)
     odd.be_honest()
     await until(lambda: bool(lines(caplog, "kme-ok")), "all-clear")
-    assert "the KME gives keys again after" in lines(caplog, "kme-ok")[-1]
+    assert "the KME gives keys again after " in lines(caplog, "kme-ok")[-1]
