@@ -1,7 +1,7 @@
-"""Admission of initiations: mac1, load, cookies, reassembly, replays.
+"""Admission of initiations: mac1, load, cookies, reassembly, replays, pace.
 
-Everything here costs at most a few hashes, and stores nothing for an address that
-has not shown, under load, that it receives what is sent to it.
+Until an M1 is read, this costs at most a few hashes, and stores nothing for an address
+that has not shown, under load, that it receives what is sent to it.
 """
 
 from dataclasses import dataclass
@@ -14,13 +14,14 @@ from gateway.handshake.attempts import TunnelHandshakes
 from gateway.handshake.bucket import Bucket
 from gateway.handshake.cookies import NO_MAC, CookieJar, LoadMeter
 from gateway.handshake.core import Core, LocalIdentity
-from gateway.handshake.events import Address
+from gateway.handshake.events import Address, PeerHasty
 from gateway.wire.header import (
     COOKIE_REPLY_SIZE,
     COOKIE_SALT_SIZE,
     HEADER_SIZE,
     Header,
 )
+from gateway.wire.payloads import Status
 
 _MACS_SIZE: Final = 2 * MAC_SIZE
 
@@ -93,6 +94,37 @@ class Admission:
     def count(self, *, now: float) -> None:
         """Note that an M1 is about to cost asymmetric cryptography."""
         self._load.count_initiation(now=now)
+
+    def bound(
+        self,
+        tunnel: TunnelHandshakes,
+        status: Status,
+        admitted: Admitted,
+        address: Address,
+        *,
+        now: float,
+    ) -> None:
+        """Let a peer begin so many epochs, before an answer costs KEMs.
+
+        What is refused may be a replay, and has a bucket of its own. A peer that is
+        out of its mind is not listened to until there is a token again, where it
+        cannot have borrowed the address from somebody honest.
+
+        Raises:
+            ProtocolError: ``pace``.
+        """
+        core = self._core
+        if status is not Status.ACCEPTED:
+            if not tunnel.refused.take(now=now):
+                raise ProtocolError("pace")
+            return
+        if tunnel.begun.take(now=now):
+            return
+        core.report(PeerHasty(tunnel.name, address))
+        own = core.remote_of(tunnel.address) == core.remote_of(address)
+        if own or admitted.validated:
+            core.pause(address, until=now + 1 / limits.PEER_RATE)
+        raise ProtocolError("pace")
 
     def _addressee(self, start: bytes, mac1: bytes) -> LocalIdentity:
         """Return the identity of ours that a datagram is addressed to."""

@@ -1,10 +1,9 @@
 """Tunnels and their handshakes under way, as each side remembers them.
 
-Records only: `initiating` and `responding` alone change them.
+Records only: `initiator` and `responder` alone change them.
 """
 
 from collections import OrderedDict
-from enum import Enum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,22 +13,25 @@ from gateway.handshake.cookies import Seal
 from gateway.handshake.events import Address, HandshakeID
 from gateway.handshake.holder import Holder
 from gateway.handshake.noise.responder import InitiationRead
+from gateway.handshake.states import (
+    INITIATOR_INPUTS,
+    RESPONDER_INPUTS,
+    InitiatorInput,
+    InitiatorState,
+    InitiatorStep,
+    ResponderInput,
+    ResponderState,
+    ResponderStep,
+    after_initiator,
+    after_responder,
+)
 from gateway.handshake.tunnel import TunnelParameters
 
 if TYPE_CHECKING:
     from gateway.handshake.noise.initiator import InitiationSent, ResponseRead
     from gateway.handshake.noise.keys import EpochKeys
-    from gateway.handshake.noise.symmetric import Chain, QKDKey
+    from gateway.handshake.noise.symmetric import Chain, QKDKey, SymmetricInputs
     from gateway.handshake.session import Session
-
-
-class InitiatorState(Enum):
-    """Where a handshake that this end started stands (`initiating`)."""
-
-    SENT = "sent"
-    KEY = "key"
-    VERIFIED = "verified"
-    COMMITTING = "committing"
 
 
 class InitiatorHandshake(Holder):
@@ -89,14 +91,17 @@ class InitiatorHandshake(Holder):
         self.session: Session | None = None
         self.suspicion = ""
 
+    def takes(self, what: InitiatorInput) -> bool:
+        """Whether this is the state that an input belongs to."""
+        return self.state is INITIATOR_INPUTS[what]
 
-class ResponderState(Enum):
-    """Where a handshake that the peer started stands (`responding`)."""
+    def move(self, step: InitiatorStep) -> None:
+        """Change the state.
 
-    ASKED = "asked"
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    COMMITTING = "committing"
+        Raises:
+            ValueError: The table has no such step.
+        """
+        self.state = after_initiator(self.state, step)
 
 
 class ResponderHandshake(Holder):
@@ -147,6 +152,18 @@ class ResponderHandshake(Holder):
         self.sources: tuple[str, ...] = ()
         self.commit = b""
         self.commit_address: Address = None
+
+    def takes(self, what: ResponderInput) -> bool:
+        """Whether this is the state that an input belongs to."""
+        return self.state is RESPONDER_INPUTS[what]
+
+    def move(self, step: ResponderStep) -> None:
+        """Change the state.
+
+        Raises:
+            ValueError: The table has no such step.
+        """
+        self.state = after_responder(self.state, step)
 
 
 class TunnelHandshakes:
@@ -239,3 +256,9 @@ class TunnelHandshakes:
     def name(self) -> str:
         """The tunnel's name."""
         return self.parameters.name
+
+    def sources(self, inputs: "SymmetricInputs") -> tuple[str, ...]:
+        """Names of what an epoch's keys mix, for status and audit."""
+        suite = self.parameters.local.suite
+        names = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
+        return tuple(name.lower() for name in names)

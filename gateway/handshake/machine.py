@@ -17,25 +17,22 @@ from gateway.handshake.attempts import (
     ResponderHandshake,
     TunnelHandshakes,
 )
+from gateway.handshake.control import ControlSide
 from gateway.handshake.core import PING_TIMER, Core, LocalIdentity
 from gateway.handshake.events import (
     Address,
-    ControlReceived,
     Event,
     HandshakeID,
-    PeerDoubled,
-    PeerSilent,
 )
 from gateway.handshake.freshness import is_due
 from gateway.handshake.holder import Holder
-from gateway.handshake.initiating import InitiatorSide
+from gateway.handshake.initiator import InitiatorSide
 from gateway.handshake.noise.symmetric import QKDKey
-from gateway.handshake.pace import double_grace, ping_interval, ping_retry
-from gateway.handshake.responding import ResponderSide
+from gateway.handshake.responder import ResponderSide
 from gateway.handshake.session import Session
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
-from gateway.wire.control import ControlMessage, Ping, Pong
+from gateway.wire.control import ControlMessage
 from gateway.wire.header import (
     DEFAULT_MTU,
     MAX_MTU,
@@ -76,6 +73,7 @@ class Machine:
         self._core = Core(random, mtu, remote_of)
         self._initiator = InitiatorSide(self._core)
         self._responder = ResponderSide(self._core)
+        self._control = ControlSide(self._core)
 
     # -- Tunnels
 
@@ -169,7 +167,7 @@ class Machine:
             if kind == PING_TIMER:
                 tunnel = core.tunnels.get(str(key))
                 if tunnel is not None:
-                    self._watch(tunnel, now=now)
+                    self._control.watch(tunnel, now=now)
                 continue
             holder = core.holders.get(key if isinstance(key, bytes) else b"")
             if isinstance(holder, InitiatorHandshake):
@@ -339,15 +337,7 @@ class Machine:
         False if there is none, or if its key has sealed all that it may: the next
         epoch has another.
         """
-        tunnel = self._core.tunnels[name]
-        if tunnel.current is None or tunnel.address is None:
-            return False
-        try:
-            datagram = tunnel.current.seal(message)
-        except ProtocolError:
-            return False
-        self._core.send(datagram, tunnel.address)
-        return True
+        return self._control.send(self._core.tunnels[name], message)
 
     # -- Inside
 
@@ -385,68 +375,6 @@ class Machine:
             case Type.CONTROL, InitiatorHandshake():
                 self._initiator.receive_early_control(holder, data, address, now=now)
             case Type.CONTROL, Session():
-                self._receive_control(holder, data, address, now=now)
+                self._control.receive(holder, data, address, now=now)
             case _:
                 raise ProtocolError("unexpected")
-
-    def _receive_control(
-        self, session: Session, data: bytes, address: Address, *, now: float
-    ) -> None:
-        message, newest = session.open(data)
-        tunnel = self._core.tunnels[session.tunnel]
-        if newest and session is tunnel.current:
-            at = address
-            if tunnel.parameters.initiator:
-                at = self._core.answered(tunnel.address, address)
-            self._core.heard(tunnel, at, now=now)
-            if not tunnel.parameters.initiator and not session.shown:
-                session.shown = True
-                tunnel.shown = now
-            if not tunnel.parameters.initiator and len(tunnel.chains) > 1:
-                # The initiator speaks under the new keys: it has them, and with
-                # them the new chain secret. The old one is of no use any more.
-                tunnel.chains = tunnel.chains[:1]
-        else:
-            self._core.alive(tunnel, now=now)
-            if newest and session is tunnel.previous:
-                self._suspect(tunnel, address, now=now)
-        if not tunnel.said.take(now=now):
-            raise ProtocolError("pace")
-        match message:
-            case Ping(number):
-                self._core.send(session.seal(Pong(number)), address)
-            case Pong() | None:
-                pass
-            case _:
-                self._core.emit(ControlReceived(tunnel.name, session.epoch, message))
-
-    def _suspect(self, tunnel: TunnelHandshakes, other: Address, *, now: float) -> None:
-        """Report who speaks under a session that its maker has replaced; once each."""
-        core, address = self._core, tunnel.address
-        grace = double_grace(tunnel.parameters.interval)
-        late = tunnel.shown is not None and now - tunnel.shown > grace
-        if late and core.remote_of(address) != core.remote_of(other):
-            tunnel.shown = None
-            core.emit(PeerDoubled(tunnel.name, address, other))
-
-    def _watch(self, tunnel: TunnelHandshakes, *, now: float) -> None:
-        """Ping a quiet peer; report one that stays quiet."""
-        initiator = tunnel.parameters.initiator
-        interval = tunnel.parameters.interval
-        patience = ping_interval(interval) if initiator else limits.SILENCE
-        due = tunnel.heard + patience
-        key = (PING_TIMER, tunnel.name)
-        if now < due:
-            self._core.timers.set(key, due)
-            return
-        exhausted = tunnel.pings >= limits.PING_ATTEMPTS or not initiator
-        if exhausted and not tunnel.silent:
-            tunnel.silent = True
-            self._core.emit(PeerSilent(tunnel.name))
-        # A responder tells where it is, should it have moved; a peer that is gone is
-        # not told for ever.
-        if initiator or tunnel.pings < limits.PING_ATTEMPTS:
-            tunnel.pings += 1
-            self.send_control(tunnel.name, Ping(tunnel.pings))
-        wait = limits.PING_INTERVAL if exhausted else ping_retry(interval)
-        self._core.timers.set(key, now + wait)

@@ -6,6 +6,18 @@ From 40 s up, and so at the default of 120 s, each is what `limits` says.
 from gateway.handshake import limits
 
 
+def first_rto(round_trip: float | None) -> float:
+    """Return the wait before the first retransmission, seconds.
+
+    Args:
+        round_trip: Of M1 and M2, as last measured, seconds; None if unknown.
+    """
+    if round_trip is None:
+        return limits.INITIAL_RTO
+    wanted = round_trip * limits.RTT_FACTOR
+    return min(max(wanted, limits.MIN_RTO), limits.MAX_RTO)
+
+
 def max_rto(interval: float) -> float:
     """Return the longest wait between retransmissions, seconds."""
     return min(limits.MAX_RTO, limits.HEAL_SHARE * interval)

@@ -1,11 +1,11 @@
 """Messages larger than a datagram: split by the sender, rejoined under bounds."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.errors import ProtocolError
-from gateway.wire.header import MAX_MESSAGE_SIZE
+from gateway.wire.header import MAX_MESSAGE_SIZE, Type, encode_header
 
 MAX_ASSEMBLIES: Final = 1024
 """Messages under reassembly at once, 4 MiB at most; beyond it the oldest goes."""
@@ -17,6 +17,14 @@ ASSEMBLY_TIMEOUT: Final = 5.0
 def split_message(message: bytes, size: int) -> list[bytes]:
     """Cut a message into bodies of at most `size` bytes, none of them empty."""
     return [message[i : i + size] for i in range(0, len(message), size)]
+
+
+def number_fragments(
+    kind: Type, session_id: bytes, bodies: list[bytes]
+) -> Iterator[bytes]:
+    """Yield each body behind the header that says which of the message it is."""
+    for index, body in enumerate(bodies):
+        yield encode_header(kind, session_id, index, len(bodies)) + body
 
 
 @dataclass(slots=True)

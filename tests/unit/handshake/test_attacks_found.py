@@ -126,7 +126,7 @@ def test_invalid_ephemeral_kem_key_does_not_raise_into_the_driver(
         Liar.suite = suite  # type: ignore[attr-defined]  # a stand-in for an identity
         return real(Liar(), *args, **kwargs)  # type: ignore[arg-type]  # the same
 
-    monkeypatch.setattr("gateway.handshake.initiating.create_initiation", lying)
+    monkeypatch.setattr("gateway.handshake.initiator.create_initiation", lying)
     pair.b.driven = False
     pair.start()
     pair.deliver(pair.b, pair.sent(pair.a))

@@ -6,7 +6,7 @@ import tracemalloc
 import pytest
 
 from gateway.crypto.kdf import MAC_SIZE
-from gateway.handshake import limits, responding
+from gateway.handshake import limits, responder
 from gateway.handshake.cookies import CookieJar, make_mac2
 from gateway.handshake.events import (
     CommitReceived,
@@ -353,7 +353,7 @@ def test_what_is_above_the_pace_costs_no_decapsulation(
         pair.start(epoch=pair.epoch + 1)
         pair.pump()
     assert pair.b.machine._core.is_paused(INITIATOR_ADDRESS, now=pair.now)
-    monkeypatch.setattr(responding, "consume_identity", None)
+    monkeypatch.setattr(responder, "consume_identity", None)
     for _ in range(50):
         pair.start(epoch=pair.epoch + 1)
         pair.deliver(pair.b, pair.sent(pair.a))

@@ -107,9 +107,7 @@ def test_a_stricter_initiator_refuses_too_whatever_the_responder_says(
     pair = Pair(policy=REQUIRED, every=2, responder_every=9, keys=9)
     pair.handshake()
     for name in ("is_wanted", "is_required"):
-        monkeypatch.setattr(
-            f"gateway.handshake.responding.{name}", lambda *_args: False
-        )
+        monkeypatch.setattr(f"gateway.handshake.responder.{name}", lambda *_args: False)
     pair.handshake()
     pair.start()
     pair.pump()
@@ -127,7 +125,7 @@ def test_a_responder_that_drops_the_chain_gets_no_epoch(
     pair = Pair(policy=REQUIRED, every=9, keys=9)
     pair.handshake()
     for name in ("is_wanted", "is_required", "_matching_chain"):
-        monkeypatch.setattr(f"gateway.handshake.responding.{name}", lambda *_args: None)
+        monkeypatch.setattr(f"gateway.handshake.responder.{name}", lambda *_args: None)
     pair.start()
     pair.pump()
     (failed,) = pair.a.events(HandshakeFailed)

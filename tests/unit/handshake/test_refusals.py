@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.handshake import attempts, limits
+from gateway.handshake import attempts, limits, states
 from gateway.handshake.events import (
     EpochPrepared,
     Event,
@@ -284,7 +284,7 @@ class LyingResponder:
         """Accept, mixing these inputs whatever the policies say."""
         side = self.pair.b.machine._responder
         side._respond(self.handshake, Status.ACCEPTED, b"x", inputs, ())
-        self.handshake.state = attempts.ResponderState.ANSWERED
+        self.handshake.state = states.ResponderState.ANSWERED
         self.pair.deliver(self.pair.a, self.pair.sent(self.pair.b))
 
 

@@ -1,14 +1,6 @@
 """The machine's responder side: never first to speak, and slow to believe.
 
-A handshake lives ``asked -> answered -> committing``, or ends ``refused``::
-
-    asked       M1 verified; the driver looks for a QKD key
-    answered    M2 is out; M3 is awaited
-    refused     M2 said no; kept so that a repeated M1 gets the same answer
-    committing  M3 verified; the driver consumes, prepares and activates
-
-Until M3 verifies nothing but the CPU time of one answer has been spent: M1 is only
-weakly authentic (a replay, or whoever breaks the static ECDH, passes for the peer).
+`states` has the states of a handshake as a table, with the rules above it.
 """
 
 from collections import OrderedDict
@@ -16,15 +8,10 @@ from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
-from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
 from gateway.handshake.admission import Admission, Admitted
-from gateway.handshake.attempts import (
-    ResponderHandshake,
-    ResponderState,
-    TunnelHandshakes,
-)
+from gateway.handshake.attempts import ResponderHandshake, TunnelHandshakes
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
     Address,
@@ -32,7 +19,6 @@ from gateway.handshake.events import (
     HandshakeFailed,
     InitiationReceived,
     InitiationRefused,
-    PeerHasty,
     UnknownPeer,
 )
 from gateway.handshake.freshness import aged, is_required, is_wanted, qkd_age
@@ -46,7 +32,8 @@ from gateway.handshake.noise.responder import (
 from gateway.handshake.noise.symmetric import NO_INPUTS, Chain, QKDKey, SymmetricInputs
 from gateway.handshake.policy import verdict
 from gateway.handshake.session import Session
-from gateway.wire.fragments import split_message
+from gateway.handshake.states import ResponderInput, ResponderState, ResponderStep
+from gateway.wire.fragments import number_fragments, split_message
 from gateway.wire.header import (
     HEADER_SIZE,
     RESPONSE_OVERHEAD,
@@ -57,7 +44,6 @@ from gateway.wire.header import (
 from gateway.wire.payloads import Policy, ResponsePayload, Status
 
 HALF_OPEN_TIMER: Final = "half-open"
-_MACS_SIZE: Final = 2 * MAC_SIZE
 _NO_OFFER: Final = b"\0"
 _NEVER: Final = object()
 
@@ -85,7 +71,7 @@ class ResponderSide:
         Raises:
             ValueError: A QKD key that was not offered, or one under policy ``off``.
         """
-        if handshake.state is not ResponderState.ASKED:
+        if not handshake.takes(ResponderInput.YES):
             return
         request, tunnel = handshake.read.payload, handshake.tunnel
         ours, theirs = tunnel.terms, request.terms
@@ -101,11 +87,9 @@ class ResponderSide:
         handshake.qkd_age = qkd_age(chain, fresh=qkd is not None)
         inputs = SymmetricInputs(tunnel.parameters.psk, handshake.chain, qkd)
         handshake.qkd = qkd.key_id if qkd else None
-        suite = tunnel.parameters.local.suite
-        names = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
-        handshake.sources = tuple(name.lower() for name in names)
+        handshake.sources = tunnel.sources(inputs)
         if self._respond(handshake, Status.ACCEPTED, plane_offer, inputs, used):
-            handshake.state = ResponderState.ANSWERED
+            handshake.move(ResponderStep.ANSWER)
 
     def refuse(
         self,
@@ -115,12 +99,12 @@ class ResponderSide:
         used: Collection[UUID] = (),
     ) -> None:
         """Send M2 with a no."""
-        if handshake.state is not ResponderState.ASKED:
+        if not handshake.takes(ResponderInput.NO):
             return
         if not self._respond(handshake, status, _NO_OFFER, NO_INPUTS, used):
             return
         self._make_room(handshake.tunnel, ResponderState.REFUSED)
-        handshake.state = ResponderState.REFUSED
+        handshake.move(ResponderStep.REFUSE)
         handshake.keys = None
         tunnel, request = handshake.tunnel, handshake.read.payload
         self._core.emit(
@@ -135,9 +119,9 @@ class ResponderSide:
 
     def confirm(self, handshake: ResponderHandshake, *, now: float) -> None:
         """Send M4: keys are consumed, installed and used for sending."""
-        if handshake.state is not ResponderState.COMMITTING or handshake.keys is None:
-            return
         core, tunnel, keys = self._core, handshake.tunnel, handshake.keys
+        if not handshake.takes(ResponderInput.INSTALLED) or keys is None:
+            return
         session = Session(
             tunnel.name,
             handshake.read.payload.epoch,
@@ -154,6 +138,7 @@ class ResponderSide:
         kept = handshake.chain or (tunnel.chains[0] if tunnel.chains else None)
         newest = Chain(keys.chain_id, keys.chain, handshake.qkd_age)
         tunnel.chains = (newest,) if kept is None else (newest, aged(kept))
+        handshake.move(ResponderStep.CONFIRM)
         self._forget(handshake)
         for other in list(tunnel.pending.values()):
             self.fail(other, "superseded", "a newer epoch was committed")
@@ -163,8 +148,10 @@ class ResponderSide:
 
     def fail(self, handshake: ResponderHandshake, reason: str, detail: str) -> None:
         """End a handshake without keys, and without a word to the peer."""
+        was_refused = handshake.state is ResponderState.REFUSED
+        handshake.move(ResponderStep.END)
         self._forget(handshake)
-        if handshake.state is not ResponderState.REFUSED:
+        if not was_refused:
             self._core.emit(
                 HandshakeFailed(
                     handshake.handshake_id, handshake.tunnel.name, reason, detail
@@ -213,13 +200,13 @@ class ResponderSide:
         """Take in M3."""
         if handshake.state is ResponderState.COMMITTING:
             raise ProtocolError("duplicate")
-        if handshake.state is not ResponderState.ANSWERED or handshake.keys is None:
+        if not handshake.takes(ResponderInput.COMMIT) or handshake.keys is None:
             raise ProtocolError("unexpected")
         consume_commit(handshake.keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
         tunnel, payload = handshake.tunnel, handshake.read.payload
         if payload.epoch <= tunnel.committed:
             raise ProtocolError("stale")
-        handshake.state = ResponderState.COMMITTING
+        handshake.move(ResponderStep.COMMIT)
         handshake.commit = data
         handshake.commit_address = address
         # A driver that never answers must not keep the handshake for ever.
@@ -285,7 +272,7 @@ class ResponderSide:
         read = consume_initiation(identity, some.parameters.peer, some.static_secret)
         tunnel = tunnels.get(read.payload.tunnel)
         status = verdict(tunnel or some, read, known=tunnel is not None)
-        self._bound(tunnel or some, status, admitted, address, now=now)
+        self._admission.bound(tunnel or some, status, admitted, address, now=now)
         handshake = ResponderHandshake(
             core.new_id(),
             remote_id=remote_id,
@@ -312,37 +299,6 @@ class ResponderSide:
                 is_wanted(handshake.tunnel.terms, request.terms, chain),
             )
         )
-
-    def _bound(
-        self,
-        tunnel: TunnelHandshakes,
-        status: Status,
-        admitted: Admitted,
-        address: Address,
-        *,
-        now: float,
-    ) -> None:
-        """Let a peer begin so many epochs, before an answer costs KEMs.
-
-        What is refused may be a replay, and has a bucket of its own. A peer that is
-        out of its mind is not listened to until there is a token again, where it
-        cannot have borrowed the address from somebody honest.
-
-        Raises:
-            ProtocolError: ``pace``.
-        """
-        core = self._core
-        if status is not Status.ACCEPTED:
-            if not tunnel.refused.take(now=now):
-                raise ProtocolError("pace")
-            return
-        if tunnel.begun.take(now=now):
-            return
-        core.report(PeerHasty(tunnel.name, address))
-        own = core.remote_of(tunnel.address) == core.remote_of(address)
-        if own or admitted.validated:
-            core.pause(address, until=now + 1 / limits.PEER_RATE)
-        raise ProtocolError("pace")
 
     def _make_room(self, tunnel: TunnelHandshakes, *rivals: ResponderState) -> None:
         """Give up the oldest handshake in one of these states, if they are many.
@@ -399,11 +355,7 @@ class ResponderSide:
             self.fail(handshake, "aborted", "the ephemeral KEM key in M1 is invalid")
             return False
         bodies = split_message(message, core.mtu - RESPONSE_OVERHEAD)
-        for index, body in enumerate(bodies):
-            header = encode_header(
-                Type.RESPONSE, handshake.remote_id, index, len(bodies)
-            )
-            start = header + body
+        for start in number_fragments(Type.RESPONSE, handshake.remote_id, bodies):
             datagram = start + tunnel.seal.mac1(start)
             handshake.response.append(datagram)
             core.send(datagram, handshake.address)

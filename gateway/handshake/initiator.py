@@ -1,12 +1,6 @@
 """The machine's initiator side: what it sends, waits for and tries again.
 
-A handshake lives ``sent -> (key ->) verified -> committing``. Only the functions
-below change its state::
-
-    sent        M1 is out; M2 is awaited
-    key         M2's payload verified; the driver fetches the QKD key
-    verified    M2 verified whole; the driver prepares receiving
-    committing  M3 is out; M4 is awaited
+`states` has the states of a handshake as a table, with the rules above it.
 """
 
 from collections.abc import Sequence
@@ -16,11 +10,7 @@ from uuid import UUID
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import CryptoError, ProtocolError
 from gateway.handshake import limits
-from gateway.handshake.attempts import (
-    InitiatorHandshake,
-    InitiatorState,
-    TunnelHandshakes,
-)
+from gateway.handshake.attempts import InitiatorHandshake, TunnelHandshakes
 from gateway.handshake.cookies import NO_MAC, make_mac2
 from gateway.handshake.core import Core
 from gateway.handshake.events import (
@@ -42,11 +32,17 @@ from gateway.handshake.noise.initiator import (
     finish_response,
 )
 from gateway.handshake.noise.symmetric import Chain, QKDKey, SymmetricInputs
-from gateway.handshake.pace import commit_timeout, doubt_timeout, max_rto
+from gateway.handshake.pace import commit_timeout, doubt_timeout, first_rto, max_rto
 from gateway.handshake.policy import objection
 from gateway.handshake.session import Session
+from gateway.handshake.states import (
+    GIVEN_UP,
+    InitiatorInput,
+    InitiatorState,
+    InitiatorStep,
+)
 from gateway.secret import Secret
-from gateway.wire.fragments import split_message
+from gateway.wire.fragments import number_fragments, split_message
 from gateway.wire.header import (
     HEADER_SIZE,
     INITIATION_OVERHEAD,
@@ -54,11 +50,7 @@ from gateway.wire.header import (
     Type,
     encode_header,
 )
-from gateway.wire.payloads import (
-    InitiationPayload,
-    Status,
-    keys_that_fit,
-)
+from gateway.wire.payloads import InitiationPayload, Status, keys_that_fit
 
 RETRY_TIMER: Final = "retry"
 
@@ -114,7 +106,7 @@ class InitiatorSide:
             handshake.sent.message, core.mtu - INITIATION_OVERHEAD
         )
         handshake.deadline = now + limits.INITIATION_TIMEOUT
-        handshake.rto = self._first_rto(tunnel)
+        handshake.rto = first_rto(tunnel.round_trip)
         tunnel.handshake = handshake
         core.holders[handshake.handshake_id] = handshake
         handshake.sent_at = now
@@ -127,7 +119,7 @@ class InitiatorSide:
     ) -> None:
         """Continue with the QKD key that the responder chose."""
         read = handshake.read
-        if handshake.state is not InitiatorState.KEY or read is None:
+        if not handshake.takes(InitiatorInput.KEY) or read is None:
             return
         key_id = read.payload.key_id
         assert key_id is not None  # noqa: S101  # state KEY is entered with one
@@ -136,7 +128,7 @@ class InitiatorSide:
 
     def commit(self, handshake: InitiatorHandshake, *, now: float) -> None:
         """Send M3: the driver has prepared receiving."""
-        if handshake.state is not InitiatorState.VERIFIED:
+        if not handshake.takes(InitiatorInput.PREPARED):
             return
         keys, read = handshake.keys, handshake.read
         assert keys is not None and read is not None  # noqa: S101, PT018  # VERIFIED
@@ -151,14 +143,15 @@ class InitiatorSide:
             local_id=handshake.handshake_id,
             remote_id=remote_id,
         )
-        handshake.state = InitiatorState.COMMITTING
+        handshake.move(InitiatorStep.COMMIT)
         handshake.deadline = now + commit_timeout(handshake.tunnel.parameters.interval)
-        handshake.rto = self._first_rto(handshake.tunnel)
+        handshake.rto = first_rto(handshake.tunnel.round_trip)
         self._core.send(handshake.commit, handshake.address)
         self._arm(handshake, now=now)
 
     def fail(self, handshake: InitiatorHandshake, reason: str, detail: str) -> None:
         """End a handshake without keys."""
+        handshake.move(InitiatorStep.END)
         self._forget(handshake)
         self._core.emit(
             HandshakeFailed(
@@ -190,7 +183,7 @@ class InitiatorSide:
         identity = core.identities[local.public.fingerprint]
         if not identity.seal.verify_mac1(start, mac1):
             raise ProtocolError("mac1")
-        if handshake.state is not InitiatorState.SENT:
+        if not handshake.takes(InitiatorInput.RESPONSE):
             raise ProtocolError("duplicate")
         message = core.responses.add(
             header.session_id, header.index, header.count, start[HEADER_SIZE:], now=now
@@ -215,9 +208,10 @@ class InitiatorSide:
         now: float,
     ) -> None:
         """Take in M4."""
-        if handshake.state is not InitiatorState.COMMITTING or handshake.keys is None:
+        keys = handshake.keys
+        if not handshake.takes(InitiatorInput.CONFIRMATION) or keys is None:
             raise ProtocolError("unexpected")
-        consume_committed(handshake.keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
+        consume_committed(keys, data[:HEADER_SIZE], data[HEADER_SIZE:])
         self._committed(handshake, address, now=now)
 
     def receive_early_control(
@@ -233,12 +227,9 @@ class InitiatorSide:
         Only a responder that has committed can have sealed it. The message itself
         is lost; the sender repeats what matters.
         """
-        if (
-            handshake.state is not InitiatorState.COMMITTING
-            or handshake.session is None
-        ):
-            raise ProtocolError("unexpected")
         session = handshake.session
+        if not handshake.takes(InitiatorInput.CONTROL) or session is None:
+            raise ProtocolError("unexpected")
         session.open(data)
         self._committed(handshake, address, now=now)
         return session
@@ -248,7 +239,7 @@ class InitiatorSide:
     ) -> None:
         """Take in a cookie, and send M1 again with it, once."""
         tunnel = handshake.tunnel
-        if handshake.state is not InitiatorState.SENT or not handshake.first_mac1:
+        if not handshake.takes(InitiatorInput.COOKIE) or not handshake.first_mac1:
             raise ProtocolError("unexpected")
         tunnel.cookie = tunnel.seal.open_cookie(data, handshake.first_mac1)
         tunnel.cookie_expires = now + limits.COOKIE_USE
@@ -279,6 +270,7 @@ class InitiatorSide:
         used = _used(handshake, read)
         if payload.status is not Status.ACCEPTED:
             finish_response(read, SymmetricInputs(None, None, None))
+            handshake.move(InitiatorStep.END)
             self._forget(handshake)
             self._core.emit(
                 HandshakeRefused(
@@ -297,7 +289,7 @@ class InitiatorSide:
         elif payload.key_id is None or handshake.qkd is not None:
             self._finish(handshake, read, now=now)
         else:
-            handshake.state = InitiatorState.KEY
+            handshake.move(InitiatorStep.CHOOSE)
             self._core.emit(
                 QKDKeyRequested(
                     handshake.handshake_id, tunnel.name, payload.key_id, used
@@ -314,11 +306,11 @@ class InitiatorSide:
         try:
             handshake.keys = finish_response(read, inputs)
         except CryptoError:
-            handshake.state = InitiatorState.SENT
+            handshake.move(InitiatorStep.DOUBT)
             if not handshake.suspicion:
                 patience = doubt_timeout(tunnel.round_trip)
                 handshake.deadline = min(handshake.deadline, now + patience)
-                handshake.rto = self._first_rto(tunnel)
+                handshake.rto = first_rto(tunnel.round_trip)
             handshake.suspicion = (
                 "the last tag of M2 fails: PSK, or bytes of the QKD key, differ "
                 "between the two ends, or somebody tampers on the path"
@@ -326,17 +318,15 @@ class InitiatorSide:
             self._core.drop("symmetric", handshake.address)
             self._arm(handshake, now=now)
             return
-        handshake.state = InitiatorState.VERIFIED
+        handshake.move(InitiatorStep.VERIFY)
         handshake.qkd_age = qkd_age(chain, fresh=inputs.qkd is not None)
-        suite = tunnel.parameters.local.suite
-        sources = (suite.ecdh.name, suite.kem.parameters.name, *inputs.sources())
         self._core.emit(
             EpochPrepared(
                 handshake.handshake_id,
                 tunnel.name,
                 handshake.epoch,
                 handshake.keys,
-                tuple(name.lower() for name in sources),
+                tunnel.sources(inputs),
                 payload.key_id,
                 handshake.qkd_age,
                 payload.plane_offer,
@@ -352,6 +342,7 @@ class InitiatorSide:
         core, tunnel = self._core, handshake.tunnel
         keys, session = handshake.keys, handshake.session
         assert keys is not None and session is not None  # noqa: S101, PT018  # COMMITTING
+        handshake.move(InitiatorStep.CONFIRM)
         self._forget(handshake)
         tunnel.chains = (Chain(keys.chain_id, keys.chain, handshake.qkd_age),)
         core.install_session(tunnel, session, now=now)
@@ -365,43 +356,22 @@ class InitiatorSide:
         )
 
     def _give_up(self, handshake: InitiatorHandshake) -> None:
-        match handshake.state:
-            case InitiatorState.COMMITTING:
-                reason = "unconfirmed"
-                detail = "the peer did not confirm: it stopped, or the path is cut"
-            case InitiatorState.KEY | InitiatorState.VERIFIED:
-                reason = "expired"
-                detail = "this gateway was too slow to fetch or install the keys"
-            case _ if handshake.suspicion:
-                reason, detail = "symmetric", handshake.suspicion
-            case _:
-                reason = "timeout"
-                detail = (
-                    "no answer from the peer: it is down, the path is cut, or it does "
-                    "not know our fingerprint, or has another one than we think"
-                )
+        reason, detail = GIVEN_UP[handshake.state]
+        if handshake.state is InitiatorState.SENT and handshake.suspicion:
+            reason, detail = "symmetric", handshake.suspicion
         self.fail(handshake, reason, detail)
 
     def _transmit(self, handshake: InitiatorHandshake, *, now: float) -> None:
         """Send every fragment of M1, with a cookie if the peer asked for one."""
         tunnel, bodies = handshake.tunnel, handshake.bodies
         cookie = tunnel.cookie if now < tunnel.cookie_expires else b""
-        for index, body in enumerate(bodies):
-            header = encode_header(
-                Type.INITIATION, handshake.handshake_id, index, len(bodies)
-            )
-            start = header + body
+        numbered = number_fragments(Type.INITIATION, handshake.handshake_id, bodies)
+        for index, start in enumerate(numbered):
             mac1 = tunnel.seal.mac1(start)
             if index == 0:
                 handshake.first_mac1 = mac1
             mac2 = make_mac2(cookie, start + mac1) if cookie else NO_MAC
             self._core.send(start + mac1 + mac2, handshake.address)
-
-    def _first_rto(self, tunnel: TunnelHandshakes) -> float:
-        if tunnel.round_trip is None:
-            return limits.INITIAL_RTO
-        wanted = tunnel.round_trip * limits.RTT_FACTOR
-        return min(max(wanted, limits.MIN_RTO), limits.MAX_RTO)
 
     def _arm(self, handshake: InitiatorHandshake, *, now: float) -> None:
         when = min(now + handshake.rto, max(handshake.deadline, now))
