@@ -145,7 +145,7 @@ def test_renewals_that_meet_the_end_pass(place: Place, fence: NftFence) -> None:
 def test_an_older_kernel_renews_by_removing_and_adding(
     place: Place, fence: NftFence
 ) -> None:
-    fence._refreshes = False
+    fence._renewal.refreshes = False
     fence.grant(NAME, DEVICE, 30)
     for wait in (0.10, 0.148, 0.152, 0.2):
         fence.grant(NAME, DEVICE, 0.15)

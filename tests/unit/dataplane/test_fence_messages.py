@@ -1,5 +1,7 @@
 """Bytes to the kernel and back; that they mean something the kernel's tests show."""
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +17,14 @@ from gateway.dataplane.fence.nft.attributes import (
 from gateway.dataplane.fence.nft.connection import split
 from gateway.dataplane.fence.nft.counters import FenceCounters
 from gateway.dataplane.fence.nft.in_use import sets_in_use
+from gateway.dataplane.fence.nft.objects import (
+    TABLE,
+    delete_set,
+    delete_table,
+    flush_chain,
+    in_table,
+    new_table,
+)
 from gateway.dataplane.fence.nft.passes import (
     PassSet,
     add_passes,
@@ -149,3 +159,18 @@ def test_names_take_turns() -> None:
     assert other_names({}) == FIRST
     assert other_names(other_names(FIRST)) == FIRST
     assert set(other_names(FIRST).values()).isdisjoint(FIRST.values())
+
+
+@given(st.from_regex(r"[a-z][a-z-]{0,30}", fullmatch=True))
+def test_a_request_about_another_table_is_the_same_but_for_its_name(name: str) -> None:
+    asked = [new_table(0), delete_table(), flush_chain("outward"), delete_set("x")]
+    asked += add_ranges([Range(1, 5, "a-b")], 4, ["out4"])
+    for request in asked:
+        moved = in_table(request, name)
+        ((_, table), *rest) = walk(moved[HEADER_SIZE:])
+        assert table == name.encode() + b"\0"
+        assert rest == list(walk(request[HEADER_SIZE:]))[1:]
+        assert int.from_bytes(moved[:4], sys.byteorder) == len(moved)
+        assert len(moved) % 4 == 0
+        assert moved[4:HEADER_SIZE] == request[4:HEADER_SIZE]
+        assert in_table(moved, TABLE) == request

@@ -2,7 +2,7 @@
 
 import errno
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,33 +12,28 @@ from gateway.dataplane.fence.nft.changes import (
     MARGIN,
     Grant,
     Passes,
-    TableStep,
     changes,
     passes_wanted,
     whole,
 )
 from gateway.dataplane.fence.nft.connection import NftConnection, NftError
 from gateway.dataplane.fence.nft.counters import FenceCounters
-from gateway.dataplane.fence.nft.frame import frame_messages
 from gateway.dataplane.fence.nft.notifications import NftNotifications
 from gateway.dataplane.fence.nft.objects import (
     COVER,
     TABLE,
-    delete_table,
-    in_table,
     new_table,
 )
 from gateway.dataplane.fence.nft.passes import (
     Pass,
-    add_passes,
     delete_passes,
     passes_of,
-    seconds_left,
 )
-from gateway.dataplane.fence.nft.ranges import FIRST, Names, filled_sets
+from gateway.dataplane.fence.nft.ranges import Names
+from gateway.dataplane.fence.nft.renewal import Renewal
+from gateway.dataplane.fence.nft.replacing import delete_if_there, replace_table
 from gateway.dataplane.fence.nft.report import grants_found, report
 from gateway.dataplane.fence.nft.standing import (
-    NOTHING,
     Identity,
     Standing,
     Wanted,
@@ -46,6 +41,7 @@ from gateway.dataplane.fence.nft.standing import (
     read_standing,
     wanted_of,
 )
+from gateway.dataplane.fence.nft.trial import knows_owners, try_fence
 from gateway.dataplane.refusals import kernel_call
 from gateway.errors import DataPlaneError, PlaneConflictError
 
@@ -54,13 +50,6 @@ OWNED: Final = c.NFT_TABLE_F_OWNER | c.NFT_TABLE_F_PERSIST
 others; when we are gone it stays, and whoever comes next may have it (Linux 6.9)."""
 
 NEEDS: Final = "load the modules nf_tables and nft_xfrm (Debian: linux-image-amd64)"
-
-UNDER_WAY: Final = 0.05
-"""Seconds for which a packet may look at chains that it found when it came; a thousand
-times what it takes, for a processor that is withheld."""
-
-_LACKING: Final = frozenset({errno.ENOENT, errno.EINVAL})
-"""Answers to the trial that mean, too: this kernel does not have that."""
 
 
 class NftFence:
@@ -90,12 +79,13 @@ class NftFence:
         self._identity: Identity | None = None
         self._grants: dict[str, Grant] = {}
         self._counters = FenceCounters()
-        self._refreshes: bool | None = None
         with kernel_call("open a socket to nftables", needs=NEEDS):
             self._connection = NftConnection(keeper)
+        self._renewal = Renewal(self._connection, clock)
         self._flags = OWNED if owned else 0
         try:
-            self._try()
+            with kernel_call("make a fence of nftables", needs=NEEDS):
+                self._try()
         except DataPlaneError:
             self.close()
             raise
@@ -161,44 +151,20 @@ class NftFence:
     def remove(self) -> None:
         """See `Fence.remove`."""
         with kernel_call("remove the fence"):
-            self._delete(TABLE)
-            self._delete(COVER)
+            delete_if_there(self._connection, TABLE)
+            delete_if_there(self._connection, COVER)
         self._wanted = self._standing = self._identity = None
         self._grants.clear()
 
     # -- How
 
     def _try(self) -> None:
-        """Find out what the kernel can, by transactions that are never ended."""
-        with kernel_call("make a fence of nftables", needs=NEEDS):
-            if self._flags and not self._knows_owners():
-                self._flags = 0
-            if read_identity(self._connection) is not None:
-                self._claim()
-                return
-            try:
-                self._connection.transact(
-                    [
-                        new_table(self._flags),
-                        *filled_sets(FIRST, NOTHING),
-                        *frame_messages((), (), (), FIRST),
-                    ],
-                    trial=True,
-                )
-            except NftError as error:
-                if error.errno in _LACKING:
-                    raise NftError(errno.EOPNOTSUPP) from None
-                raise
-
-    def _knows_owners(self) -> bool:
-        try:
-            table = new_table(self._flags, f"{TABLE}-trial")
-            self._connection.transact([table], trial=True)
-        except NftError as error:
-            if error.errno != errno.EOPNOTSUPP:
-                raise
-            return False
-        return True
+        if self._flags and not knows_owners(self._connection, self._flags):
+            self._flags = 0
+        if read_identity(self._connection) is not None:
+            self._claim()
+        else:
+            try_fence(self._connection, self._flags)
 
     def _claim(self) -> None:
         """Give the keeper a table that an earlier owner left; nothing else changes."""
@@ -250,34 +216,10 @@ class NftFence:
                 raise self._forbidden() from None
             if read_identity(self._connection) is None:
                 raise
-            step = self._replace_table(wanted, passes)
-        self._delete(COVER)
+            step = whole(Standing(), wanted, passes, self._clock())
+            replace_table(self._connection, table, step)
+        delete_if_there(self._connection, COVER)
         self._note(wanted, grants, passes, step.names)
-
-    def _replace_table(self, wanted: Wanted, passes: Passes) -> TableStep:
-        """Make anew a table of another make, or one that somebody has bent.
-
-        Of two chains of one hook a packet may meet the new one before it has rules and
-        the old one when it has none. So a second table covers for ours meanwhile.
-        """
-        step = whole(Standing(), wanted, passes, self._clock())
-        table = new_table(self._flags)
-        self._delete(COVER)
-        for messages in ([table, *step.filling], step.swapping):
-            self._connection.transact([in_table(each, COVER) for each in messages])
-        time.sleep(UNDER_WAY)
-        self._connection.transact([delete_table()])
-        self._connection.transact([table, *step.filling])
-        self._connection.transact(step.swapping)
-        time.sleep(UNDER_WAY)
-        return step
-
-    def _delete(self, table: str) -> None:
-        try:
-            self._connection.transact([delete_table(table)])
-        except NftError as error:
-            if error.errno != errno.ENOENT:
-                raise
 
     def _note(
         self, wanted: Wanted, grants: dict[str, Grant], passes: Passes, names: Names
@@ -334,7 +276,7 @@ class NftFence:
         ]
         try:
             if grant is not None:
-                self._renew(going, passes, there, grant.ends_at)
+                self._renewal.renew(going, passes, there, grant.ends_at)
             else:
                 self._connection.transact(list(delete_passes(going)))
         except NftError:
@@ -345,53 +287,6 @@ class NftFence:
         for each in passes:
             ends_at = grant.ends_at if grant is not None else now
             standing.passes.setdefault(each.prefix, {})[each] = ends_at
-
-    def _renew(
-        self,
-        going: list[Pass],
-        passes: Iterable[Pass],
-        there: dict[Pass, float],
-        ends_at: float,
-    ) -> None:
-        """Give elements a new time; those that are there keep working meanwhile."""
-        again = {each: end for each, end in there.items() if each in passes}
-        seconds = ends_at - self._clock()
-        is_later = [each for each, end in again.items() if ends_at - end > 4 * MARGIN]
-        may_refresh = self._refreshes or (self._refreshes is None and bool(is_later))
-        if not again or may_refresh:
-            self._connection.transact(
-                [*delete_passes(going), *add_passes(passes, seconds)]
-            )
-            if not again or self._refreshes or self._refreshed(is_later[0], ends_at):
-                return
-            going = []
-        try:
-            self._connection.transact(
-                [*delete_passes([*going, *again]), *add_passes(passes, seconds)]
-            )
-        except NftError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            self._replace(passes, seconds)
-
-    def _refreshed(self, each: Pass, ends_at: float) -> bool:
-        """Find out whether adding an element again gave it its new time."""
-        left = seconds_left(self._connection, each)
-        shown = self._clock() + (left or 0.0)
-        self._refreshes = abs(shown - ends_at) <= 2 * MARGIN
-        return self._refreshes
-
-    def _replace(self, passes: Iterable[Pass], seconds: float) -> None:
-        """Add elements of which some have just gone: each in a step of its own."""
-        for each in passes:
-            try:
-                self._connection.transact(
-                    [*delete_passes([each]), *add_passes([each], seconds)]
-                )
-            except NftError as error:
-                if error.errno != errno.ENOENT:
-                    raise
-                self._connection.transact(list(add_passes([each], seconds)))
 
 
 def _frame_of(wanted: Wanted) -> tuple[object, ...]:
