@@ -1,4 +1,8 @@
-"""The check of a configuration with the rights of the daemon's user."""
+"""The check of a configuration with the rights of the daemon's user.
+
+Root checks as that user. Anybody else cannot, and would take own rights for faults of
+files and folders: for them the configuration's text alone is judged, and that is said.
+"""
 
 import dataclasses
 import grp
@@ -12,12 +16,12 @@ from pathlib import Path
 from typing import Final
 
 from gateway.acceptance import kme_files
-from gateway.acceptance.accept import accept, judge_host
+from gateway.acceptance.accept import Candidate, accept, judge_host
 from gateway.acceptance.host import Options, look_for_planes, wanted_planes
 from gateway.cli.session import CommandSession
 from gateway.config.load import load_config
 from gateway.config.model import GatewayConfig
-from gateway.control.schema import Method
+from gateway.control.schema import ErrorCode, Method
 from gateway.dataplane.fence.plan_file import FILE_NAME, read_plan
 from gateway.errors import ConfigError, ConfigProblem, ControlError, GatewayError
 
@@ -90,15 +94,22 @@ def check_as_daemon(main: Path, user: str | None, session: CommandSession) -> Re
     account = _find_account(user, config)
     notes: tuple[str, ...] = ()
     options: Options = {}
+    is_another = False
     if os.geteuid():
-        notes = ("note: planes were not tried, which takes root",)
+        daemon = None if user is not None else _daemon_account(config)
+        daemon = daemon or account
+        is_another = daemon.uid != account.uid
+        left = "files, folders and planes" if is_another else "planes"
+        takes = f"root or the daemon's user {daemon.name}" if is_another else "root"
+        looked = f"{left} were not looked at, which takes {takes}"
+        notes = (f"note: checked as {account.name}: {looked}",)
     elif config is not None:
         options = look_for_planes(wanted_planes(config))
     running: GatewayConfig | None = None
     if config is not None and _is_running(CommandSession(session.socket, main)):
         running = _with_own_ports(config)
     if account.uid == os.geteuid():
-        report = _check(main, account, options, running)
+        report = _check(main, account, options, running, read_files=not is_another)
     elif os.geteuid():
         raise GatewayError(
             f"only root can check as {account.name}", "run: sudo qgw config check"
@@ -109,10 +120,19 @@ def check_as_daemon(main: Path, user: str | None, session: CommandSession) -> Re
 
 
 def _check(
-    main: Path, account: Account, options: Options, running: GatewayConfig | None
+    main: Path,
+    account: Account,
+    options: Options,
+    running: GatewayConfig | None,
+    *,
+    read_files: bool = True,
 ) -> Report:
     try:
-        candidate = judge_host(accept(main), options, running)
+        if read_files:
+            read = accept(main)
+        else:
+            read = Candidate(load_config(main), None, {}, {})
+        candidate = judge_host(read, options, running)
     except ConfigError as error:
         return Report(account.name, error.problems)
     return Report(
@@ -175,11 +195,11 @@ def _with_own_ports(config: GatewayConfig) -> GatewayConfig:
 
 
 def _is_running(session: CommandSession) -> bool:
-    """Whether a daemon answers, whose ports are not another program's."""
+    """Whether a daemon is there, whose ports are not another program's."""
     try:
         session.call(Method.STATUS)
-    except ControlError:
-        return False
+    except ControlError as error:
+        return error.code != ErrorCode.UNREACHABLE  # it may not be ours to ask
     return True
 
 
@@ -194,12 +214,12 @@ def _find_account(user: str | None, config: GatewayConfig | None) -> Account:
         return _account(str(os.geteuid())) or Account(
             str(os.geteuid()), os.geteuid(), os.getegid(), tuple(os.getgroups())
         )
-    return (
-        _unit_account()
-        or _owner(config)
-        or _account(USUAL_USER)
-        or Account("root", 0, 0, tuple(os.getgroups()))
-    )
+    return _daemon_account(config) or Account("root", 0, 0, tuple(os.getgroups()))
+
+
+def _daemon_account(config: GatewayConfig | None) -> Account | None:
+    """Return whom the daemon runs as, as far as this host shows."""
+    return _unit_account() or _owner(config) or _account(USUAL_USER)
 
 
 def _unit_account() -> Account | None:

@@ -8,7 +8,7 @@ import click
 from gateway.cli.exit_codes import FAILED
 from gateway.cli.session import CommandSession, json_option, pass_session, print_json
 from gateway.cli.text import clean
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, GatewayError
 from gateway.units import plural
 
 
@@ -30,7 +30,8 @@ def check(
     """Check the configuration and every file it names; report all problems at once.
 
     The same checks decide on a reload, and on the start of the daemon. Root checks
-    with the rights of the daemon's user, who may not see all that root does.
+    with the rights of the daemon's user, who may not see all that root does. Anybody
+    else checks the text alone, and not the files and folders that it names.
     """
     # Imported here: cryptography takes a third of the start of `qgw`.
     from gateway.cli.check_as import check_as_daemon  # noqa: PLC0415
@@ -44,6 +45,7 @@ def check(
                 "user": report.user,
                 "problems": [dataclasses.asdict(each) for each in report.problems],
                 "warnings": [dataclasses.asdict(each) for each in report.warnings],
+                "notes": list(report.notes),
             }
         )
         if report.problems:
@@ -56,6 +58,7 @@ def check(
     if report.problems:
         for problem in report.problems:
             click.echo(clean(str(problem)), err=True)
-        raise ConfigError(report.problems)
+        found = ConfigError(report.problems)
+        raise GatewayError(f"{found.message} (checked as {report.user})", found.hint)
     tunnels, files = plural(report.tunnels, "tunnel"), plural(report.files, "file")
     click.echo(f"{main}: {tunnels} in {files}: no problems (checked as {report.user})")

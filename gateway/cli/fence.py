@@ -39,7 +39,7 @@ def fence() -> None:
 @pass_session
 def show(_session: CommandSession, *, as_json: bool) -> None:
     """Show what the fence refused and for how long tunnels may pass it."""
-    opened = _open(to_change=False)
+    opened = _open("look at", to_change=False)
     try:
         state = opened.read()
     finally:
@@ -66,7 +66,7 @@ def load(session: CommandSession, file: Path | None) -> None:
     if not names:
         click.echo("nothing to refuse: no tunnel is configured")
         return
-    opened = _open()
+    opened = _open("load")
     try:
         state = opened.read()
         if state.reason:
@@ -113,7 +113,7 @@ def _remove(session: CommandSession, *, everything: bool) -> str:
 
         remove_leftovers(lambda what: click.echo(f"removed {what}"))
         return ""
-    opened = _open()
+    opened = _open("remove")
     try:
         was_there = opened.read().present
         opened.remove()
@@ -129,7 +129,8 @@ def render(state: "FenceState") -> str:
     if not state.present:
         return "no fence: the nftables table inet qgw is not there"
     if state.limits:
-        return f"fence of IPsec policies: {len(state.tunnels)} tunnels; {state.limits}"
+        tunnels = plural(len(state.tunnels), "tunnel")
+        return f"fence of IPsec policies: {tunnels}; {state.limits}"
     passing = sum(each.granted > 0 for each in state.tunnels.values())
     head = listing(
         "fence",
@@ -210,14 +211,15 @@ def _recorded(path: Path) -> "FencePlan":
     return read_plan(path)
 
 
-def _open(*, to_change: bool = True) -> "Fence":
+def _open(act: str, *, to_change: bool = True) -> "Fence":
     from gateway.dataplane.fence.open import open_fence  # noqa: PLC0415
 
     try:
         return open_fence(to_change=to_change)
-    except PlanePermissionError as error:
+    except PlanePermissionError:
         raise GatewayError(
-            error.message, "run it as root; qgw tunnel show NAME asks the daemon"
+            f"to {act} the fence takes root: the kernel is asked itself",
+            "run it as root; qgw tunnel show NAME asks the daemon",
         ) from None
 
 
@@ -225,6 +227,8 @@ def _is_running(session: CommandSession) -> bool:
     try:
         session.call(Method.STATUS)
     except ControlError as error:
+        if error.code == ErrorCode.NOT_PERMITTED:
+            raise  # whether it runs is not known
         return error.code != ErrorCode.UNREACHABLE
     return True
 

@@ -62,7 +62,7 @@ def qkd_status(status: QKDStatus) -> str:
         ("empty in", _empty_in(status)),
     ]
     if status["supply"] is not None:
-        values += _supply(status["supply"], draws=status["draws"])
+        values += _supply(status["supply"], status)
     if status["kme"] is not None:
         values += _kme(status["kme"])
     if status["kme_trouble"] is not None:
@@ -164,12 +164,12 @@ def _empty_in(status: QKDStatus) -> str:
     return f"{schedule}; {duration(measured)} as measured"
 
 
-def _supply(supply: Supply, *, draws: bool) -> Values:
+def _supply(supply: Supply, status: QKDStatus) -> Values:
     compared = supply["compared_ago_s"]
     calls = f"{plural(supply['drawn'], 'key')} in {plural(supply['calls'], 'call')}"
     return [
-        ("at the peer", _optional(supply["peer_available"])),
-        ("drawn", calls if draws or supply["calls"] else ""),
+        ("at the peer", _at_peer(supply, status)),
+        ("drawn", calls if status["draws"] or supply["calls"] else ""),
         ("fetched", plural(supply["fetched"], "key") if supply["fetched"] else ""),
         ("announced", _waiting(supply["announced"])),
         ("compared", "" if compared is None else f"{duration(compared)} ago"),
@@ -226,7 +226,12 @@ def _expires(text: str | None) -> str:
         return f"ends {text}"
 
 
-def _optional(count: int | None) -> str:
+def _at_peer(supply: Supply, status: QKDStatus) -> str:
+    if not status["tunnels"]:
+        return "not known: no tunnel uses the link"
+    if not supply["asks"]:
+        return "told to the end that starts handshakes, which is not this one"
+    count = supply["peer_available"]
     return "not heard of yet" if count is None else str(count)
 
 

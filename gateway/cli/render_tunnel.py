@@ -37,7 +37,7 @@ def tunnel_details(tunnel: TunnelDetails) -> str:
         ("remote prefixes", ", ".join(tunnel["remote_subnets"])),
         ("plane", tunnel["plane"]),
         *(("device", _device(device)) for device in tunnel["devices"]),
-        ("mtu", "" if tunnel["mtu"] is None else str(tunnel["mtu"])),
+        ("mtu", _mtu(tunnel)),
         ("suite", suite_name(tunnel["suite"])),
         ("qkd", _policies(tunnel)),
         ("link", tunnel["link"] or ""),
@@ -52,6 +52,15 @@ def tunnel_details(tunnel: TunnelDetails) -> str:
         *(("fault", fault) for fault in tunnel["faults"]),
     ]
     return listing("tunnel", tunnel["name"], values, wrap=True)
+
+
+def _mtu(tunnel: TunnelDetails) -> str:
+    """Say what its packets may have; WireGuard's devices are other tunnels' too."""
+    mtu = tunnel["mtu"]
+    if mtu is None:
+        return ""
+    is_routed = any(device["mtu"] != mtu for device in tunnel["devices"])
+    return f"{mtu}, which its routes say" if is_routed else str(mtu)
 
 
 def _failing(tunnel: TunnelStatus) -> str:

@@ -1,7 +1,10 @@
 """``qgw status``: the whole picture, once or again and again, or in one line."""
 
+import contextlib
 import itertools
+import os
 import time
+from pathlib import Path
 
 import click
 
@@ -19,7 +22,12 @@ from gateway.control.schema import ErrorCode, Method, StatusResult
 from gateway.errors import ControlError, GatewayError
 
 CHECK_TIMEOUT = 8.0
-"""Seconds that --check waits for the daemon: monitoring ends a plugin after ten."""
+"""Seconds that --check takes at most, counted from the start of the process, which a
+busy machine makes long: monitoring ends a plugin after ten."""
+
+_STARTED_AT = 19
+"""The place of a process's start, in ticks since the boot, after its name in
+``/proc/PID/stat`` (proc(5), field 22)."""
 
 PATIENCE = 60.0
 """Seconds --watch waits for a daemon that went away: a restart takes less."""
@@ -81,14 +89,27 @@ def _check(session: CommandSession, name: str | None, *, alone: bool) -> Judgeme
     if not alone:
         return Judgement(Level.UNKNOWN, "--check goes with neither --watch nor --json")
     try:
-        with session.client(CHECK_TIMEOUT) as client:
+        with session.client(CHECK_TIMEOUT - min(age(), CHECK_TIMEOUT / 2)) as client:
             result = expect(client.call(Method.STATUS), StatusResult)
         return judge_gateway(result) if name is None else judge_tunnel(result, name)
     except GatewayError as error:
-        return Judgement(Level.UNKNOWN, error.message)
+        text = error.message
+        if isinstance(error, ControlError) and error.code == ErrorCode.TIMEOUT:
+            text = f"no answer from qgwd within {CHECK_TIMEOUT:.0f} seconds"
+        return Judgement(Level.UNKNOWN, text)
     except (LookupError, TypeError, ValueError):
         # Members of members are not looked at before they are used.
         return Judgement(Level.UNKNOWN, "the daemon's answer is not what was asked for")
+
+
+def age() -> float:
+    """Return how many seconds this process is old; 0 where that cannot be told."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        told = Path("/proc/self/stat").read_text("ascii", "replace")
+        ticks = int(told.rpartition(")")[2].split()[_STARTED_AT])
+        began = ticks / os.sysconf("SC_CLK_TCK")
+        return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)
+    return 0.0
 
 
 def _watch(

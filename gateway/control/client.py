@@ -36,12 +36,13 @@ class ControlClient:
 
         Args:
             path: Socket file.
-            timeout: Seconds to wait for an answer.
+            timeout: Seconds for a call, from connecting to the whole answer.
             doubt: Why the daemon may listen elsewhere, if the socket is a guess.
         """
         self._path = path
         self._doubt = doubt
         self._timeout = timeout
+        self._until = 0.0
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
         self._last_id = 0
@@ -72,6 +73,7 @@ class ControlClient:
                 answer in time, or answers with an error.
         """
         self._last_id += 1
+        self._until = time.monotonic() + self._timeout
         request = encode_request(self._last_id, method, params or {})
         if len(request) > limits.MAX_MESSAGE:
             raise ControlError(
@@ -99,6 +101,7 @@ class ControlClient:
 
     def _exchange(self, request: bytes) -> bytes:
         connection = self._socket or self._connect()
+        connection.settimeout(self._left())
         try:
             connection.sendall(request)
         except BrokenPipeError:
@@ -106,16 +109,28 @@ class ControlClient:
             return self._read_line(connection)
         return self._read_line(connection)
 
+    def _left(self) -> float:
+        """Return the seconds that a call still has.
+
+        Raises:
+            TimeoutError: None.
+        """
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(CONNECT_TIMEOUT)
+        patience = min(CONNECT_TIMEOUT, self._timeout)
+        connection.settimeout(patience)
         try:
             try:
-                _connect_patiently(connection, self._path)
+                _connect_patiently(connection, self._path, patience)
             except PermissionError as refused:
                 # Those who may only look have a socket of their own.
                 try:
-                    _connect_patiently(connection, view_path(self._path))
+                    _connect_patiently(connection, view_path(self._path), patience)
                 except OSError:
                     raise refused from None
             _check_daemon(connection, self._path)
@@ -129,7 +144,6 @@ class ControlClient:
         except OSError as error:
             connection.close()
             raise self._refused(error) from None
-        connection.settimeout(self._timeout)
         self._socket = connection
         return connection
 
@@ -141,6 +155,7 @@ class ControlClient:
                     f"the daemon's answer is longer than {limits.MAX_ANSWER} bytes",
                     "is this the socket of qgwd?",
                 )
+            connection.settimeout(self._left())
             chunk = connection.recv(_CHUNK)
             if not chunk:
                 raise ConnectionResetError
@@ -154,8 +169,8 @@ class ControlClient:
             case PermissionError():
                 return ControlError(
                     f"permission denied for {self._path}",
-                    "run it as root, or join the group and log in again: "
-                    'usermod -aG qgw "$USER"',
+                    "run it as root, or join a group and log in again: "
+                    'usermod -aG qgw "$USER", or -aG qgw-view to look only',
                     code=ErrorCode.NOT_PERMITTED,
                 )
             case FileNotFoundError() | ConnectionRefusedError() if self._doubt:
@@ -185,9 +200,9 @@ class ControlClient:
                 )
 
 
-def _connect_patiently(connection: socket.socket, path: Path) -> None:
+def _connect_patiently(connection: socket.socket, path: Path, patience: float) -> None:
     # A socket with a timeout gets EAGAIN, and no wait, from a full backlog.
-    deadline = time.monotonic() + CONNECT_TIMEOUT
+    deadline = time.monotonic() + patience
     while True:
         try:
             return connection.connect(str(path))

@@ -39,6 +39,7 @@ class Supply(TypedDict):
     drawn: int
     fetched: int
     announced: int
+    asks: bool
     peer_available: int | None
     compared_ago_s: float | None
     refused: dict[str, int]

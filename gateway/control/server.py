@@ -194,7 +194,8 @@ class ControlServer:
             )
             raise ControlError(
                 "you may not control qgwd",
-                f"run it as root, or as a member of the group {self._group}",
+                f"run it as root, or as a member of the group {self._group}"
+                + (f", or {self._view_group} to look only" if self._view_group else ""),
                 code=ErrorCode.NOT_PERMITTED,
             )
         self._admission.enter(peer)

@@ -13,6 +13,7 @@ from gateway.dataplane.fence.open import open_fence
 from gateway.dataplane.refusals import kernel_call
 from gateway.errors import PlaneUnsupportedError
 from gateway.host import marks
+from gateway.units import plural
 
 ALIAS_PREFIX: Final = "qgw:"
 """Start of the alias of every interface that we made."""
@@ -64,7 +65,7 @@ def _remove_links_and_routes(say: Say) -> None:
         for family in (2, 10):
             route.flush_routes(family=family, table=marks.ROUTE_TABLE)
     if links:
-        say(f"{len(links)} interfaces")
+        say(plural(len(links), "interface"))
     if rules:
         say(f"routing table {marks.ROUTE_TABLE} and its rules")
 

@@ -28,7 +28,10 @@ def protect_memory() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != resource.RLIM_INFINITY and os.geteuid():
         logger.warning(
-            "memory is not locked: set LimitMEMLOCK=infinity, or encrypt the swap"
+            "memory is not locked: this process may lock %d KiB at most; set "
+            "LimitMEMLOCK=infinity in its unit, or, where that is set, raise the limit "
+            "of the container that systemd runs in; else encrypt the swap",
+            soft >> 10,
         )
         return
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):

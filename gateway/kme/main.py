@@ -25,6 +25,7 @@ from gateway.kme.seed import load_seed
 from gateway.kme.server import KMEServer
 from gateway.kme.settings import End, KMESettings
 from gateway.kme.tls import server_context
+from gateway.units import plural
 
 PROGRAM = "qgw-kme"
 
@@ -73,7 +74,7 @@ def check(path: Path) -> None:
     if settings.link.end is End.ALICE:
         # What only shows when the model is made: an orbit's elements, their age.
         make_model(settings.link)
-    click.echo(f"{path}: {len(settings.saes)} SAEs: no problems")
+    click.echo(f"{path}: {plural(len(settings.saes), 'SAE')}: no problems")
 
 
 @root.command()

@@ -57,6 +57,7 @@ def report_supply(supply: SupplyStatus) -> Supply:
         drawn=supply.drawn,
         fetched=supply.fetched,
         announced=supply.announced,
+        asks=supply.asks,
         peer_available=supply.peer_available,
         compared_ago_s=supply.compared_ago_s,
         refused=supply.refused,

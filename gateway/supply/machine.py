@@ -76,6 +76,7 @@ class SupplyStatus:
         drawn: Keys drawn.
         fetched: Keys fetched by key_ID.
         announced: Keys announced and not answered for.
+        asks: Whether this end asks the peer how many keys it has; only that is told.
         peer_available: Keys the peer last said to have, or None.
         compared_ago_s: Seconds since the stocks were last compared, or None.
         refused: Keys refused, by reason.
@@ -91,6 +92,7 @@ class SupplyStatus:
     drawn: int
     fetched: int
     announced: int
+    asks: bool
     peer_available: int | None
     compared_ago_s: float | None
     refused: dict[str, int]
@@ -223,6 +225,7 @@ class SupplyMachine:
             drawn=drawing.drawn if drawing else 0,
             fetched=self._follower.fetched,
             announced=self._leader.announced,
+            asks=self._draws,
             peer_available=self._leader.peer_available,
             compared_ago_s=None if compared is None else now - compared,
             refused=dict(self._intake.refused),

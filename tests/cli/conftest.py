@@ -2,12 +2,14 @@ import asyncio
 import copy
 import io
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import pytest
 
@@ -37,6 +39,29 @@ def qgw(*arguments: str) -> Outcome:
     with redirect_stdout(out), redirect_stderr(err):
         code = main(arguments)
     return Outcome(code, out.getvalue(), err.getvalue())
+
+
+AS_USER: Final = """
+import os, pwd, sys
+import gateway.cli.main, gateway.cli.config, gateway.cli.check_as, gateway.cli.fence
+import gateway.dataplane.fence.open, gateway.dataplane.fence.plan_file
+found = pwd.getpwnam(sys.argv[1])
+os.setgroups([]); os.setgid(found.pw_gid); os.setuid(found.pw_uid)
+sys.exit(gateway.cli.main.main(sys.argv[2:]))
+"""
+"""All is imported first: that user may not see where we are."""
+
+
+def qgw_as(name: str, *arguments: str) -> Outcome:
+    """Run the command as another user of this host, which takes root."""
+    done = subprocess.run(  # noqa: S603  # our own
+        (sys.executable, "-c", AS_USER, name, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def a_tunnel(name: str = "paris", **changes: object) -> TunnelStatus:

@@ -31,6 +31,7 @@ SUPPLY: dict[str, object] = {
     "drawn": 1200,
     "fetched": 0,
     "announced": 4,
+    "asks": True,
     "peer_available": 976,
     "compared_ago_s": 185.2,
     "refused": {},

@@ -82,6 +82,7 @@ def test_what_only_reads_is_not_noted(taken: socket.socket, tmp_path: Path) -> N
     empty = tmp_path / "empty.json"
     write_plan(empty, FencePlan())
     assert qgw("fence", "load", str(empty)).code == 0
+    assert qgw("fence", "load", str(tmp_path / "none.json")).code == 1
     qgw("identity", "fingerprint", str(tmp_path / "none"))
     with pytest.raises(BlockingIOError):
         taken.recv(65536)

@@ -1,6 +1,9 @@
 """``qgw status --check``: what a monitoring system sees, line and exit code."""
 
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,6 +132,18 @@ def test_a_daemon_that_does_not_answer(
         result = qgw("--socket", str(path), "status", "--check")
     assert (result.code, result.err) == (3, "")
     assert result.out.startswith("QGW UNKNOWN - no answer from qgwd within ")
+
+
+def test_the_time_it_takes_counts_from_the_start_of_the_process() -> None:
+    code = (
+        "import time; time.sleep(0.5); from gateway.cli.status import age; print(age())"
+    )
+    began = time.monotonic()
+    done = subprocess.run(  # noqa: S603  # our own
+        (sys.executable, "-c", code), capture_output=True, text=True, check=True
+    )
+    # Ticks of a process's start are hundredths of a second.
+    assert 0.5 <= float(done.stdout) <= time.monotonic() - began + 0.01
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Site:
         assert (result.code, result.out) == (1, ""), result.err
         first, *rest = result.err.splitlines()
         assert rest == [
-            "qgw: 1 problem in the configuration",
+            "qgw: 1 problem in the configuration (checked as root)",
             "hint: correct them and run: qgw config check",
         ]
         return first

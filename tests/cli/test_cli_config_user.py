@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import qgw
+from tests.cli.conftest import Outcome, qgw, qgw_as
 from tests.cli.test_cli_config import CONFIG, check, identity
 
 USER = "nobody"
@@ -109,3 +109,39 @@ def test_a_user_that_does_not_exist(folder: Path) -> None:
     result = check(folder, "--user", "nobody-of-that-name")
     assert result.code == 1
     assert result.err.startswith("qgw: there is no user nobody-of-that-name\n")
+
+
+def check_as_member(folder: Path, name: str, *extra: str) -> Outcome:
+    words = ("config", "check", "--config", str(folder / "gateway.toml"), *extra)
+    return qgw_as(name, *words)
+
+
+def test_who_is_not_the_daemons_user_takes_no_rights_for_faults(folder: Path) -> None:
+    done = check_as_member(folder, "daemon")
+    left = "files, folders and planes were not looked at"
+    assert done.err == (
+        f"note: checked as daemon: {left}, which takes root or the daemon's user "
+        f"{USER}\n"
+    )
+    assert done.code == 0
+    assert done.out == (
+        f"{folder}/gateway.toml: 1 tunnel in 1 file: no problems (checked as daemon)\n"
+    )
+    told = json.loads(check_as_member(folder, "daemon", "--json").out)
+    assert (told["ok"], told["user"], told["problems"]) == (True, "daemon", [])
+    assert [left in note for note in told["notes"]] == [True]
+
+
+def test_who_is_not_the_daemons_user_is_told_what_the_text_lacks(folder: Path) -> None:
+    path = folder / "gateway.toml"
+    path.write_text(path.read_text().replace("endpoint", "endpiont"))
+    done = check_as_member(folder, "daemon")
+    assert done.code == 1
+    assert f"{path}:15: tunnels.paris.endpiont: " in done.err
+    assert "in the configuration (checked as daemon)\n" in done.err
+
+
+def test_rights_that_are_asked_for_by_name_are_looked_at(folder: Path) -> None:
+    done = check_as_member(folder, "daemon", "--user", "daemon")
+    assert done.code == 1
+    assert f"found cannot read {folder / 'own.key'}: permission denied" in done.err

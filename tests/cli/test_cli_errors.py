@@ -121,8 +121,8 @@ def test_without_permission_4_and_which_group(tmp_path: Path) -> None:
     assert (result.code, result.out) == (4, "")
     assert result.err == (
         f"qgw: permission denied for {path}\n"
-        "hint: run it as root, or join the group and log in again: "
-        'usermod -aG qgw "$USER"\n'
+        "hint: run it as root, or join a group and log in again: "
+        'usermod -aG qgw "$USER", or -aG qgw-view to look only\n'
     )
 
 
@@ -171,15 +171,15 @@ def test_reload_fails_where_a_tunnel_stays_as_it_was(
     start_daemon: StartDaemon,
 ) -> None:
     answer: dict[str, object] = {
-        **{key: [] for key in ("added", "removed", "unchanged", "restart_needed")},
-        "changed": ["paris"],
+        **{key: [] for key in ("added", "removed", "changed", "unchanged")},
+        "restart_needed": [],
         "details": {"paris": "mtu"},
         "warnings": [],
         "failed": {"paris": "stays as it was: the kernel refused"},
     }
     result = start_daemon({"reload": answer}).qgw("reload")
     assert result.code == 1
-    assert result.out == "changed: paris (mtu)\n"
+    assert result.out == "nothing changed\n"
     assert result.err == "qgw: paris: stays as it was: the kernel refused\n"
 
 

@@ -1,14 +1,23 @@
 """``qgw fence`` where it needs no kernel: what it refuses, and what it prints."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import click
+import pytest
 
 from gateway.cli.fence import render
 from gateway.control.schema import Method
-from gateway.dataplane.fence.base import FencePlan, FenceState, TunnelFence
+from gateway.dataplane.fence.base import (
+    FencedTunnel,
+    FencePlan,
+    FenceState,
+    TunnelFence,
+)
 from gateway.dataplane.fence.plan_file import write_plan
-from tests.cli.conftest import StartDaemon, a_status, qgw
+from tests.cli.conftest import StartDaemon, a_status, qgw, qgw_as
 
 
 def test_a_fence_that_the_daemon_keeps_is_not_removed(
@@ -97,3 +106,35 @@ def test_a_picture_of_it_fits_a_screen() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert render(FenceState(present=False)).startswith("no fence: the nftables table")
     assert render(FenceState(present=False, reason="why")) == "no fence: why"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to become another user")
+def test_a_daemon_that_may_not_be_asked_is_not_said_to_run(tmp_path: Path) -> None:
+    done = qgw_as("nobody", "--socket", str(tmp_path / "none"), "fence", "remove")
+    assert (done.code, done.out) == (4, "")
+    assert done.err.startswith(f"qgw: permission denied for {tmp_path}/none\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: to become another user")
+@pytest.mark.parametrize(
+    ("words", "act"),
+    [(("show",), "look at"), (("load",), "load"), (("remove",), "remove")],
+)
+def test_who_is_not_root_is_told_so(words: tuple[str, ...], act: str) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="qgw-f-"))  # others may not enter pytest's
+    try:
+        folder.chmod(0o755)
+        write_plan(folder / "fence.json", FencePlan((FencedTunnel("a-b", ()),)))
+        file = (str(folder / "fence.json"),) if words == ("load",) else ()
+        socket = ("--socket", str(folder / "none"))
+        done = qgw_as("nobody", *socket, "fence", *words, *file)
+    finally:
+        shutil.rmtree(folder)
+    assert (done.code, done.out, done.err) == (
+        1,
+        "",
+        (
+            f"qgw: to {act} the fence takes root: the kernel is asked itself\n"
+            "hint: run it as root; qgw tunnel show NAME asks the daemon\n"
+        ),
+    )

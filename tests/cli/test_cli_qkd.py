@@ -116,7 +116,8 @@ def test_status_of_the_answering_end(start_daemon: StartDaemon) -> None:
         draws=False,
         unconfirmed=0,
         supply=SUPPLY
-        | {"calls": 0, "drawn": 0, "fetched": 1200, "peer_available": None}
+        | {"calls": 0, "drawn": 0, "fetched": 1200}
+        | {"asks": False, "peer_available": None}
         | {"compared_ago_s": None},
         kme=REPORT
         | {"stored_key_count": None, "source_kme_id": "", "target_kme_id": ""}
@@ -124,7 +125,8 @@ def test_status_of_the_answering_end(start_daemon: StartDaemon) -> None:
     )
     out = start_daemon({"qkd.status": [status]}).qgw("qkd", "status").out
     assert "  drawn at: the peer's end; fetched here\n" in out
-    assert "  at the peer: not heard of yet\n  fetched: 1200 keys\n" in out
+    told = "told to the end that starts handshakes, which is not this one"
+    assert f"  at the peer: {told}\n  fetched: 1200 keys\n" in out
     assert f"  kme: {KME}\n  kme has: not told\n" in out
     assert out.endswith(
         "at most\n  tls: key exchange X25519MLKEM768\n"

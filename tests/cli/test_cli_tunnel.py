@@ -176,6 +176,7 @@ def test_wireguard_has_two_devices_and_a_peer(start_daemon: StartDaemon) -> None
         f"    {KEYS[1]}, 192.0.2.1:51811\n"
     ) in out
     assert "fence" not in out
+    assert "  mtu: 1400, which its routes say\n" in out
 
 
 def test_what_is_blocked_shows_what_there_is(start_daemon: StartDaemon) -> None:

@@ -114,7 +114,7 @@ def test_an_uninstallation_leaves_nothing_of_ours(place: Place, plan: Path) -> N
     )
     said = qgw(place, "remove", "--everything").splitlines()
     assert said[:2] == [
-        "removed 1 interfaces",
+        "removed 1 interface",
         "removed routing table 5157 and its rules",
     ]
     assert said[-1] == "removed the fence"

@@ -2,6 +2,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,20 @@ def test_a_dead_socket_says_how_to_start_the_daemon(tmp_path: Path) -> None:
 def test_a_daemon_that_closes_at_once_is_unreachable(tmp_path: Path) -> None:
     thread = serve_once(tmp_path / "s", lambda _connection: None)
     assert failure(tmp_path / "s").code == "unreachable"
+    thread.join()
+
+
+def test_a_daemon_that_never_ends_its_line_times_out(tmp_path: Path) -> None:
+    def dribble(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b" ")
+                time.sleep(0.02)
+
+    thread = serve_once(tmp_path / "s", dribble)
+    began = time.monotonic()
+    assert failure(tmp_path / "s", timeout=0.3).code == "timeout"
+    assert time.monotonic() - began < 5.0
     thread.join()
 
 

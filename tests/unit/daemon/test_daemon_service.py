@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import os
 import resource
 import socket
 from pathlib import Path
@@ -239,3 +240,11 @@ def test_memory_that_cannot_be_locked_is_said(
     assert [call[0] for call in calls].count("mlockall") == 1
     assert "cannot forbid core dumps" in caplog.text
     assert "memory is not locked" in caplog.text
+    # Under a limit that nobody here can raise, as in a container.
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (8 << 20, 8 << 20))
+    monkeypatch.setattr(os, "geteuid", lambda: 996)
+    caplog.clear()
+    memory.protect_memory()
+    assert [call[0] for call in calls].count("mlockall") == 1
+    assert "this process may lock 8192 KiB at most" in caplog.text
+    assert "raise the limit of the container" in caplog.text

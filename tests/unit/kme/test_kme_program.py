@@ -297,7 +297,11 @@ def test_what_is_said_of_mistakes(folder: Path) -> None:
         assert wrong.returncode == 78
         assert "peer.url: expected https://" in wrong.stderr
         assert "Traceback" not in wrong.stderr
-    assert kme("check", "--config", folder / "alice" / "kme.toml").returncode == 0
+    well = kme("check", "--config", folder / "alice" / "kme.toml")
+    assert (well.returncode, well.stdout.partition(": ")[2]) == (
+        0,
+        "1 SAE: no problems\n",
+    )
     config.unlink()
     assert kme("check", "--config", config).returncode == 78
 
