@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from lab.clear_text import ClearText, Place
 from lab.netns import Namespace, linked_pair, run
 
 from tests.systemd import readme
@@ -27,6 +28,9 @@ KEYS = 400
 
 PATIENCE = 120.0
 """Seconds for what takes three on the host, where nothing else runs."""
+
+MARKER = bytes.fromhex("4d4152") * 4
+"""What `ping -p` fills its echoes with, again and again."""
 
 
 @dataclass
@@ -123,6 +127,15 @@ def site(machines: Site) -> Site:
     wait_up(*machines.both)
     look(machines)
     return machines
+
+
+@pytest.fixture
+def wire(site: Site) -> Iterator[ClearText]:
+    """Everything between the two gateways."""
+    ends = [machine.namespace for machine in site.both]
+    watching = ClearText([Place(end.wire, end.leg, MARKER) for end in ends])
+    yield watching
+    watching.close()
 
 
 def install(site: Site) -> None:

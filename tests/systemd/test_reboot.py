@@ -4,30 +4,16 @@ The machines' processes go on; what a boot does is done to them: all that the ga
 keeps in the kernel is gone, and its units start in their order.
 """
 
-from collections.abc import Iterator
-
 import pytest
-from lab.clear_text import ClearText, Place
+from lab.clear_text import ClearText
 from lab.netns import run
 
 from tests.systemd.behind import PC, reaches
-from tests.systemd.conftest import PATIENCE, Site, wait_up
+from tests.systemd.conftest import MARKER, PATIENCE, Site, wait_up
 from tests.systemd.machine import Machine, wait_until
 from tests.underload.findings import never
 
 pytestmark = pytest.mark.timeout(900)
-
-MARKER = bytes.fromhex("4d4152") * 4
-"""What `ping -p` fills its echoes with, again and again."""
-
-
-@pytest.fixture
-def wire(site: Site) -> Iterator[ClearText]:
-    """Everything between the two gateways."""
-    ends = [machine.namespace for machine in site.both]
-    watching = ClearText([Place(end.wire, end.leg, MARKER) for end in ends])
-    yield watching
-    watching.close()
 
 
 def forget(machine: Machine) -> None:
