@@ -96,6 +96,21 @@ def wait_up(*machines: Machine) -> None:
         )
 
 
+def leave_as_found(site: Site) -> None:
+    """Wait until both are up, by an epoch that the daemons that run now agreed on."""
+    wait_up(*site.both)
+    site.a.run("qgw", "tunnel", "rotate", "a-b")
+    for machine in site.both:
+        wait_until(
+            lambda machine=machine: (  # type: ignore[misc]  # bound now
+                bool(tunnel(machine)["sources"])
+            ),
+            PATIENCE,
+            "no epoch of its own",
+        )
+    wait_up(*site.both)
+
+
 @pytest.fixture(scope="session")
 def machines() -> Iterator[Site]:
     """Two machines that reach each other as README.md assumes."""

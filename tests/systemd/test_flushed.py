@@ -11,7 +11,14 @@ from lab.clear_text import ClearText
 from lab.netns import run
 
 from tests.systemd.behind import PC
-from tests.systemd.conftest import MARKER, PATIENCE, Site, tunnel, wait_up
+from tests.systemd.conftest import (
+    MARKER,
+    PATIENCE,
+    Site,
+    leave_as_found,
+    tunnel,
+    wait_up,
+)
 from tests.systemd.machine import wait_until
 from tests.systemd.test_keeper import has_owners
 from tests.underload.findings import never
@@ -58,7 +65,7 @@ def diverted(site: Site) -> Iterator[Site]:
             f"rm -f {DROP_IN}; systemctl daemon-reload; systemctl stop nftables\n"
             "systemctl reset-failed qgwd || true; systemctl restart qgw-fence qgwd"
         )
-    wait_up(*site.both)
+    leave_as_found(site)
 
 
 def pinging(site: Site, seconds: float) -> "subprocess.Popen[str]":

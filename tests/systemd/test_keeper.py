@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.conftest import PATIENCE, Site, wait_up
+from tests.systemd.conftest import PATIENCE, Site, leave_as_found, wait_up
 from tests.systemd.machine import Machine, wait_until
 
 pytestmark = pytest.mark.timeout(900)
@@ -35,7 +35,7 @@ def alone(site: Site) -> Iterator[Machine]:
     site.b.run("systemctl", "stop", "qgwd")
     yield site.b
     site.b.run("systemctl", "restart", "qgw-fence", "qgwd")
-    wait_up(site.b)
+    leave_as_found(site)
 
 
 def flush(machine: Machine) -> None:

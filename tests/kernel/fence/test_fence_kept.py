@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -233,6 +234,23 @@ def test_a_keeper_that_is_killed_comes_back_to_the_same_socket(
     again.close()
     flush(place)
     assert_blocked(place)
+
+
+def test_a_borrower_waits_for_a_keeper_that_is_being_started_again(
+    place: Place, keeper: Keeper
+) -> None:
+    fence = borrowed(place, keeper)
+    fence.load(PLAN)
+    fence.close()
+    keeper.kill()
+    starting = threading.Timer(0.5, keeper.start)
+    starting.start()
+    try:
+        again = borrowed(place, keeper)
+    finally:
+        starting.join()
+    again.load(PLAN)  # with a socket of its own it would be refused
+    again.close()
 
 
 def test_a_keeper_that_is_restarted_beneath_a_daemon_lends_to_nobody_else(
