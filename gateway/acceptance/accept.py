@@ -10,11 +10,16 @@ from gateway.acceptance.files import FileChecks, TunnelFiles
 from gateway.acceptance.findings import Finding, Notes
 from gateway.acceptance.host import (
     Options,
-    check_networks,
     check_peers,
     check_planes,
     check_ports,
     check_settings,
+)
+from gateway.acceptance.own_addresses import (
+    check_interfaces,
+    check_networks,
+    check_own_addresses,
+    read_own,
 )
 from gateway.acceptance.places import check_places
 from gateway.config.load import load_config
@@ -124,6 +129,9 @@ def judge_host(
     check_peers(notes, candidate.tunnels, options)
     check_ports(notes, options, in_force, opened)
     check_settings(notes)
+    own = read_own()
+    check_own_addresses(notes, own)
+    check_interfaces(notes, options, own)
     check_networks(notes)
     return candidate.with_notes(notes)
 

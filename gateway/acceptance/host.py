@@ -9,8 +9,6 @@ from gateway.acceptance.findings import Notes
 from gateway.config.checks import ONE_TUNNEL_A_PEER, shared_peer
 from gateway.config.model import Endpoint, GatewayConfig, PlaneName
 from gateway.dataplane.choose import PlaneOption, best_plane, try_plane
-from gateway.dataplane.fence.connected import read_connected
-from gateway.dataplane.fence.plan import networks_inside, plan_of
 from gateway.dataplane.host import check_host
 from gateway.errors import PlaneUnsupportedError
 
@@ -68,7 +66,7 @@ def check_peers(
     first: dict[tuple[str, bytes], str] = {}
     for name, tunnel in notes.config.tunnels.items():
         files = tunnels.get(name)
-        plane = _plane_of(tunnel.plane, options or {})
+        plane = plane_of(tunnel.plane, options or {})
         if files is None or not tunnel.enabled or plane not in ONE_TUNNEL_A_PEER:
             continue
         earlier = first.setdefault((plane, files.peer.fingerprint), name)
@@ -77,7 +75,8 @@ def check_peers(
             notes.refuse(("tunnels", name, "peer"), *shared_peer(tunnel, earlier))
 
 
-def _plane_of(wanted: PlaneName, options: Options) -> str:
+def plane_of(wanted: PlaneName, options: Options) -> str:
+    """Return the plane that ``auto`` stands for, as far as that is known."""
     option = options.get(wanted)
     return option.name if option is not None and option.works else wanted
 
@@ -125,7 +124,7 @@ def check_ports(
 
 
 def _uses_wireguard(config: GatewayConfig, options: Options) -> bool:
-    planes = {_plane_of(plane, options) for plane in wanted_planes(config)}
+    planes = {plane_of(plane, options) for plane in wanted_planes(config)}
     return not planes.isdisjoint(WIREGUARD)
 
 
@@ -151,22 +150,3 @@ def check_settings(notes: Notes) -> None:
     for finding in check_host(notes.config):
         expected = f"a host that lets packets pass ({finding.hint})"
         notes.warn(("tunnels",), expected, finding.text)
-
-
-def check_networks(notes: Notes) -> None:
-    """Warn of networks of this host that its acceptance lets pass beside tunnels.
-
-    Raises:
-        DataPlaneError: The kernel does not tell this host's addresses.
-    """
-    config = notes.config
-    own = (str(one) for each in config.tunnels.values() for one in each.addresses)
-    connected = read_connected(own)
-    inside = networks_inside(plan_of(config, connected), connected)
-    for network in sorted(inside.passed):
-        notes.warn(
-            ("tunnels",),
-            "networks of this host in local_subnets, or outside remote prefixes (what "
-            "is connected here at a reload passes beside the tunnel, in clear)",
-            f"{network}",
-        )

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
+from gateway.config.checks import ONE_TUNNEL_A_PEER
 from gateway.config.model import GatewayConfig, LinkConfig, PlaneName, TunnelConfig
 
 TUNNEL_AT_ONCE: Final = frozenset(
@@ -43,6 +44,9 @@ TUNNEL_REBUILT: Final = frozenset({"plane"})
 """Keys that make it another tunnel to the kernel: the old is removed, and the fence
 holds its prefixes until the new one is in force. Another peer does the same, and
 another identity of our own."""
+
+TUNNEL_WITHOUT_DEVICE: Final = frozenset({"interface"})
+"""Keys of a tunnel's own interface: WireGuard's are all tunnels' at once."""
 
 TUNNEL_IGNORED: Final = frozenset({"name", "source_file"})
 """A tunnel that moved to another file is still the same tunnel."""
@@ -224,7 +228,11 @@ def _changed_tunnel(
         return frozenset()
     changed = changed_keys(old, new) - TUNNEL_IGNORED
     planes = {auto if one.plane is PlaneName.AUTO else one.plane for one in (old, new)}
-    return changed - {"plane"} if len(planes) == 1 else changed
+    if len(planes) == 1:
+        changed -= {"plane"}
+    if planes <= set(ONE_TUNNEL_A_PEER):
+        changed -= TUNNEL_WITHOUT_DEVICE
+    return changed
 
 
 def _files(contents: Contents, kind: str, name: str) -> frozenset[str]:

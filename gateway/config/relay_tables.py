@@ -4,6 +4,10 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from gateway.config.addresses import (
+    parse_listen,
+    parse_peer,
+)
 from gateway.config.model import (
     DEFAULT_RELAY_PORT,
     Endpoint,
@@ -21,8 +25,6 @@ from gateway.config.values import (
     many,
     number,
     parse_boolean,
-    parse_endpoint,
-    parse_listen,
     parse_text,
     whole,
 )
@@ -199,7 +201,7 @@ def _read_neighbour(name: str, section: Section) -> NeighbourConfig | None:
     link = section.required("link", parse_text, '"fibre"')
     tunnel = section.required("tunnel", parse_text, f'"{name}"')
     endpoint = section.required(
-        "endpoint", _with_port(parse_endpoint), f'"192.0.2.1:{DEFAULT_RELAY_PORT}"'
+        "endpoint", _with_port(parse_peer), f'"192.0.2.1:{DEFAULT_RELAY_PORT}"'
     )
     pads = section.optional("pads", whole(LEAST_PADS, MOST_PADS), DEFAULT_PADS)
     section.close()

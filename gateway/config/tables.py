@@ -5,6 +5,13 @@ import hashlib
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from gateway.config.addresses import (
+    parse_address,
+    parse_interface_address,
+    parse_listen,
+    parse_network,
+    parse_peer,
+)
 from gateway.config.defaults import (
     DEFAULT_CONFIRMING,
     DEFAULT_CONTROL_SOCKET,
@@ -38,13 +45,8 @@ from gateway.config.values import (
     many,
     number,
     one_of,
-    parse_address,
     parse_boolean,
-    parse_endpoint,
-    parse_interface_address,
     parse_interface_name,
-    parse_listen,
-    parse_network,
     parse_text,
     path_beside,
     secret_path_beside,
@@ -164,6 +166,12 @@ def read_link(name: str, section: Section) -> LinkConfig:
         route=read_route(section, source),
     )
     fetched = link.kme or link.route
+    if simulated and link.low_water > link.capacity:
+        section.refuse(
+            "low_water" if "low_water" in section else "capacity",
+            "low_water <= capacity",
+            f"{link.low_water}, {link.capacity}",
+        )
     if not link.low_water <= link.target <= link.capacity and fetched:
         section.refuse(
             "target" if "target" in section else "capacity",
@@ -186,7 +194,7 @@ def read_tunnel(name: str, section: Section) -> TunnelConfig:
     tunnel = TunnelConfig(
         name=name,
         peer_identity=peer or file,
-        endpoint=section.optional("endpoint", parse_endpoint, None),
+        endpoint=section.optional("endpoint", parse_peer, None),
         role=section.optional("role", one_of(Role), Role.AUTO),
         local_address=section.optional("local_address", parse_address, None),
         plane=section.optional("plane", one_of(PlaneName), PlaneName.AUTO),

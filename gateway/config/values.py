@@ -10,19 +10,9 @@ import math
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from ipaddress import (
-    IPv4Interface,
-    IPv4Network,
-    IPv6Interface,
-    IPv6Network,
-    ip_address,
-    ip_interface,
-    ip_network,
-)
 from pathlib import Path
 from typing import Final, TypeVar
 
-from gateway.config.model import DEFAULT_PORT, Endpoint
 from gateway.config.problems import show
 
 T = TypeVar("T")
@@ -42,11 +32,8 @@ INTERFACE_SIZE: Final = 15
 INTERFACE: Final = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9_.+-]{{1,{INTERFACE_SIZE}}}")
 """Interface names that need no quoting anywhere."""
 
-_HOST: Final = re.compile(
-    r"(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?\.)*"
-    r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.?"
-)
-"""DNS names (RFC 1123), the last label starting with a letter: 10.0.0.256 is none."""
+NO_TUNNELS: Final = frozenset({"lo", "all", "default"})
+"""Names that are the loopback's, or those of settings for every interface."""
 
 FIRST_YEAR, LAST_YEAR = 1957, 2059
 """Years that `gateway.planner.space` predicts passes in."""
@@ -203,73 +190,6 @@ def parse_interface_name(value: object) -> str:
     """Take the name of a network interface."""
     if not isinstance(value, str) or not INTERFACE.fullmatch(value):
         raise BadValueError("an interface name of at most 15 letters, digits, . _ - +")
+    if value in NO_TUNNELS:
+        raise BadValueError("an interface name that means nothing else to the kernel")
     return value
-
-
-def parse_address(value: object) -> str:
-    """Take an IP address without a prefix length."""
-    try:
-        return str(ip_address(parse_text(value)))
-    except ValueError:
-        raise BadValueError("an IPv4 or IPv6 address") from None
-
-
-def parse_interface_address(value: object) -> IPv4Interface | IPv6Interface:
-    """Take an address with its prefix length; without one it stands for itself."""
-    try:
-        return ip_interface(parse_text(value))
-    except ValueError:
-        raise BadValueError("an address and prefix, such as 10.9.0.1/30") from None
-
-
-def parse_network(value: object) -> IPv4Network | IPv6Network:
-    """Take a prefix; host bits are refused, since they are a typing error."""
-    text = parse_text(value)
-    try:
-        return ip_network(text)
-    except ValueError:
-        pass
-    try:
-        meant = f"{ip_network(text, strict=False)}"
-    except ValueError:
-        meant = "10.1.0.0/16"
-    raise BadValueError(f"a prefix without host bits, such as {meant}")
-
-
-def parse_endpoint(value: object) -> Endpoint:
-    """Take ``host:port``, ``[IPv6]:port`` or a host alone, with the default port."""
-    expected = "HOST:PORT, such as vpn.example.org:51810 or [2001:db8::1]:51810"
-    host, port = _split_endpoint(parse_text(value), expected)
-    try:
-        host = str(ip_address(host))
-    except ValueError:
-        if not _HOST.fullmatch(host):
-            raise BadValueError(expected) from None
-    return Endpoint(host, port)
-
-
-def parse_listen(value: object) -> Endpoint:
-    """Take an address to listen on, with or without a port; a name is not one."""
-    endpoint = parse_endpoint(value)
-    try:
-        ip_address(endpoint.host)
-    except ValueError:
-        raise BadValueError("ADDRESS:PORT, such as 0.0.0.0:51810") from None
-    return endpoint
-
-
-def _split_endpoint(text: str, expected: str) -> tuple[str, int]:
-    if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        if not bracket or ":" not in host or (rest and not rest.startswith(":")):
-            raise BadValueError(expected)
-        port = rest[1:] if rest else str(DEFAULT_PORT)
-    elif text.count(":") > 1:
-        host, port = text, str(DEFAULT_PORT)
-    else:
-        host, colon, port = text.partition(":")
-        port = port if colon else str(DEFAULT_PORT)
-    is_digits = port.isascii() and port.isdigit() and len(port) <= len(str(MAX_PORT))
-    if not is_digits or not 1 <= int(port) <= MAX_PORT:
-        raise BadValueError(f"a port from 1 to {MAX_PORT}")
-    return host, int(port)

@@ -268,7 +268,8 @@ class TunnelDetails(TunnelStatus):
     """Answer of ``tunnel.show``: one tunnel, and what is real of it in the kernel.
 
     `local_address` is our own outer address as the peer knows it, null where the
-    routing table chooses. `mtu` is the inner one in force.
+    routing table chooses. `mtu` is the inner one in force: on the WireGuard planes that
+    of its routes, for the devices, which all tunnels share, have the largest.
     """
 
     local_address: str | None

@@ -414,7 +414,10 @@ class Service:
             unchanged=list(diff.unchanged),
             restart_needed=list(diff.restart),
             details=details,
-            warnings=[str(finding.problem) for finding in candidate.findings],
+            warnings=[
+                *(str(finding.problem) for finding in candidate.findings),
+                *self.fencing.admissions(),
+            ],
             failed=dict(self.tunnels.troubles),
         )
         told = len(diff.links_added) + len(diff.links_changed)

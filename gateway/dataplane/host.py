@@ -28,6 +28,10 @@ ROUTES: Final = Path("/proc/net/route")
 SYSCTL_FILE: Final = "/etc/sysctl.d/90-qgw.conf"
 """Where the hints and the README put what must survive a reboot."""
 
+_IPV4: Final = 4
+_SHARED_DEVICE: Final = "qgw-wg"
+"""Start of the names of the WireGuard planes' devices."""
+
 STRICT: Final = 1
 """rp_filter: only from where the route back leads to (RFC 3704)."""
 
@@ -68,6 +72,7 @@ def check_host(
     tunnels = [t for t in config.tunnels.values() if t.enabled]
     return (
         *_check_forwarding(tunnels, settings),
+        *_check_interfaces(tunnels, settings, routes),
         *_check_reverse_path(tunnels, settings, routes),
         *_check_nameservers(tunnels, routes, resolvers),
     )
@@ -88,6 +93,47 @@ def _check_forwarding(
                 f"networks and {_list(users)}",
                 _set(f"{key}=1"),
             )
+
+
+def _check_interfaces(
+    tunnels: list[TunnelConfig], settings: Path, routes: Path
+) -> Iterator[HostFinding]:
+    """Find interfaces whose own switch stops what comes in by them.
+
+    Of IPv4 alone: IPv6 asks the switch for all, and the one of an interface only says
+    whether this host heeds router advertisements there. What `ip_forward` stops as
+    well has been said.
+    """
+    off = {
+        folder.name
+        for folder in _interfaces(settings / "ipv4" / "conf")
+        if _read(folder / "forwarding") == 0
+    }
+    users = [t for t in tunnels if _forwards_for_hosts(t, _IPV4)]
+    if not off or not users or not _forwards_ipv4(settings):
+        return
+    site = {
+        prefix
+        for tunnel in users
+        for prefix in tunnel.local_subnets
+        if isinstance(prefix, IPv4Network)
+    }
+    # Read for those that are off alone: a main table may have a million routes.
+    behind = {
+        name
+        for name, network, _ in read_routes(routes)
+        if name in off and network.prefixlen and any(map(network.overlaps, site))
+    }
+    devices = {tunnel.interface for tunnel in users}
+    ours = {name for name in off if name in devices or name.startswith(_SHARED_DEVICE)}
+    for name in sorted(behind | ours):
+        way = "out of" if name in ours else "into"
+        yield HostFinding(
+            "forwarding-off",
+            f"net.ipv4.conf.{name}.forwarding = 0: this host forwards no IPv4 packet "
+            f"that comes in by {name} {way} {_list(t.name for t in users)}",
+            _set(f"net/ipv4/conf/{name}/forwarding=1"),
+        )
 
 
 def _forwards_for_hosts(tunnel: TunnelConfig, version: int) -> bool:

@@ -134,7 +134,7 @@ def test_a_file_in_tunnels_d_is_named_with_its_own_lines(folder: Path) -> None:
     extra.touch(mode=0o600)
     extra.write_text(
         '[tunnels.rome]\nqkd = "off"\npeer = "rome.pub"\n'
-        'endpoint = "192.0.2.2:51810"\nlocal_subnets = ["10.9.0.1/32"]\n'
+        'endpoint = "203.0.113.2:51810"\nlocal_subnets = ["10.9.0.1/32"]\n'
         'remote_subnets = ["10.3.0.0/16"]\n'
     )
     result = check(folder)

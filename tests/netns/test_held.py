@@ -256,7 +256,8 @@ def test_a_remote_prefix_over_the_own_lan(lab: Lab) -> None:
         ip(lab.a, "address", "add", "10.60.0.1/16", "dev", "lan")
         time.sleep(WITHIN)
         assert "dev lan" not in ip(lab.a, "route", "get", "10.60.9.9"), "unasked"
-        lab.a.call("reload")
+        (warning,) = lab.a.call("reload")["warnings"]
+        assert warning.startswith("10.60.0.0/16, to which this host is connected, ")
         until(
             lambda: "dev lan" in ip(lab.a, "route", "get", "10.60.9.9"),
             "a network that was connected since, and accepted",

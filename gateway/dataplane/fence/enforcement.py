@@ -160,6 +160,14 @@ class Fencing:
             passed=tuple(sorted(self._inside.passed)),
         )
 
+    def admissions(self) -> list[str]:
+        """Say which networks of this host pass beside tunnels without being named."""
+        return [
+            f"{network}, to which this host is connected, lies in a remote prefix and "
+            "in no local_subnets: packets for it go past the tunnel, in clear"
+            for network in sorted(self._inside.passed)
+        ]
+
     async def keep_record(self) -> None:
         """Write the record for the next boot anew if it is not as it was left."""
         async with self._changing:

@@ -7,13 +7,15 @@ name is refused, so that a mistake opens nothing.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gateway.config.addresses import (
+    parse_interface_address,
+    parse_network,
+)
 from gateway.config.files import find_files, read_source
 from gateway.config.problems import Problems
 from gateway.config.values import (
     NAME,
     BadValueError,
-    parse_interface_address,
-    parse_network,
 )
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan
 from gateway.errors import GatewayError

@@ -8,7 +8,7 @@ import pytest
 from lab.inside import made_inside
 
 from gateway.acceptance.findings import Notes
-from gateway.acceptance.host import check_networks
+from gateway.acceptance.own_addresses import check_networks
 from gateway.dataplane.fence.enforcement import Fencing
 from tests.kernel.fence.guarded import configured, guarded
 from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
@@ -104,6 +104,8 @@ def test_a_network_inside_a_remote_prefix_that_passes_is_told(
         await asyncio.to_thread(place.ip, "gateway", f"addr add {own}")
         await fencing.settle(config, is_asked=True)
         assert (await fencing.read()).passed == ("10.2.7.0/24",)
+        (admitted,) = fencing.admissions()
+        assert admitted.startswith("10.2.7.0/24, ")
         await asyncio.to_thread(place.ip, "gateway", f"addr del {own}")
         await asyncio.sleep(0.5)
         assert (await fencing.read()).passed == ()

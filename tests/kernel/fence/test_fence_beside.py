@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.dataplane.fence.nft.fence import NftFence
-from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
+from tests.kernel.fence.place import DEVICE, LAN, NAME, REMOTE, Place
 from tests.kernel.fence.test_fence_changes import timeless
 
 MARKER = "== another step =="
@@ -138,3 +138,33 @@ def test_others_leave_the_fence_as_it_is(
     place.divert()
     assert place.arrivals("gateway", REMOTE[4]) == {"refused"}
     assert place.arrivals("lan", REMOTE[4]) == set()
+
+
+@pytest.mark.parametrize("way", ["rp_filter", "rule"])
+def test_a_source_of_our_site_from_outside_is_for_the_host_to_refuse(
+    place: Place, fence: NftFence, way: str
+) -> None:
+    """As docs/troubleshooting.md says; what Debian sets is not enough."""
+    fence.grant(NAME, DEVICE, 60)
+    place.ip("far", "addr add 10.2.0.11/32 dev lo")
+    place.ip("wan", f"addr add {LAN[4]}/32 dev lo")
+
+    def forged() -> set[str]:
+        return place.arrivals("wan", "10.2.0.11", source=LAN[4])
+
+    def strictness(value: int) -> None:
+        setting = f"net.ipv4.conf.wan0.rp_filter={value}"
+        place.run("gateway", "sysctl", "-qw", setting)
+
+    strictness(2)
+    assert forged() == {"far"}
+    if way == "rp_filter":
+        strictness(1)
+    else:
+        chain = "{ type filter hook forward priority 0; policy accept; }"
+        place.nft(f"add table inet filter; add chain inet filter forward {chain}")
+        place.nft(
+            'insert rule inet filter forward iifname "wan0" ip saddr 10.1.0.0/16 drop'
+        )
+    assert forged() == set()
+    assert place.arrivals("lan", "10.2.0.11") == {"far"}

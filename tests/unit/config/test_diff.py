@@ -185,3 +185,20 @@ def test_another_identity_of_our_own_begins_every_tunnel_anew(
     assert diff.rebuilt == ("paris", "rome")
     assert diff.keys[("tunnels", "rome")] == ("identity",)
     assert diff.restart == ()
+
+
+@pytest.mark.parametrize(
+    ("plane", "auto", "is_changed"),
+    [
+        (PlaneName.WIREGUARD_GO, PlaneName.AUTO, False),
+        (PlaneName.AUTO, PlaneName.WIREGUARD, False),
+        (PlaneName.AUTO, PlaneName.ESP, True),
+        (PlaneName.ESP, PlaneName.AUTO, True),
+    ],
+)
+def test_an_interface_of_its_own_is_a_change_where_there_is_one(
+    config: GatewayConfig, plane: PlaneName, auto: PlaneName, *, is_changed: bool
+) -> None:
+    old = with_tunnel(config, plane=plane)
+    diff = compare_configs(old, with_tunnel(old, interface="vpn0"), auto=auto)
+    assert diff.updated == (("paris",) if is_changed else ())

@@ -363,6 +363,12 @@ def test_simulated_link_needs_rate_and_seed(write: Write) -> None:
     assert [problem.key for problem in found] == ["links.a.rate", "links.a.seed_file"]
 
 
+def test_a_simulated_stock_can_hold_what_it_warns_at(write: Write) -> None:
+    link = '[links.a]\nsource = "simulated"\nrate = 1\nseed_file = "seed"\n'
+    problem = only_problem(write(MINIMAL + link + "low_water = 10\ncapacity = 9\n"))
+    assert (problem.key, problem.found) == ("links.a.low_water", "10, 9")
+
+
 @pytest.mark.parametrize(
     "secret",
     [

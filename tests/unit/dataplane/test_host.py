@@ -104,6 +104,37 @@ def test_an_interface_may_forward_alone(tmp_path: Path) -> None:
     assert found(tmp_path, config, ipv4__ip_forward=0) == []
 
 
+LAN = ROUTES + "lan.7\t0005010A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+"""10.1.5.0/24 by lan.7 beside."""
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("lan.7", "into"), ("qgw0", "out of"), ("qgw-wg1", "out of")]
+)
+def test_an_interface_may_forward_nothing_alone(
+    tmp_path: Path, name: str, way: str
+) -> None:
+    config = configured(tmp_path, NETWORKS)
+    tree = settings(tmp_path, **{f"ipv4__conf__{name}__forwarding": 0})
+    (tree / "route").write_text(LAN)
+    (finding,) = check_host(config, tree, tree / "route", (tree / "resolv.conf",))
+    assert finding.kind == "forwarding-off"
+    assert finding.text == (
+        f"net.ipv4.conf.{name}.forwarding = 0: this host forwards no IPv4 packet that "
+        f"comes in by {name} {way} tunnel t0"
+    )
+    assert f"net/ipv4/conf/{name}/forwarding=1" in finding.hint
+
+
+def test_interfaces_that_lead_to_no_site_need_not_forward(tmp_path: Path) -> None:
+    config = configured(tmp_path, NETWORKS)
+    assert found(tmp_path, config, ipv4__conf__eth0__forwarding=0) == []
+    assert found(tmp_path, config, ipv4__conf__mgmt__forwarding=0) == []
+    inside_only = 'addresses = ["10.9.0.1/30"]\nremote_subnets = ["10.9.0.0/30"]\n'
+    only = configured(tmp_path, inside_only)
+    assert found(tmp_path, only, ipv4__conf__qgw0__forwarding=0) == []
+
+
 @pytest.mark.parametrize(
     "lines",
     [
