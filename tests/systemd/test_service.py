@@ -173,6 +173,31 @@ def test_reload_refuses_a_bad_configuration(site: Site) -> None:
     assert is_up(site.a)
 
 
+def test_root_is_one_person_by_systemctl_and_by_qgw(site: Site) -> None:
+    text = site.b.read(CONFIG)
+    acts = '[gateway]\nsecond_person = ["identity"]'
+    site.b.write(CONFIG, text.replace("[gateway]", acts))
+    site.b.run("systemctl", "restart", "qgwd")
+    own = "/etc/qgw/identity.key"
+    site.b.shell(f"mv {own} /root/own.key")
+    site.b.shell(f"qgw identity new --private {own} --public /root/other.pub")
+    site.b.shell(f"chown qgw: {own}")
+    try:
+        for command in (("systemctl", "reload", "qgwd"), ("qgw", "reload")):
+            assert site.b.run(*command, check=False).returncode
+        said = site.b.run("systemctl", "status", "--no-pager", "qgwd").stdout
+        assert said.count("waits for a second person: take the identity ") == 1
+        assert said.count("(qgw approve 1)") == 1
+        himself = site.b.run("qgw", "approve", "1", check=False)
+        assert himself.returncode == 4
+        assert "you asked for it yourself" in himself.stderr
+    finally:
+        site.b.shell(f"mv -f /root/own.key {own}; rm /root/other.pub")
+        site.b.write(CONFIG, text)
+        site.b.run("systemctl", "restart", "qgwd")
+    wait_up(site.b)
+
+
 # -- Restarts
 
 
