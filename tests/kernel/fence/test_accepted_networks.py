@@ -10,6 +10,7 @@ from lab.inside import made_inside
 from gateway.acceptance.findings import Notes
 from gateway.acceptance.own_addresses import check_networks
 from gateway.dataplane.fence.enforcement import Fencing
+from tests.kernel.fence.dhcp import ENDLESS, missing_dhcp, server, take_lease
 from tests.kernel.fence.guarded import configured, guarded
 from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place
 
@@ -91,6 +92,33 @@ def test_an_endless_lease_takes_nothing_out_of_a_tunnel(
     said = [line for line in caplog.messages if network in line]
     assert len(said) == 2
     assert all("into the tunnel or nowhere" in line for line in said)
+
+
+def test_a_dhcp_server_takes_nothing_out_of_a_tunnel(
+    place: Place, tmp_path: Path
+) -> None:
+    """A real one, with a lease without an end for a part of the remote prefix."""
+    if missing := missing_dhcp():
+        pytest.skip(missing)
+    config = configured(tmp_path)
+    # It has the far site's address and the router's, as one who lies in wait.
+    place.ip("wan", "addr add 10.2.0.1/24 dev eth0")
+
+    async def body(fencing: Fencing) -> None:
+        await fencing.revoke(NAME)
+        await asyncio.to_thread(take_lease, place, tmp_path)
+        await asyncio.sleep(0.5)
+        held = await asyncio.to_thread(place.run, "gateway", "ip", "addr")
+        lines = held.splitlines()
+        (line,) = [number for number, one in enumerate(lines) if "10.2.0.141" in one]
+        assert "valid_lft forever" in lines[line + 1]
+        for host in ("gateway", "lan"):
+            found = await asyncio.to_thread(place.arrivals, host, REMOTE[4])
+            assert found <= {"refused"}
+        assert (await fencing.read()).unasked == ("10.2.0.0/24",)
+
+    with server(place, tmp_path, "10.2.0.141", ENDLESS):
+        guarded(place, config, tmp_path, body)
 
 
 def test_a_network_inside_a_remote_prefix_that_passes_is_told(
