@@ -261,6 +261,9 @@ class Relaying:
         Raises:
             KeyStoreError: The store cannot be asked.
         """
+        stocks = {pad_stocks(relay.node, name)[0] for name in relay.neighbours}
+        # One that comes back later was not kept in step meanwhile.
+        self._suspected &= stocks
         for name in relay.neighbours:
             out, _ = pad_stocks(relay.node, name)
             if out not in self._suspected:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+from gateway.errors import KeyStoreError
+from gateway.keystore.base import KeyStanding
 from gateway.supply.announcements import Announcer
 from gateway.supply.comparison import FIRST_KEY_ID, Comparison
 from gateway.supply.outage import LinkLog
@@ -22,6 +24,7 @@ from gateway.supply.requests import (
     ReadChecks,
     ReadClock,
     ReadHeld,
+    ReadStanding,
     ReadStock,
     Retire,
     Send,
@@ -47,6 +50,10 @@ RETRY: Final = 1.0
 """Seconds until a greeting is repeated that no tunnel could carry, or to a peer that
 was never heard."""
 
+GREETINGS: Final = 32
+"""Greetings that an answer is still good for: half a minute of them, for a peer that
+is slow because its KME is."""
+
 COMPARE_AGAIN: Final = 600.0
 """Seconds between two comparisons because the two ends' counts differ: keys that are
 on their way differ for a moment, too."""
@@ -66,16 +73,37 @@ PAGE: Final = 1_000
 
 
 @dataclass(slots=True)
-class _Suspicion:
+class Suspicion:
     """This end's stock may be an old copy: of keys used since.
 
     Attributes:
         held: Keys that the peer holds, so far.
-        is_old: Whether it had used one of them.
+        used: Keys unused here that it has used, so far.
+        is_old: Whether there ever was such a key.
     """
 
     held: list[UUID] = field(default_factory=list)
+    used: list[UUID] = field(default_factory=list)
     is_old: bool = False
+
+    def begin_anew(self) -> None:
+        """Forget what a comparison said that is begun again."""
+        self.held.clear()
+        self.used.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What the next leader of a link goes on with, in the same run of the daemon.
+
+    Attributes:
+        serial: Of the next message, so that no late answer to an earlier one seems to
+            answer it.
+        suspicion: Whether its stock may be an old copy.
+    """
+
+    serial: int
+    suspicion: Suspicion | None
 
 
 class Leader:
@@ -115,11 +143,12 @@ class Leader:
         self._comparison: Comparison | None = None
         self._peer_run: int | None = None
         self._serial = 1
-        self._greeting: int | None = None
+        self._greetings: deque[int] = deque(maxlen=GREETINGS)
         self._greet_at = 0.0
         self._reaches = True
+        self._resume_at = 0.0
         self._answers: deque[StockAnswer] = deque(maxlen=MAX_ANSWERS)
-        self._suspicion: _Suspicion | None = None
+        self._suspicion: Suspicion | None = None
 
     @property
     def announced(self) -> int:
@@ -142,7 +171,17 @@ class Leader:
         """Compare the stocks from the beginning, once a tunnel is up."""
         self._comparison = Comparison(self._per_page)
         if self._suspicion is not None:
-            self._suspicion.held.clear()
+            self._suspicion.begin_anew()
+
+    def hand_over(self) -> Handover:
+        """Say what the next leader of the link needs to know."""
+        return Handover(self._serial, self._suspicion)
+
+    def take_over(self, former: Handover) -> None:
+        """Go on for the leader that the link had before, before anything is sent."""
+        self._serial = former.serial
+        self._suspicion = former.suspicion
+        self.compare()
 
     def suspect(self) -> Job[None]:
         """Have no key count as confirmed before the stocks were compared anew.
@@ -161,7 +200,7 @@ class Leader:
             yield from ask(Doubt(held))
             after = held[-1]
         # Only now: where the store fails half-way, all of it is to be done again.
-        self._suspicion = _Suspicion()
+        self._suspicion = Suspicion()
         self.compare()
 
     def receive(self, answer: StockAnswer) -> None:
@@ -170,6 +209,9 @@ class Leader:
 
     def get_timer(self, *, speaks: bool) -> float:
         """When `step` is due; infinity if not before it is told of something."""
+        return max(self._resume_at, self._due(speaks=speaks))
+
+    def _due(self, *, speaks: bool) -> float:
         if self._answers:
             return 0.0
         if not speaks:
@@ -190,10 +232,13 @@ class Leader:
         Raises:
             KeyStoreError: The store cannot be asked; the next step tries again.
         """
-        while self._answers:
-            yield from self._note(self._answers.popleft())
-        if speaks:
-            yield from self._speak()
+        try:
+            yield from self._hear()
+            if speaks:
+                yield from self._speak()
+        except KeyStoreError:
+            self._resume_at = (yield from ask(ReadClock())) + RETRY
+            raise
 
     # -- Speaking
 
@@ -201,10 +246,11 @@ class Leader:
         """Send what is due, if a tunnel is up to carry it."""
         now = yield from ask(ReadClock())
         if now >= self._greet_at:
-            self._greeting = self._next_serial()
+            greeting = self._next_serial()
+            self._greetings.append(greeting)
             heard = self._peer_run is not None
             self._greet_at = now + (GREETING if heard else RETRY)
-            self._reaches = yield from ask(Send(StockAnnounce(self._greeting)))
+            self._reaches = yield from ask(Send(StockAnnounce(greeting)))
             if not self._reaches:
                 self._greet_at = now + RETRY
         if not self._reaches:
@@ -227,18 +273,30 @@ class Leader:
 
     # -- Listening
 
+    def _hear(self) -> Job[None]:
+        while self._answers:
+            try:
+                yield from self._note(self._answers.popleft())
+            except KeyStoreError:
+                # What it said may be done by halves: all is to be looked at again.
+                self.compare()
+                raise
+
     def _note(self, answer: StockAnswer) -> Job[None]:
         now = yield from ask(ReadClock())
         holdings = self._announcer.answered(answer, now=now)
         fresh = bool(holdings)
         if not fresh and self._comparison is not None:
             holdings = yield from self._note_page(self._comparison, answer, now)
-        if not holdings and answer.serial != self._greeting:
+        greets = answer.serial in self._greetings
+        if greets:
+            self._greetings.remove(answer.serial)
+        if not holdings and not greets:
             return
         retired = yield from self._apply(holdings)
         if fresh and (retired or Holding.HELD in holdings.values()):
             self._outcome(retired, now)
-        yield from self._note_peer(answer, now)
+        yield from self._note_peer(answer, now, greets=greets)
 
     def _note_page(
         self, comparison: Comparison, answer: StockAnswer, now: float
@@ -248,25 +306,29 @@ class Leader:
         yield from self._announce_unknown(holdings)
         if self._suspicion is not None:
             holdings = yield from self._weigh(self._suspicion, holdings)
-        if comparison.done:
+        # Another one may have been begun meanwhile, because the stock was changed.
+        if comparison.done and comparison is self._comparison:
             self._comparison = None
             self.compared_at = now
             yield from self._end_suspicion()
         return holdings
 
     def _weigh(
-        self, suspicion: _Suspicion, holdings: Mapping[UUID, Holding]
+        self, suspicion: Suspicion, holdings: Mapping[UUID, Holding]
     ) -> Job[dict[UUID, Holding]]:
-        """Keep what the peer holds until all is compared, and retire what it used.
+        """Keep what the peer holds, and what it has used, until all is compared.
 
         Keys drawn in this run may have been used by both since the page was read: they
         are not unused here any more, and no sign of an old copy.
         """
-        used: dict[UUID, Holding] = {
-            key_id: one for key_id, one in holdings.items() if one is Holding.USED
-        }
-        if (yield from self._apply(used)):
-            suspicion.is_old = True
+        used = [key_id for key_id, one in holdings.items() if one is Holding.USED]
+        standings = (yield from ask(ReadStanding(used))) if used else ()
+        suspicion.used += (
+            key_id
+            for key_id, standing in zip(used, standings, strict=True)
+            if standing is KeyStanding.HELD
+        )
+        suspicion.is_old |= bool(suspicion.used)
         suspicion.held += (
             key_id for key_id, one in holdings.items() if one is Holding.HELD
         )
@@ -277,14 +339,22 @@ class Leader:
         }
 
     def _end_suspicion(self) -> Job[None]:
-        """Confirm what both hold; or retire it, if our stock is an old copy."""
-        suspicion, self._suspicion = self._suspicion, None
+        """Confirm what both hold; or retire it, if our stock is an old copy.
+
+        What tells of the old copy goes last: a crash half-way leaves it for the next
+        comparison to find.
+        """
+        suspicion = self._suspicion
         if suspicion is None:
             return
         if not suspicion.is_old:
-            yield from ask(Confirm(suspicion.held))
+            yield from ask(Confirm(tuple(suspicion.held)))
+            self._suspicion = None
             return
-        count = yield from ask(Retire(suspicion.held))
+        used = dict.fromkeys(suspicion.used, Holding.USED)
+        count = yield from ask(Retire(tuple(suspicion.held)))
+        yield from self._apply(used)
+        self._suspicion = None
         self._log.error(
             "the key store is an old copy: the peer has used keys, or let them "
             "expire, that are unused here; the %d others of them are retired",
@@ -301,14 +371,14 @@ class Leader:
                 checks = yield from ask(ReadChecks(unknown))
             self.announce(Announced(one, check) for one, check in checks.items())
 
-    def _note_peer(self, answer: StockAnswer, now: float) -> Job[None]:
+    def _note_peer(self, answer: StockAnswer, now: float, *, greets: bool) -> Job[None]:
         """Compare the stocks if the peer is another one, or counts differently."""
         self.peer_available = answer.available
         if answer.run != self._peer_run:
             self._peer_run = answer.run
             self._greet_at = now + GREETING
             self.compare()
-        elif answer.serial == self._greeting and self._comparison is None:
+        elif greets and self._comparison is None:
             age = now - (self.compared_at or 0.0)
             status = yield from ask(ReadStock())
             drift = abs(status.available - status.unconfirmed - answer.available)

@@ -17,6 +17,7 @@ from gateway.keystore.calls import RunBlocking
 from gateway.sources.base import KeyClient, KMEStatus
 from gateway.supply.drawing import AT_ONCE
 from gateway.supply.driver import StoreCalls, perform
+from gateway.supply.leader import Handover
 from gateway.supply.machine import RECURRING, Lane, SupplyMachine, SupplyStatus
 from gateway.supply.outage import LinkLog, Outage
 from gateway.supply.requests import (
@@ -114,8 +115,21 @@ class LinkSupply:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
-        if self._client is not None:
-            await self._client.close()
+        async with self._lanes[Lane.LEADING]:
+            # Who suspects the stock has done so: the next supply has to know of it.
+            if self._client is not None:
+                await self._client.close()
+
+    def take_over(self, former: "LinkSupply") -> None:
+        """Go on for a supply that the link had before, and that has stopped.
+
+        To be called before `start`.
+        """
+        self._machine.take_over(former.hand_over())
+
+    def hand_over(self) -> Handover:
+        """Say what the link's next supply needs to know."""
+        return self._machine.hand_over()
 
     def set_draws(self, *, draws: bool) -> None:
         """Say whether this end starts handshakes on the link, and so draws keys."""

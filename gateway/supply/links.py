@@ -196,8 +196,10 @@ class Links:
         Raises:
             KeyStoreError: The store cannot be asked.
         """
-        if name in self.keepers:
-            await self.keepers[name].suspect()
+        while (keeper := self.keepers.get(name)) is not None:
+            await keeper.suspect()
+            if self.keepers.get(name) is keeper:  # no reload has made another one
+                return
 
     def changed_by_hand(self, name: str) -> None:
         """Note that keys of a link were imported, purged, or found to be missing."""
@@ -258,9 +260,13 @@ class Links:
 
     async def settle(self) -> None:
         """Start and stop what `configure` has changed."""
+        stopped = {}
         for keeper in self._stopping:
             await keeper.stop()
+            stopped[keeper.config.name] = keeper
         for keeper in self._starting:
+            if keeper.config.name in stopped:
+                keeper.take_over(stopped[keeper.config.name])
             keeper.start()
         self._stopping, self._starting = [], []
         self.use(self._users)

@@ -25,7 +25,7 @@ from gateway.supply.budget import CallBudget
 from gateway.supply.drawing import Drawing
 from gateway.supply.follower import Follower
 from gateway.supply.intake import StockIntake
-from gateway.supply.leader import Leader
+from gateway.supply.leader import Handover, Leader
 from gateway.supply.requests import Job, ReadClock, ReadStock, Send, ask
 from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
@@ -178,6 +178,17 @@ class SupplyMachine:
         self._run = run
         self._leader.compare()
         self._look_at = 0.0
+
+    def hand_over(self) -> Handover:
+        """Say what the link's next machine needs to know; no job may be under way."""
+        return self._leader.hand_over()
+
+    def take_over(self, former: Handover) -> None:
+        """Go on for the machine that the link had before, in this run of the daemon.
+
+        To be told before any job is begun.
+        """
+        self._leader.take_over(former)
 
     def receive(self, message: StockMessage, tunnel: str) -> None:
         """Take a message of the peer; an answer goes back over the same tunnel."""

@@ -29,17 +29,22 @@ class SQLiteBench:
 
     def crash(self) -> None:
         """Go on from what a killed process would leave: files as they are now."""
-        copy = self.path.with_name("crashed.db")
-        for suffix in ("", "-wal"):
-            source = self.path.with_name(self.path.name + suffix)
-            target = copy.with_name(copy.name + suffix)
-            target.write_bytes(source.read_bytes())
-            target.chmod(0o600)
+        self.restore(self.copy())
+
+    def copy(self) -> dict[str, bytes]:
+        """Return the files as they are now, by what their names end with."""
+        return {
+            suffix: self.path.with_name(self.path.name + suffix).read_bytes()
+            for suffix in ("", "-wal")
+        }
+
+    def restore(self, copy: dict[str, bytes]) -> None:
+        """Go on from a copy of the files."""
         self.store.close()
-        for suffix in ("", "-wal"):
-            copy.with_name(copy.name + suffix).replace(
-                self.path.with_name(self.path.name + suffix)
-            )
+        for suffix, content in copy.items():
+            target = self.path.with_name(self.path.name + suffix)
+            target.write_bytes(content)
+            target.chmod(0o600)
         self.store = self._open()
 
     def reboot(self) -> None:

@@ -5,10 +5,11 @@ they get; real ones over TLS are met in tests/unit/kme and tests/unit/qkd_client
 """
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey
@@ -23,10 +24,20 @@ class SharedPool:
     Attributes:
         left: Keys that can still be drawn.
         drawn: Keys that wait for the other end.
+        salt: Keys follow from it and their number.
+        made: Keys drawn ever.
     """
 
     left: int = 10_000
     drawn: dict[UUID, bytes] = field(default_factory=dict)
+    salt: bytes = field(default_factory=lambda: os.urandom(16))
+    made: int = 0
+
+    def make(self) -> tuple[UUID, bytes]:
+        """Return a new key and its key_ID."""
+        self.made += 1
+        digest = hashlib.sha384(self.salt + self.made.to_bytes(8)).digest()
+        return UUID(bytes=digest[:16]), digest[16:]
 
 
 class MemoryKME:
@@ -74,7 +85,7 @@ class MemoryKME:
             raise self._error("enc_keys", SourceFault.EMPTY)
         count = min(count, self._pool.left)
         self._pool.left -= count
-        keys = {uuid4(): os.urandom(KEY_SIZE) for _ in range(count)}
+        keys = dict(self._pool.make() for _ in range(count))
         self._pool.drawn |= keys
         return Delivery(tuple(NewKey(k, Secret(key)) for k, key in keys.items()))
 
@@ -88,7 +99,7 @@ class MemoryKME:
             if key is None:
                 missing.append(key_id)
             else:
-                key = os.urandom(KEY_SIZE) if self.lying else key
+                key = bytes(KEY_SIZE - 8) + key[:8] if self.lying else key
                 keys.append(NewKey(key_id, Secret(key)))
         return Delivery(tuple(keys), tuple(missing))
 

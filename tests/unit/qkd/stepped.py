@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from gateway.config.model import LinkConfig
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, KeyStoreError
 from gateway.supply.driver import StoreCalls
 from gateway.supply.machine import RECURRING, Lane, SupplyMachine, SupplyStatus
 from gateway.supply.requests import (
@@ -66,7 +66,7 @@ class Running:
     ) -> None:
         self._job = job
         self._answer = answer
-        self._request: SupplyRequest[Any] | None = None
+        self.request: SupplyRequest[Any] | None = None
         self._answered: object = None
         self._error: GatewayError | None = None
         self._is_answered = False
@@ -75,9 +75,9 @@ class Running:
 
     def step(self) -> None:
         """Do what is asked, or hear what came of it."""
-        if self._request is not None and not self._is_answered:
+        if self.request is not None and not self._is_answered:
             try:
-                self._answered = self._answer(self._request)
+                self._answered = self._answer(self.request)
             except GatewayError as error:
                 self._error = error
             self._is_answered = True
@@ -87,9 +87,9 @@ class Running:
         self._is_answered = False
         try:
             if objection is not None:
-                self._request = self._job.throw(objection)
+                self.request = self._job.throw(objection)
             else:
-                self._request = self._job.send(answered)
+                self.request = self._job.send(answered)
         except StopIteration as end:
             self.is_done, self.result = True, end.value
         except GatewayError as error:
@@ -97,7 +97,13 @@ class Running:
 
 
 class Site:
-    """One end of a link in one run of its daemon."""
+    """One end of a link in one run of its daemon.
+
+    Attributes:
+        machine: Its supply.
+        failed: What jobs objected to.
+        store_fails: How many of the next calls the store refuses.
+    """
 
     def __init__(
         self,
@@ -109,6 +115,7 @@ class Site:
         send: Callable[[StockMessage], bool],
         draws: bool,
         run: int = 1,
+        mtu: int = MTU,
         shared: SharedKME | None = None,
     ) -> None:
         self._clock = clock
@@ -119,10 +126,11 @@ class Site:
         self._runs = itertools.count(run + 1)
         self.config = config
         self.failed: list[GatewayError] = []
+        self.store_fails = 0
         self.machine = SupplyMachine(
             config,
             kme.description if kme is not None else None,
-            mtu=MTU,
+            mtu=mtu,
             run=run,
             chance=lambda: 0.5,
             shared=shared,
@@ -158,6 +166,10 @@ class Site:
             if isinstance(job.result, GatewayError):
                 self.failed.append(job.result)
 
+    def asked(self, lane: Lane) -> SupplyRequest[Any] | None:
+        """What the job under way in a lane stands at."""
+        return self._lanes[lane][0].request if self._lanes[lane] else None
+
     def get_timer(self) -> float:
         return min(self.machine.get_timer(lane) for lane in RECURRING)
 
@@ -168,6 +180,9 @@ class Site:
             case Send(message, tunnel):
                 assert tunnel in (None, TUNNEL)
                 return self._send(message)
+            case StoreRequest() if self.store_fails:
+                self.store_fails -= 1
+                raise KeyStoreError("the disk is away")
             case StoreRequest():
                 return self._calls.answer(request)
             case DrawKeys(count):
