@@ -100,6 +100,20 @@ def test_who_did_what(lab: Lab) -> None:
     ]
 
 
+def test_a_member_that_checks_takes_no_rights_for_faults(lab: Lab) -> None:
+    main = lab.a.folder / "gateway.toml"
+    main.chmod(0o644)
+    done = as_user(lab.a, 1001, CONTROL, "config", "check", "--config", str(main))
+    *others, last = done.stderr.splitlines()
+    assert all(line.startswith("warning: ") for line in others)  # of this host
+    assert last == (
+        "note: checked as 1001: files, folders and planes were not looked at, which "
+        "takes root or the daemon's user root"
+    )
+    assert done.returncode == 0
+    assert done.stdout.endswith("no problems (checked as 1001)\n")
+
+
 def test_a_purge_needs_two(lab: Lab) -> None:
     words = ("keystore", "purge", "--link", LINK, "--all", "--yes")
     until(lambda: lab.a.call("keystore.status", link=LINK)[0]["available"], "keys")
