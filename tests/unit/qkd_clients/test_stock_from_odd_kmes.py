@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,37 +17,44 @@ from gateway.sources.clients import make_client
 from gateway.supply import link as keeper_module
 from gateway.supply.link import LinkSupply
 from tests.unit.keystore.sqlite_bench import SQLiteBench
+from tests.unit.qkd.stepped import Clock
 from tests.unit.qkd_clients.conftest import MakeKME, MakeLink, Waits
 from tests.unit.qkd_clients.hostile import Asked, HostileKME, container, reply
 from tests.unit.qkd_clients.odd_kmes import WORDS, FakeOddKME, OddKME, OwnOddKME
-
-SPEED = 20.0
-"""How much faster than real time the keepers' clock runs."""
+from tests.unit.qkd_clients.stepped_supply import SteppedSupply
 
 MakeKeeper = Callable[[LinkConfig], LinkSupply]
+MakeStepped = Callable[[LinkConfig], SteppedSupply]
 
 
-@pytest_asyncio.fixture(autouse=True)
-async def bounded(caplog: pytest.LogCaptureFixture) -> AsyncIterator[None]:
-    """The filter before journal and console, by the keepers' clock."""
-    loop = asyncio.get_running_loop()
-    found = BoundedLines(lambda: loop.time() * SPEED)
+@pytest.fixture
+def clock(bench: SQLiteBench) -> Clock:
+    made = Clock()
+    made.benches.append(bench)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def bounded(clock: Clock, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The filter before journal and console, by the supply's clock."""
+    found = BoundedLines(lambda: clock.now)
     caplog.handler.addFilter(found)
     yield
     caplog.handler.removeFilter(found)
 
 
-@pytest_asyncio.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[SQLiteBench]:
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[SQLiteBench]:
     made = SQLiteBench(tmp_path / "store")
     yield made
     made.close()
 
 
 @pytest_asyncio.fixture
-async def make_keeper(bench: SQLiteBench, waits: Waits) -> AsyncIterator[MakeKeeper]:
+async def make_keeper(
+    bench: SQLiteBench, clock: Clock, waits: Waits
+) -> AsyncIterator[MakeKeeper]:
     made: list[LinkSupply] = []
-    loop = asyncio.get_running_loop()
 
     def make(link: LinkConfig) -> LinkSupply:
         keeper = LinkSupply(
@@ -56,7 +63,7 @@ async def make_keeper(bench: SQLiteBench, waits: Waits) -> AsyncIterator[MakeKee
             bench.store,
             asyncio.to_thread,
             send=lambda _message, _tunnel: False,
-            clock=lambda: loop.time() * SPEED,
+            clock=lambda: clock.now,
             mtu=1200,
         )
         keeper.set_draws(draws=True)
@@ -66,6 +73,22 @@ async def make_keeper(bench: SQLiteBench, waits: Waits) -> AsyncIterator[MakeKee
     yield make
     for keeper in made:
         await keeper.stop()
+
+
+@pytest_asyncio.fixture
+async def make_stepped(
+    bench: SQLiteBench, clock: Clock, waits: Waits
+) -> AsyncIterator[MakeStepped]:
+    made: list[SteppedSupply] = []
+
+    def make(link: LinkConfig) -> SteppedSupply:
+        client = make_client(link, patience=waits.patience)
+        made.append(SteppedSupply(clock, link, client, bench))
+        return made[-1]
+
+    yield make
+    for supply in made:
+        await supply.stop()
 
 
 @pytest_asyncio.fixture(params=["fake", "own"])
@@ -102,20 +125,14 @@ def lines(caplog: pytest.LogCaptureFixture, event: str) -> list[str]:
 
 @pytest.mark.parametrize("status", [400, 503])
 async def test_all_but_the_kept_key_come_into_stock(
-    odd: OddKME, make_keeper: MakeKeeper, bench: SQLiteBench, status: int
+    odd: OddKME, make_stepped: MakeStepped, bench: SQLiteBench, status: int
 ) -> None:
     """40 keys in the KME, 64 wanted: 39 come, within the first minute."""
     await odd.add(40)
     odd.keep_one(status)
-    keeper = make_keeper(odd.link)
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    keeper.start()
-    await until(lambda: odd.left == 1, "last key")
-    assert (loop.time() - started) * SPEED < 60
-    await until(
-        lambda: bench.store.stocks.status(odd.link.name).available == 39, "stock"
-    )
+    supply = make_stepped(odd.link)
+    await supply.until(lambda: odd.left == 1, "last key", 60.0)
+    assert bench.store.stocks.status(odd.link.name).available == 39
 
 
 async def test_a_handshake_gets_keys_though_a_batch_has_just_failed(
@@ -190,7 +207,7 @@ def unpadded(kme: HostileKME, count: int) -> bytes:
 
 
 async def test_keys_without_padding_are_drawn_singly_until_one_is_good(
-    kme: HostileKME, make_link: MakeLink, make_keeper: MakeKeeper, bench: SQLiteBench
+    kme: HostileKME, make_link: MakeLink, make_stepped: MakeStepped, bench: SQLiteBench
 ) -> None:
     """The KME loses one batch, and then single keys; the fault is shown meanwhile."""
     is_good = False
@@ -201,64 +218,59 @@ async def test_keys_without_padding_are_drawn_singly_until_one_is_good(
 
     kme.replies["enc_keys"] = [answer]
     link = replace(make_link(kme), target=150)
-    keeper = make_keeper(link)
-    keeper.start()
-    await until(lambda: len(kme.calls("enc_keys")) >= 4, "calls")
+    supply = make_stepped(link)
+    await supply.until(lambda: len(kme.calls("enc_keys")) >= 4, "calls")
     asked = [one.members["number"] for one in kme.calls("enc_keys")]
     assert asked[0] == 64
     assert set(asked[1:]) == {1}
-    status = keeper.status()
+    status = supply.status()
     assert "no key that came can be used (1 malformed)" in status.error
     assert status.hint
     assert status.refused == {"malformed": 64 + len(asked) - 1}
     is_good = True
-    await until(
+    await supply.until(
         lambda: bench.store.stocks.status(link.name).available >= 150 - 64,
         "a full stock",
     )
-    assert not keeper.status().error
+    assert not supply.status().error
     asked = [one.members["number"] for one in kme.calls("enc_keys")][len(asked) :]
     assert asked[:3] == [1, 2, 4]
 
 
 async def test_keys_without_padding_cost_one_batch_and_single_keys(
-    odd: OddKME, make_keeper: MakeKeeper, bench: SQLiteBench
+    odd: OddKME, make_stepped: MakeStepped, bench: SQLiteBench
 ) -> None:
     """The fault is shown meanwhile; then all is well."""
     await odd.add(300)
     odd.leave_out_padding()
     link = replace(odd.link, target=50)
-    keeper = make_keeper(link)
-    keeper.start()
-    await until(lambda: keeper.status().calls >= 4, "calls")
-    status = keeper.status()
+    supply = make_stepped(link)
+    await supply.until(lambda: supply.status().calls >= 4, "calls")
+    status = supply.status()
     assert "no key that came can be used" in status.error
     assert status.hint
     assert set(status.refused) == {"malformed"}
-    assert 300 - odd.left <= 64 + keeper.status().calls
+    assert 300 - odd.left <= 64 + supply.status().calls
     odd.be_honest()
-    await until(
+    await supply.until(
         lambda: bench.store.stocks.status(link.name).available >= 50, "a full stock"
     )
-    assert not keeper.status().error
+    assert not supply.status().error
 
 
 async def test_a_drained_kme_is_empty_and_told_once(
-    odd: OddKME, make_keeper: MakeKeeper, caplog: pytest.LogCaptureFixture
+    odd: OddKME, make_stepped: MakeStepped, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Keys that come one by one make no alternation of warnings and all-clears."""
     caplog.set_level(logging.INFO)
     await odd.add(10)
     odd.keep_one(503)
     caplog.clear()
-    loop = asyncio.get_running_loop()
-    keeper = make_keeper(odd.link)
-    began = loop.time()
-    keeper.start()
+    supply = make_stepped(odd.link)
     for _ in range(30):
-        await asyncio.sleep(0.1)
+        await supply.run(2.0)
         await odd.add(1)
-    elapsed = (loop.time() - began) * SPEED
+    elapsed = 60.0
     assert not lines(caplog, "kme-overloaded")
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     # Where it fails all the time, at the start and after 10 s, 20 s more, 40 s more. On
@@ -269,19 +281,18 @@ async def test_a_drained_kme_is_empty_and_told_once(
 
 
 async def test_a_long_outage_is_repeated_with_its_age(
-    odd: OddKME, make_keeper: MakeKeeper, caplog: pytest.LogCaptureFixture
+    odd: OddKME, make_stepped: MakeStepped, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await odd.add(100)
     odd.fail()
-    keeper = make_keeper(odd.link)
-    keeper.start()
-    await until(lambda: len(lines(caplog, "kme-server")) >= 4, "repetition", 60)
+    supply = make_stepped(odd.link)
+    await supply.until(lambda: len(lines(caplog, "kme-server")) >= 4, "repetition")
     told = lines(caplog, "kme-server")
     assert all(WORDS in line for line in told)
     assert "times)" not in told[0]
     assert any("times)" in line for line in told)
     assert any(", for 1m" in line or ", for 2m" in line for line in told)
     odd.be_honest()
-    await until(lambda: bool(lines(caplog, "kme-ok")), "all-clear")
+    await supply.until(lambda: bool(lines(caplog, "kme-ok")), "all-clear")
     assert "the KME gives keys again after " in lines(caplog, "kme-ok")[-1]
