@@ -162,7 +162,7 @@ def check_interfaces(notes: Notes, options: Options, own: OwnAddresses) -> None:
 
 
 def check_networks(notes: Notes) -> None:
-    """Warn of networks of this host that its acceptance lets pass beside tunnels.
+    """Warn of networks of this host that pass beside tunnels, or that tunnels claim.
 
     Raises:
         DataPlaneError: The kernel does not tell this host's addresses.
@@ -177,6 +177,18 @@ def check_networks(notes: Notes) -> None:
             "networks of this host in local_subnets, or outside remote prefixes (what "
             "is connected here at a reload passes beside the tunnel, in clear)",
             network,
+        )
+    remote = {
+        str(prefix): tunnel.name
+        for tunnel in config.tunnels.values()
+        for prefix in tunnel.remote_subnets
+        if prefix.num_addresses > 1
+    }
+    for network in sorted({each.network for each in connected.held} & remote.keys()):
+        notes.warn(
+            ("tunnels", remote[network], "remote_subnets"),
+            "networks of the peer's (of two equal ones the peer's is reached)",
+            f"{network}, which this host is connected to: its hosts here are not",
         )
 
 

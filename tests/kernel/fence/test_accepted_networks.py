@@ -220,5 +220,7 @@ def test_a_check_of_the_configuration_names_what_would_pass(
         assert warned('["10.0.0.0/8"]') == ["10.2.7.0/24", "10.9.0.0/30"]
         assert warned('["10.3.0.0/16"]') == []
         assert warned('["0.0.0.0/0"]') == []
+        (claimed,) = warned('["10.2.7.0/24"]')
+        assert claimed.startswith("10.2.7.0/24, which this host is connected to: ")
 
     made_inside(place.name("gateway"), body)
