@@ -137,6 +137,25 @@ class PlaneState:
     epochs: tuple[EpochState, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class PlaneTraits:
+    """A plane's own ways, for code that would otherwise ask for its name.
+
+    Attributes:
+        probes: Whether it sends probes through an idle tunnel; else keepalives of its
+            own say, less often, that the peer is there.
+        has_encap: Whether its packets can travel in UDP by the control port.
+        one_tunnel_a_peer: Whether it knows a gateway by its key, so that two tunnels
+            with one gateway would share a peer.
+        capture: tcpdump's filter for its packets outside, without ``encap``.
+    """
+
+    probes: bool
+    has_encap: bool
+    one_tunnel_a_peer: bool
+    capture: str
+
+
 class DataPlane(Protocol):
     """One way of keeping tunnels in the kernel.
 
@@ -147,7 +166,8 @@ class DataPlane(Protocol):
     """``esp``, ``wireguard`` or ``wireguard-go``."""
 
     kind: str
-    """What both ends must agree on: ``esp`` or ``wireguard``."""
+    """What both ends must agree on: the name of a `gateway.wire.payloads.PlaneKind`, in
+    lower case."""
 
     quick: bool
     """Whether `offer`, `activate`, `poll`, `read_state`, `retire` and `block` need no
@@ -156,6 +176,10 @@ class DataPlane(Protocol):
 
     counts_packets: bool
     """Whether `EpochState` has packets; WireGuard counts bytes only."""
+
+    @property
+    def traits(self) -> PlaneTraits:
+        """Its own ways; they never change."""
 
     def open(self) -> None:
         """Check that this kernel can do it and make what all tunnels share.
@@ -268,6 +292,13 @@ class DataPlane(Protocol):
 
     def udp_ports(self) -> tuple[int, ...]:
         """Return the UDP ports at which it takes packets itself: none, or two."""
+
+    def port_in(self, offer: bytes) -> int | None:
+        """Return the UDP port that a peer's offer names, None if it names none.
+
+        Raises:
+            DataPlaneError: It is no offer of this plane's.
+        """
 
     def close(self) -> None:
         """Let go of sockets; leave tunnels as they are."""

@@ -43,8 +43,8 @@ class Circumstances:
         failing: The present failure's word, empty while nothing has failed since the
             last epoch in force.
         initiator: Whether this end starts the handshakes.
-        plane: The plane's name.
-        encap: Whether ESP travels in UDP.
+        capture: tcpdump's filter for the plane's packets (`PlaneTraits.capture`).
+        encap: Whether they travel in UDP by the control port instead.
         link: Its QKD link, or empty.
         link_hint: What to do about that link's KME, empty while it gives keys.
         peer: Where the peer is called, without the port; empty if it has to call.
@@ -56,7 +56,7 @@ class Circumstances:
     reason: str
     failing: str
     initiator: bool
-    plane: str
+    capture: str
     encap: bool
     link: str
     link_hint: str
@@ -73,19 +73,16 @@ def hint_of(now: Circumstances) -> str:
     if now.reason == BY_PEER:
         return f"at the peer: qgw tunnel up {now.name}"
     if now.phase == "unproven" or now.failing == "not-in-force":
-        return _capture(now.plane, encap=now.encap)
+        return _capture(now.capture, encap=now.encap)
     if now.failing in _OF_KEYS:
         return _keys(now)
     known = _BY_REASON.get(now.failing)
     return _silence(now) if known is None else known.format(name=now.name)
 
 
-def _capture(plane: str, *, encap: bool) -> str:
+def _capture(outside: str, *, encap: bool) -> str:
     """Return how to see which end's packets are lost; the reason says what may be."""
-    if plane != "esp":
-        shown = "udp portrange 51811-51812"
-    else:
-        shown = "udp port 51810" if encap else "ip proto 50"
+    shown = "udp port 51810" if encap else outside
     return f"see at both ends where they are lost: tcpdump -ni any {shown}"
 
 

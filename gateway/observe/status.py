@@ -255,7 +255,7 @@ def _hint(state: TunnelState, around: TunnelSurroundings) -> str:
             reason=state.rotation.reason,
             failing=around.failing.reason if around.failing else "",
             initiator=state.parameters.initiator,
-            plane=state.plane.plane.name,
+            capture=state.plane.plane.traits.capture,
             encap=state.parameters.encap,
             link=config.link or "",
             link_hint=around.link_hint,

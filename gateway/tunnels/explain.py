@@ -2,14 +2,13 @@
 
 from typing import Final
 
-from gateway.wire.payloads import PlaneKind, Policy, Status, Terms
+from gateway.wire.payloads import Policy, Status, Terms
 
 _POLICY: Final = {
     Policy.OFF: "off",
     Policy.PREFERRED: "preferred",
     Policy.REQUIRED: "required",
 }
-_PLANE: Final = {PlaneKind.ESP: "esp", PlaneKind.WIREGUARD: "wireguard"}
 
 _SENTENCES: Final = {
     Status.ACCEPTED: "accepted",
@@ -85,4 +84,4 @@ def _every(ours: Terms, theirs: Terms) -> str:
 
 
 def _plane(terms: Terms) -> str:
-    return _PLANE[terms.plane] + (" in UDP (encap)" if terms.encap else "")
+    return terms.plane.name.lower() + (" in UDP (encap)" if terms.encap else "")

@@ -6,8 +6,7 @@ from gateway.crypto.identity import PrivateIdentity
 from gateway.dataplane.base import DataPlane
 from gateway.errors import IdentityError
 from gateway.handshake.tunnel import TunnelParameters
-from gateway.tunnels.planes import KINDS
-from gateway.wire.payloads import Policy
+from gateway.wire.payloads import PlaneKind, Policy
 
 _POLICIES = {
     QKDPolicy.OFF: Policy.OFF,
@@ -42,8 +41,8 @@ def make_parameters(
         peer=peer,
         initiator=initiator,
         policy=_POLICIES[config.qkd],
-        plane=KINDS[plane.kind],
-        encap=config.encap and plane.kind == "esp",
+        plane=PlaneKind[plane.kind.upper()],
+        encap=config.encap and plane.traits.has_encap,
         psk=files.psk,
         interval=config.rotation_interval,
         qkd_every=config.qkd_every,

@@ -6,7 +6,7 @@ from gateway.errors import PlaneConflictError
 
 
 class PeerClaims:
-    """Peers of WireGuard planes by tunnel.
+    """Peers by tunnel, on planes that know a gateway by its key.
 
     WireGuard knows a gateway by its key, not by tunnel: two tunnels between the same
     gateways would take turns at replacing each other's peer. The configuration is
@@ -21,10 +21,10 @@ class PeerClaims:
         """Note that a tunnel uses a peer on a plane, if it is to come up.
 
         Raises:
-            PlaneConflictError: Another one does, and the plane is WireGuard's.
+            PlaneConflictError: Another one does, and the plane allows one.
         """
         self.release(config.name)
-        if plane.kind != "wireguard" or not config.enabled:
+        if not plane.traits.one_tunnel_a_peer or not config.enabled:
             return
         claimed = (plane.name, fingerprint)
         first = self._tunnels.setdefault(claimed, config.name)

@@ -15,11 +15,8 @@ from gateway.dataplane.choose import (
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.restored import Restoration, Scope
 from gateway.host.workers import Worker
-from gateway.wire.payloads import PlaneKind
 
 logger = logging.getLogger(__name__)
-
-KINDS = {"esp": PlaneKind.ESP, "wireguard": PlaneKind.WIREGUARD}
 
 
 class Planes:

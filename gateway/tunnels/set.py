@@ -179,7 +179,7 @@ class TunnelSet:
                 with contextlib.suppress(GatewayError):
                     local = driver.state.config.local_address
                     machine.move(name, sockets.path_to(path.remote, local))
-            ports = ports_moved and driver.state.plane.plane.kind == "wireguard"
+            ports = ports_moved and bool(driver.state.plane.plane.udp_ports())
             if moved or ports:
                 driver.rotate(RotateReason.ADDRESS_CHANGED)
 

@@ -73,7 +73,7 @@ class TunnelState:
             last_epoch=self.record.epoch,
             explain=self.explain_unproven,
             silence=limits.PROBED_SILENCE
-            if plane.kind == "esp"
+            if plane.traits.probes
             else limits.KEPT_SILENCE,
         )
         self.peer_terms: Terms | None = None

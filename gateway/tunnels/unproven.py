@@ -45,15 +45,12 @@ def outside_of(install: EpochInstall, plane: DataPlane, *, encap: bool) -> Outsi
     Returns:
         Its ports too, unless an offer is none: the plane will refuse that.
     """
-    if plane.kind == "wireguard":
-        # Imported here: it is loaded already where a WireGuard plane is in use.
-        from gateway.dataplane.wireguard.offer import decode_offer  # noqa: PLC0415
-
+    if here := plane.udp_ports():
         try:
-            there = decode_offer(install.peer_offer)
+            port = plane.port_in(install.peer_offer)
         except DataPlaneError:
-            return Outside(is_udp=True, here=plane.udp_ports())
-        return Outside(is_udp=True, here=plane.udp_ports(), there=(there.port,))
+            port = None
+        return Outside(is_udp=True, here=here, there=() if port is None else (port,))
     if encap:
         here_port, there_port = install.local_address[1], install.peer_address[1]
         return Outside(is_udp=True, here=(here_port,), there=(there_port,))

@@ -13,10 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gateway.config.tables import DEFAULT_WIREGUARD_PORTS
-from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.dataplane.base import (
+    EpochInstall,
+    EpochState,
+    PlaneState,
+    PlaneTraits,
+    TunnelSpec,
+)
+from gateway.dataplane.esp.plane import EspPlane
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.restored import Restoration, Scope
 from gateway.dataplane.view import DeviceView, SessionView, TunnelView
+from gateway.dataplane.wireguard.offer import decode_offer
+from gateway.dataplane.wireguard.plane import WireGuardPlane
 from gateway.errors import DataPlaneError, PlaneConflictError
 
 OFFER_SIZE = 4
@@ -261,6 +270,15 @@ class FakePlane:
     def udp_ports(self) -> tuple[int, ...]:
         """See `DataPlane.udp_ports`."""
         return DEFAULT_WIREGUARD_PORTS if self.kind == "wireguard" else ()
+
+    @property
+    def traits(self) -> PlaneTraits:
+        """See `DataPlane.traits`: those of the plane whose kind it has."""
+        return EspPlane.traits if self.kind == "esp" else WireGuardPlane.traits
+
+    def port_in(self, offer: bytes) -> int | None:
+        """See `DataPlane.port_in`."""
+        return None if self.kind == "esp" else decode_offer(offer).port
 
     def _take_in(self, name: str, sent: EpochInstall) -> bool:
         """Receive a packet if we hold the keys it was sent under."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 
-from gateway.dataplane.base import EpochInstall, PlaneState, TunnelSpec
+from gateway.dataplane.base import EpochInstall, PlaneState, PlaneTraits, TunnelSpec
 from gateway.dataplane.esp.associations import (
     MIN_SPI,
     SPI_SIZE,
@@ -52,6 +52,9 @@ class EspPlane:
     kind = "esp"
     quick = True
     counts_packets = True
+    traits = PlaneTraits(
+        probes=True, has_encap=True, one_tunnel_a_peer=False, capture="ip proto 50"
+    )
 
     def __init__(self, keeper: Keeper | None = None) -> None:
         """Take the keeper of all planes; without one, the plane has its own."""
@@ -316,6 +319,9 @@ class EspPlane:
     def udp_ports(self) -> tuple[int, ...]:
         """Return none: ESP in UDP comes by the port of handshakes."""
         return ()
+
+    def port_in(self, offer: bytes) -> None:
+        """Return none: an offer names SPIs alone."""
 
     def _restore_policies(self, result: Restoration) -> None:
         now = time.monotonic()

@@ -16,7 +16,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from gateway.dataplane.base import EpochInstall, EpochState, PlaneState, TunnelSpec
+from gateway.dataplane.base import (
+    EpochInstall,
+    EpochState,
+    PlaneState,
+    PlaneTraits,
+    TunnelSpec,
+)
 from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.held.compare import NOBODY
 from gateway.dataplane.held.exchanged import change_all, moving_prefixes
@@ -53,6 +59,12 @@ class WireGuardPlane:
     kind = "wireguard"
     quick = False
     counts_packets = False
+    traits = PlaneTraits(
+        probes=False,
+        has_encap=False,
+        one_tunnel_a_peer=True,
+        capture="udp portrange 51811-51812",
+    )
 
     _keeper: Keeper
     _paths: TunnelPaths
@@ -427,6 +439,10 @@ class WireGuardPlane:
     def udp_ports(self) -> tuple[int, ...]:
         """See `DataPlane.udp_ports`: those of both devices."""
         return self._devices.ports
+
+    def port_in(self, offer: bytes) -> int:
+        """See `DataPlane.port_in`: that of the peer's device."""
+        return decode_offer(offer).port
 
     def remove_devices(self) -> None:
         """Remove both devices with all keys: for uninstalling, and for tests."""

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from gateway.dataplane.esp.plane import EspPlane
+from gateway.dataplane.wireguard.plane import WireGuardPlane
 from gateway.observe.hints import BY_PEER, Circumstances, hint_of
 from gateway.wire.payloads import Status
 
@@ -13,7 +15,7 @@ UP = Circumstances(
     reason="",
     failing="",
     initiator=True,
-    plane="esp",
+    capture=EspPlane.traits.capture,
     encap=False,
     link="alpha",
     link_hint="",
@@ -37,18 +39,23 @@ def test_what_an_operator_did() -> None:
 @pytest.mark.parametrize(
     ("plane", "encap", "shown"),
     [
-        ("esp", False, "ip proto 50"),
-        ("esp", True, "udp port 51810"),
-        ("wireguard", False, "udp portrange 51811-51812"),
-        ("wireguard-go", False, "udp portrange 51811-51812"),
+        (EspPlane, False, "ip proto 50"),
+        (EspPlane, True, "udp port 51810"),
+        (WireGuardPlane, False, "udp portrange 51811-51812"),
     ],
 )
 @pytest.mark.parametrize("phase", ["unproven", "connecting", "up"])
 def test_keys_are_agreed_and_no_packet_passes(
-    plane: str, encap: bool, shown: str, phase: str
+    plane: type[EspPlane | WireGuardPlane], encap: bool, shown: str, phase: str
 ) -> None:
     failing = "" if phase == "unproven" else "not-in-force"
-    now = replace(WAITING, plane=plane, encap=encap, phase=phase, failing=failing)
+    now = replace(
+        WAITING,
+        capture=plane.traits.capture,
+        encap=encap,
+        phase=phase,
+        failing=failing,
+    )
     assert hint_of(now) == (
         f"see at both ends where they are lost: tcpdump -ni any {shown}"
     )
