@@ -1,6 +1,6 @@
 """States of a handshake at its two ends, as tables; nothing else changes them.
 
-docs/states.md draws them. Rules, for the initiator:
+docs/protocol.md shows them, by scripts/draw-states. Rules, for the initiator:
 
 1. M1 is answered once: only SENT takes an M2. What fails to verify leads back there,
    never on, since an honest M2 may yet come.

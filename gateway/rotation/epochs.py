@@ -1,9 +1,6 @@
-r"""The life of an epoch, as a table; nothing else changes its state.
+"""The life of an epoch, as a table; nothing else changes its state.
 
-::
-
-    PREPARED --commit--> COMMITTED --proof--> IN_FORCE --retire--> RETIRED
-        \\---------------------\\------------------retire-----------/
+docs/states.md shows it, by scripts/draw-states.
 
 * PREPARED: its receive side is installed; nothing is sent with it.
 * COMMITTED: both ends have its keys and this end sends with it.

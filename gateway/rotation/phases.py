@@ -1,15 +1,6 @@
-r"""The phases of a tunnel, as a table; nothing else changes its phase.
+"""The phases of a tunnel, as a table; nothing else changes its phase.
 
-::
-
-    DOWN --start--> CONNECTING --prove--> UP --doubt--> UNPROVEN --prove--> UP
-                        |  \--doubt--> UNPROVEN             |
-                        |                                   |
-                        \---lapse, close---> BLOCKED <------/
-                        ^                      |   \--prove--> UP
-                        \--------commit--------/
-
-Rules:
+docs/states.md shows it, by scripts/draw-states. Rules:
 
 1. UP is measured. It begins when an epoch is in force at both ends, or with keys that
    an earlier run had in force, and with nothing else.
