@@ -87,7 +87,6 @@ def main() -> None:
         after = drawn(before)
         if after != before:
             path.write_text(after)
-            print(path.relative_to(DOCS.parent))
 
 
 if __name__ == "__main__":
