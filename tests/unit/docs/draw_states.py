@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from gateway.handshake.states import INITIATOR_STEPS, RESPONDER_STEPS
 from gateway.rotation import epochs, phases
@@ -18,7 +18,7 @@ BLOCK: Final = re.compile(
 )
 """What is drawn anew; a page says where, and of what."""
 
-Table = Mapping[Enum, Mapping[Enum, Enum]]
+Table = Mapping[Any, Mapping[Any, Any]]
 
 TABLES: Final[dict[str, Table]] = {
     "an initiator": INITIATOR_STEPS,
