@@ -79,4 +79,4 @@ async def test_what_could_not_be_sent_is_shown(running: tuple[End, End]) -> None
     sockets = first.service.exchange.sockets
     sockets.send(b"x", sockets.path_to(("255.255.255.255", 9)))
     warnings = (await first.call("status"))["warnings"]
-    assert "1 datagrams could not be sent: Permission denied" in warnings
+    assert "1 datagram could not be sent: Permission denied" in warnings
