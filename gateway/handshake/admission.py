@@ -115,10 +115,10 @@ class Admission:
         """
         core = self._core
         if status is not Status.ACCEPTED:
-            if not tunnel.refused.take(now=now):
+            if not tunnel.paces.refused.take(now=now):
                 raise ProtocolError("pace")
             return
-        if tunnel.begun.take(now=now):
+        if tunnel.paces.begun.take(now=now):
             return
         core.report(PeerHasty(tunnel.name, address))
         own = core.remote_of(tunnel.address) == core.remote_of(address)
@@ -181,4 +181,4 @@ class Admission:
 
     def _bucket_of(self, resident: TunnelHandshakes | None) -> Bucket:
         """Return what bounds the cookies for an address."""
-        return self._replies if resident is None else resident.cookies
+        return self._replies if resident is None else resident.paces.cookies

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from gateway.handshake import limits
-from gateway.handshake.bucket import Bucket
 from gateway.handshake.cookies import Seal
 from gateway.handshake.events import Address, HandshakeID
 from gateway.handshake.holder import Holder
 from gateway.handshake.noise.responder import InitiationRead
+from gateway.handshake.peer_paces import PeerPaces
 from gateway.handshake.states import (
     INITIATOR_INPUTS,
     RESPONDER_INPUTS,
@@ -40,7 +40,6 @@ class InitiatorHandshake(Holder):
     __slots__ = (
         "address",
         "answered",
-        "bodies",
         "chain",
         "commit",
         "deadline",
@@ -77,7 +76,6 @@ class InitiatorHandshake(Holder):
         self.answered: Address = None
         self.chain: Chain | None = tunnel.chains[0] if tunnel.chains else None
         self.state = InitiatorState.SENT
-        self.bodies: list[bytes] = []
         self.sent: InitiationSent
         self.sent_at = 0.0
         self.rto = limits.INITIAL_RTO
@@ -189,32 +187,24 @@ class TunnelHandshakes:
         heard: When the peer was last heard, authentically.
         pings: Pings sent since.
         silent: Whether the driver was told of the silence.
-        begun: Bounds the epochs that the peer begins.
-        refused: Bounds those that are refused, which may be replays.
-        moves: Bounds how often its address changes.
-        said: Bounds its control messages.
-        cookies: Bounds the cookies for its address.
+        paces: Bounds of what the peer may do.
     """
 
     __slots__ = (
         "address",
-        "begun",
         "chains",
         "committed",
         "cookie",
         "cookie_expires",
-        "cookies",
         "current",
         "handshake",
         "heard",
-        "moves",
+        "paces",
         "parameters",
         "pending",
         "pings",
         "previous",
-        "refused",
         "round_trip",
-        "said",
         "seal",
         "shown",
         "silent",
@@ -246,11 +236,7 @@ class TunnelHandshakes:
         self.heard = float("-inf")
         self.pings = 0
         self.silent = False
-        self.begun = Bucket(peer_rate, limits.PEER_BURST)
-        self.refused = Bucket(peer_rate, limits.PEER_BURST)
-        self.moves = Bucket(limits.MOVE_RATE, limits.MOVE_BURST)
-        self.said = Bucket(limits.CONTROL_RATE, limits.CONTROL_BURST)
-        self.cookies = Bucket(limits.PEER_REPLIES, limits.PEER_REPLIES)
+        self.paces = PeerPaces(peer_rate)
 
     @property
     def name(self) -> str:

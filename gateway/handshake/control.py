@@ -57,7 +57,7 @@ class ControlSide:
             self._core.alive(tunnel, now=now)
             if newest and session is tunnel.previous:
                 self._suspect(tunnel, address, now=now)
-        if not tunnel.said.take(now=now):
+        if not tunnel.paces.said.take(now=now):
             raise ProtocolError("pace")
         match message:
             case Ping(number):

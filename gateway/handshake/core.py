@@ -164,7 +164,7 @@ class Core:
         """
         known = tunnel.address
         is_free = known is None or keyed
-        if known != address and (is_free or tunnel.moves.take(now=now)):
+        if known != address and (is_free or tunnel.paces.moves.take(now=now)):
             self.move(tunnel, address)
             initiator = tunnel.parameters.initiator
             if known is not None and not (

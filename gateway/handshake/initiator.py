@@ -102,9 +102,6 @@ class InitiatorSide:
             session_id=handshake.handshake_id,
             random=core.random,
         )
-        handshake.bodies = split_message(
-            handshake.sent.message, core.mtu - INITIATION_OVERHEAD
-        )
         handshake.deadline = now + limits.INITIATION_TIMEOUT
         handshake.rto = first_rto(tunnel.round_trip)
         tunnel.handshake = handshake
@@ -363,7 +360,8 @@ class InitiatorSide:
 
     def _transmit(self, handshake: InitiatorHandshake, *, now: float) -> None:
         """Send every fragment of M1, with a cookie if the peer asked for one."""
-        tunnel, bodies = handshake.tunnel, handshake.bodies
+        tunnel, message = handshake.tunnel, handshake.sent.message
+        bodies = split_message(message, self._core.mtu - INITIATION_OVERHEAD)
         cookie = tunnel.cookie if now < tunnel.cookie_expires else b""
         numbered = number_fragments(Type.INITIATION, handshake.handshake_id, bodies)
         for index, start in enumerate(numbered):
