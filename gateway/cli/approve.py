@@ -2,6 +2,7 @@
 
 import click
 
+from gateway.cli.exit_codes import FAILED
 from gateway.cli.session import (
     CommandSession,
     expect,
@@ -12,6 +13,7 @@ from gateway.cli.session import (
 )
 from gateway.cli.text import clean, table
 from gateway.control.schema import Approval, ApproveResult, Method
+from gateway.control.words import outcome
 from gateway.units import duration
 
 
@@ -34,11 +36,17 @@ def approve(session: CommandSession, number: int | None, *, as_json: bool) -> No
             click.echo("nothing waits for a second person")
         return
     result = expect(session.call(Method.APPROVE, id=number), ApproveResult)
+    # A reload that was confirmed may fail in part, and then is not done.
+    answer = result["result"]
+    has_failed = isinstance(answer, dict) and bool(answer.get("failed"))
     if as_json:
         print_json(result)
+    elif has_failed:
+        click.echo(f"qgw: {clean(outcome(result))}", err=True)
     else:
-        asked_by = clean(result["asked_by"])
-        click.echo(f"done, as {asked_by} asked: {clean(result['what'])}")
+        click.echo(clean(outcome(result)))
+    if has_failed:
+        click.get_current_context().exit(FAILED)
 
 
 def _render(waiting: list[Approval]) -> str:

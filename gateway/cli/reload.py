@@ -26,7 +26,13 @@ def reload(session: CommandSession, *, as_json: bool) -> None:
     result = expect(session.call(Method.RELOAD), ReloadResult)
     if as_json:
         print_json(result)
-        return
+    else:
+        _show(result)
+    if result["failed"]:
+        click.get_current_context().exit(FAILED)
+
+
+def _show(result: ReloadResult) -> None:
     for title, names in (
         ("added", result["added"]),
         ("removed", result["removed"]),
@@ -47,8 +53,6 @@ def reload(session: CommandSession, *, as_json: bool) -> None:
         )
     for name, reason in result["failed"].items():
         click.echo(f"qgw: {clean(name)}: {clean(reason)}", err=True)
-    if result["failed"]:
-        click.get_current_context().exit(FAILED)
 
 
 def _describe(names: list[str], result: ReloadResult) -> list[str]:

@@ -177,10 +177,35 @@ def test_reload_fails_where_a_tunnel_stays_as_it_was(
         "warnings": [],
         "failed": {"paris": "stays as it was: the kernel refused"},
     }
-    result = start_daemon({"reload": answer}).qgw("reload")
+    daemon = start_daemon({"reload": answer, "approve": confirmed_with(answer)})
+    result = daemon.qgw("reload")
     assert result.code == 1
     assert result.out == "nothing changed\n"
     assert result.err == "qgw: paris: stays as it was: the kernel refused\n"
+    shown = daemon.qgw("reload", "--json")
+    assert (shown.code, json.loads(shown.out)) == (1, answer)
+    result = daemon.qgw("approve", "1")
+    assert (result.code, result.out, result.err) == (
+        1,
+        "",
+        (
+            "qgw: 1 failed: paris: stays as it was: the kernel refused, as eve asked: "
+            "take it\n"
+        ),
+    )
+    assert daemon.qgw("approve", "1", "--json").code == 1
+
+
+def test_what_was_confirmed_and_done_is_said_so(start_daemon: StartDaemon) -> None:
+    answer: dict[str, object] = {"erased": 3}
+    result = start_daemon({"approve": confirmed_with(answer)}).qgw("approve", "1")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == "done, as eve asked: take it\n"
+
+
+def confirmed_with(answer: dict[str, object]) -> dict[str, object]:
+    """Return what `approve` answers."""
+    return {"act": "act", "what": "take it", "asked_by": "eve", "result": answer}
 
 
 def test_a_fault_of_qgw_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
