@@ -1,9 +1,9 @@
 """Whom a KME's certificate names, and what group its handshake agrees on."""
 
 import base64
+import hashlib
 import ssl
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -117,40 +116,39 @@ def test_a_group_without_name_is_told_by_number() -> None:
     assert group_in(SERVER_KEY_EXCHANGE, bytes(4) + b"\x03\x12\x34") == "group 0x1234"
 
 
-def ml_dsa_link(link: LinkConfig, folder: Path, *, whole: bool) -> KMEConfig:
-    """Give a link a certificate of ML-DSA-65.
+VECTORS = Path(__file__).parents[2] / "vectors" / "tls"
+SEED = bytes(range(32))
+"""Of RFC 9881's example keys, and of the one that OpenSSL 3.5 has written there."""
 
-    Its key is a seed (RFC 9881), or as OpenSSL writes it, seed and expanded key; the
-    latter is zero here, for only OpenSSL 3.5 reads it.
+
+def ml_dsa_link(link: LinkConfig, folder: Path, *, whole: bool) -> KMEConfig:
+    """Give a link the certificate and key of ML-DSA-65 that OpenSSL 3.5 has made.
+
+    The key is as it writes it, seed and expanded key, or the seed alone.
     """
-    key = mldsa.MLDSA65PrivateKey.generate()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "site-a")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(30))
-        .sign(key, None)
-    )
-    certificate, private = folder / "our.pem", folder / "our.key"
-    certificate.write_bytes(made.public_bytes(Encoding.PEM))
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    if whole:
-        seed = key.private_bytes_raw()
-        both = b"\x04\x20" + seed + b"\x04\x82\x0f\xc0" + bytes(4032)
-        octets = b"\x30\x82" + len(both).to_bytes(2) + both
-        kind = bytes.fromhex("020100300b0609608648016503040312")
-        inner = kind + b"\x04\x82" + len(octets).to_bytes(2) + octets
-        der = b"\x30\x82" + len(inner).to_bytes(2) + inner
-        text = base64.encodebytes(der)
-        pem = b"-----BEGIN PRIVATE KEY-----\n" + text + b"-----END PRIVATE KEY-----\n"
+    certificate, private = VECTORS / "ml-dsa-65.pem", folder / "our.key"
+    pem = (VECTORS / "ml-dsa-65.key").read_bytes()
+    if not whole:
+        pem = mldsa.MLDSA65PrivateKey.from_seed_bytes(SEED).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        )
     write_private(private, pem)
     assert link.kme is not None
     return replace(link.kme, certificate=certificate, private_key=private)
+
+
+def test_the_key_that_openssl_made_is_whole() -> None:
+    """It is the seed's, by an implementation of its own (FIPS 204, algorithm 24)."""
+    text = (VECTORS / "ml-dsa-65.key").read_text().splitlines()
+    der = base64.b64decode("".join(text[1:-1]))
+    public = mldsa.MLDSA65PrivateKey.from_seed_bytes(SEED).public_key()
+    raw = public.public_bytes_raw()
+    expanded = der[-4032:]
+    assert der[-4032 - 4 - 34 :][:34] == b"\x04\x20" + SEED
+    assert expanded[:32] == raw[:32]
+    assert expanded[64:128] == hashlib.shake_256(raw).digest(64)
+    made = x509.load_pem_x509_certificate((VECTORS / "ml-dsa-65.pem").read_bytes())
+    assert made.public_key() == public
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -168,5 +166,5 @@ def test_a_key_of_ml_dsa_is_left_to_openssl(
             load_tls(config)
         assert caught.value.fault is SourceFault.CREDENTIALS
         assert "ML-DSA needs OpenSSL 3.5; this Python has" in caught.value.hint
-    elif not whole:
+    else:
         assert load_tls(config).certificate == ours.certificate
