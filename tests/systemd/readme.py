@@ -1,4 +1,4 @@
-"""What README.md tells an operator to type, read from README.md itself."""
+"""What README.md or a page of docs/ tells an operator to type, read from it itself."""
 
 import re
 from pathlib import Path
@@ -8,18 +8,18 @@ SECTION = "## Two hosts in ten minutes"
 FIREWALLS = "## Firewalls"
 
 
-def section(title: str = SECTION) -> str:
+def section(title: str = SECTION, page: Path = README) -> str:
     """Return the text of a section, that of the set-up unless told."""
-    text = README.read_text()
+    text = page.read_text()
     start = text.index(title)
     return text[start : text.index("\n## ", start + len(title))]
 
 
-def blocks(title: str = SECTION) -> list[str]:
+def blocks(title: str = SECTION, page: Path = README) -> list[str]:
     """Return a section's indented blocks, without the indentation."""
     found: list[list[str]] = []
     inside = False
-    for line in section(title).splitlines():
+    for line in section(title, page).splitlines():
         if line.startswith("    "):
             if not inside:
                 found.append([])
@@ -32,9 +32,9 @@ def blocks(title: str = SECTION) -> list[str]:
     return ["\n".join(lines).strip() + "\n" for lines in found]
 
 
-def block(part: str, title: str = SECTION) -> str:
+def block(part: str, title: str = SECTION, page: Path = README) -> str:
     """Return the one block that has this in it."""
-    (found,) = [text for text in blocks(title) if part in text]
+    (found,) = [text for text in blocks(title, page) if part in text]
     return found
 
 
