@@ -25,6 +25,18 @@ _PRESENT: dict[str, dict[str, Any]] = {
         "used": _OFFERED[::2],
     },
 }
+_NAMED = [_OFFERED[0], _OFFERED[1].upper().replace("-", ""), "pool-7/key.0042"]
+"""As the standard has it; a UUID in another form; a name that is none."""
+
+_PRESENT["named"] = {
+    "offered": _NAMED,
+    "qkd": {"key_id": _NAMED[2], "secret": "0d" * 32},
+}
+_PRESENT["named-refused"] = {
+    "offered": _NAMED,
+    "refused": int(Status.QKD_UNAVAILABLE),
+    "used": _NAMED[1:],
+}
 _PRESENT["all"] = {**_PRESENT["psk"], **_PRESENT["chain"], **_PRESENT["qkd"]}
 
 

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gateway.crypto.suite import load_suite
+from gateway.wire.key_ids import key_id_text
 from gateway.wire.payloads import (
     Status,
     decode_initiation,
@@ -35,7 +36,7 @@ def unhex(text: str) -> bytes:
 
 
 def test_records_are_there() -> None:
-    assert len(RECORDS) == 12
+    assert len(RECORDS) == 16
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -158,6 +159,26 @@ class Fields:
         return field
 
 
+def name_in_bytes(text: str) -> bytes:
+    """docs/protocol.md, section 4: the 16 bytes that stand for a key."""
+    plain = text.replace("-", "")
+    if len(plain) == 32 and not plain.strip("0123456789abcdefABCDEF"):
+        return unhex(plain)
+    digest = bytearray(hashlib.sha256(b"qgw key_ID v1" + text.encode()).digest()[:16])
+    digest[6] = digest[6] % 16 + 0x80
+    digest[8] = digest[8] % 64 + 0x80
+    return bytes(digest)
+
+
+def offer_in_bytes(texts: list[str]) -> bytes:
+    """docs/protocol.md, section 4: the QKD offer, with text where it must be."""
+    plain = [len(text) == 36 and text == text.lower() for text in texts]
+    if all(plain):
+        return bytes([len(texts)]) + b"".join(map(name_in_bytes, texts))
+    named = [bytes([len(text)]) + text.encode() for text in texts]
+    return bytes([128 + len(texts)]) + b"".join(named)
+
+
 def run_schedule(record: Record) -> Schedule:
     """Go through M1 and M2 as the specification says."""
     point, key, ciphertext = SIZES[record["suite"]]
@@ -205,7 +226,7 @@ def run_schedule(record: Record) -> Schedule:
     if qkd is None:  # S3
         s.mix_hash(bytes(17))
     else:
-        s.mix_hash(b"\1" + unhex(qkd["key_id"].replace("-", "")))
+        s.mix_hash(b"\1" + name_in_bytes(qkd["key_id"]))
         s.mix_key("qkd", qkd["secret"])
     if psk is chain is qkd is None:
         s.mix_key("nothing", "")
@@ -234,7 +255,14 @@ def test_second_implementation_agrees(record: Record) -> None:
     assert nothing == b""
     asked, answered = decode_initiation(initiation), decode_response(response)
     assert asked.epoch == record["epoch"]
-    assert [str(key_id) for key_id in asked.key_ids] == record["offered"]
+    assert [key_id_text(key_id) for key_id in asked.key_ids] == record["offered"]
+    assert [key_id.bytes for key_id in asked.key_ids] == [
+        name_in_bytes(text) for text in record["offered"]
+    ]
+    assert offer_in_bytes(record["offered"]) in initiation
+    if record["qkd"] is not None:
+        assert answered.key_id is not None
+        assert answered.key_id.bytes == name_in_bytes(record["qkd"]["key_id"])
     assert answered.status is Status[record["status"]]
     exporter = hkdf(s.ck, s.h, "qgw-1 exporter", 48)
     if record["keys"] is None:

@@ -26,6 +26,7 @@ from gateway.handshake.noise.keys import EpochKeys
 from gateway.handshake.noise.symmetric import Chain, QKDKey
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.secret import Secret
+from gateway.wire.key_ids import parse_key_id
 from gateway.wire.payloads import PlaneKind, Policy, Status
 
 FOLDER: Final = Path(__file__).parents[2] / "vectors" / "protocol"
@@ -168,7 +169,7 @@ class Conversation:
     def run(self) -> None:
         """Carry M1 to M4, or as far as it goes."""
         record = self.record
-        offered = [UUID(text) for text in record["offered"]]
+        offered = [key_id_of_text(text) for text in record["offered"]]
         self.a.start_handshake(
             TUNNEL,
             epoch=record["epoch"],
@@ -197,7 +198,7 @@ class Conversation:
         while (event := machine.next_event()) is not None:
             match event:
                 case InitiationReceived() if record["refused"] is not None:
-                    used = [UUID(text) for text in record["used"]]
+                    used = [key_id_of_text(text) for text in record["used"]]
                     machine.refuse_initiation(
                         event.handshake, Status(record["refused"]), used=used
                     )
@@ -205,7 +206,7 @@ class Conversation:
                     key = None
                     if qkd is not None:
                         secret = Secret(bytes.fromhex(qkd["secret"]))
-                        key = QKDKey(UUID(qkd["key_id"]), secret)
+                        key = QKDKey(key_id_of_text(qkd["key_id"]), secret)
                     machine.accept_initiation(
                         event.handshake,
                         plane_offer=bytes.fromhex(record["responder_offer"]),
@@ -224,6 +225,13 @@ class Conversation:
                     self.status = event.status.name
                 case _:
                     pass
+
+
+def key_id_of_text(text: str) -> UUID:
+    """Return the key_ID that a KME writes so."""
+    key_id = parse_key_id(text)
+    assert key_id is not None
+    return key_id
 
 
 def plain_keys(keys: EpochKeys) -> dict[str, str]:
