@@ -43,7 +43,7 @@ class Intake:
         while batch := list(itertools.islice(remaining, BATCH)):
             with self._opened.turn() as now:
                 self._opened.place.check()
-                self._opened.place.check_room(len(batch))
+                self._opened.place.prove_room(len(batch))
                 self._opened.unused.sweep(now)
                 expires = NEVER
                 if lifetime is not None:
@@ -92,7 +92,7 @@ class Intake:
         """See that keys may come in; see `KeyIntake.check_room`."""
         with self._opened.turn():
             self._opened.place.check()
-            self._opened.place.check_room(count)
+            self._opened.place.prove_room(count)
 
     def newest(self, link: str) -> UUID | None:
         """key_ID last taken in; see `KeyIntake.newest`."""

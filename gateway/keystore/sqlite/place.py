@@ -9,7 +9,9 @@ Keys that come in must not take the last space: what is needed to record that ke
 used stays free.
 """
 
+import errno
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,15 @@ that is written once more, into the database."""
 KEY_COST: Final = 1024
 """Bytes that a key takes at most on its way in: row, indices, both in the log again."""
 
+PROVEN: Final = 1 << 20
+"""Bytes beyond the reserve that are proven at once: for a thousand keys."""
+
+PROVEN_FOR: Final = 60.0
+"""Seconds for which a proof is believed: others may share the quota."""
+
+_WITHOUT_NAMES: Final = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT})
+"""What file systems answer that have no files without a name: nothing is proven."""
+
 _SUFFIXES: Final = ("", "-wal")
 """The database and its log: without it what was committed last is lost as well."""
 
@@ -37,6 +48,7 @@ class StorePlace:
         self._path = path
         self._paths = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
         self._opened: list[tuple[int, int]] = []
+        self._proven, self._proven_until = 0, 0.0
 
     def note(self) -> None:
         """Remember the files, once all of them are there.
@@ -58,8 +70,10 @@ class StorePlace:
             if self._identify(path) != opened:
                 raise self._gone(path, "was replaced")
 
-    def check_room(self, keys: int) -> None:
+    def check_room(self, keys: int) -> int:
         """See that keys can come in, and that enough is left to record uses.
+
+        Returns the bytes that are kept for that.
 
         Raises:
             KeyStoreError: There is not enough space.
@@ -77,6 +91,33 @@ class StorePlace:
                 f"no keys are taken in: the disk of the key store has {free >> 10} KiB "
                 f"left, of which {reserve >> 10} KiB are kept for recording uses",
                 f"free some space: df {self._path.parent}",
+                retryable=True,
+            )
+        return reserve
+
+    def prove_room(self, keys: int) -> None:
+        """As `check_room`, and take the space for a moment.
+
+        A quota, of a user, a project or a subvolume, shows in no other way: a file
+        system has room for others that we may not use.
+
+        Raises:
+            KeyStoreError: There is not enough space, or it is not ours.
+        """
+        reserve, need, now = self.check_room(keys), keys * KEY_COST, time.monotonic()
+        if need <= self._proven and now < self._proven_until:
+            self._proven -= need
+            return
+        folder, more = self._path.parent, max(need, PROVEN)
+        refusal = _refusal_of(folder, reserve + more)
+        if refusal and more > need:
+            more, refusal = need, _refusal_of(folder, reserve + need)
+        self._proven, self._proven_until = more - need, now + PROVEN_FOR
+        if refusal:
+            raise KeyStoreError(
+                f"no keys are taken in: {reserve >> 10} KiB are kept for recording "
+                f"uses, and the disk of the key store does not give them: {refusal}",
+                f"raise the quota of qgwd's user, or free some space: df {folder}",
                 retryable=True,
             )
 
@@ -100,3 +141,19 @@ class StorePlace:
             "and fill both ends anew with keys that neither has seen",
             retryable=True,
         )
+
+
+def _refusal_of(folder: Path, size: int) -> str:
+    """Allocate a file without a name; return why that cannot be, empty if it can."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        is_unknown = error.errno in _WITHOUT_NAMES
+        return "" if is_unknown else os.strerror(error.errno or 0).lower()
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        return os.strerror(error.errno or 0).lower()
+    finally:
+        os.close(descriptor)
+    return ""

@@ -4,6 +4,7 @@ own, since mounts and limits hold for a whole process.
 Usage: python -m tests.unit.keystore.disk_trials TRIAL DIRECTORY
 """
 
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +19,9 @@ from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.keystore.sqlite.unused import BATCH
 from gateway.secret import Secret
 from tests.keystore_contract import LINK, make_key, make_keys
+
+QUOTA = 16 << 20
+"""Bytes that the trial ``quota`` may use, of a disk with more."""
 
 MASTER_KEY = Secret(bytes(range(32)))
 
@@ -92,15 +96,47 @@ def full(directory: Path) -> None:
 
 def reserve(directory: Path) -> None:
     """Keys come in until the disk has no more room for them; then each can be used."""
+    store = filled(directory, f"free some space: df {directory / 'store'}")
+    use_up(store)
+
+
+def quota(directory: Path) -> None:
+    """Likewise where a quota ends before the disk does; past it no use is recorded."""
+    free = os.statvfs(directory)
+    hint = (
+        f"raise the quota of qgwd's user, or free some space: df {directory / 'store'}"
+    )
+    store = filled(directory, hint)
+    assert free.f_bavail * free.f_frsize > QUOTA
+    store.uses.reserve(LINK, 3, holder="a")
+    store.maintain()
+    ballast = directory / "ballast"
+    fill(ballast)
+    error = expect_refusal("consume", store, make_key(0).key_id)
+    assert "SQLITE_IOERR" in error.message
+    assert "quota" in error.hint
+    assert error.retryable
+    ballast.unlink()
+    store.uses.release("a")
+    use_up(store)
+
+
+def filled(directory: Path, hint: str) -> SQLiteKeyStore:
+    """Return a store that takes no more keys, and says why."""
     store = SQLiteKeyStore(directory / "store" / "keys.db", MASTER_KEY)
     with pytest.raises(KeyStoreError, match="are kept for recording uses") as caught:
         store.intake.add(LINK, make_keys(0, 1_000_000))
     assert caught.value.retryable
-    assert caught.value.hint == f"free some space: df {directory / 'store'}"
+    assert caught.value.hint == hint
     fault = store.fault()
     assert fault is None or "are kept" in fault.message
     with pytest.raises(KeyStoreError, match="are kept for recording uses"):
         store.intake.check_room(BATCH)
+    return store
+
+
+def use_up(store: SQLiteKeyStore) -> None:
+    """Record the use of each key."""
     many = store.stocks.status(LINK).available
     assert many > 10 * BATCH
     for _ in range(2 * BATCH):
@@ -153,5 +189,5 @@ def read_only(directory: Path) -> None:
 
 if __name__ == "__main__":
     trials = {"full": full, "open_on_full": open_on_full, "read_only": read_only,
-              "too_large": too_large, "reserve": reserve}  # fmt: skip
+              "too_large": too_large, "reserve": reserve, "quota": quota}  # fmt: skip
     trials[sys.argv[1]](Path(sys.argv[2]))
