@@ -13,6 +13,8 @@ pytestmark = pytest.mark.timeout(900)
 
 PAGE = ROOT / "docs" / "kme.md"
 TITLE = "## Two KMEs in five minutes"
+FILES = "## The gateway's files"
+INSTALL = "scripts/install --kme"
 
 OTHER_SITE = (
     ("lab/alice", "lab/bob"),
@@ -24,9 +26,9 @@ OTHER_SITE = (
 HOSTS = "203.0.113.1 kme-a.example.org\n203.0.113.2 kme-b.example.org\n"
 
 
-def typed(part: str, machine: Machine) -> str:
+def typed(part: str, machine: Machine, title: str = TITLE) -> str:
     """Return a block of the page, as it is for this site."""
-    text = readme.block(part, TITLE, PAGE)
+    text = readme.block(part, title, PAGE)
     return text if machine.name == "a" else swapped(text)
 
 
@@ -42,9 +44,10 @@ def kmes(site: Site) -> Iterator[Site]:
     if INSTALLED:
         pytest.skip("User-mode Linux installs for minutes; the lane systemd runs this")
     running = [
-        machine.spawn("bash", "-ec", f"cd {CLONE}\n{typed('--kme', machine)}")
+        machine.spawn("bash", "-ec", f"cd {CLONE} && {INSTALL}")
         for machine in site.both
     ]
+    assert f"`{INSTALL}`" in readme.section(TITLE, PAGE)
     for process in running:
         output, _ = process.communicate(timeout=600)
         assert process.returncode == 0, output
@@ -92,7 +95,8 @@ def test_what_is_secret_is_the_kmes_alone(kmes: Site) -> None:
 
 def test_the_gateways_draw_and_fetch_a_key(kmes: Site) -> None:
     for machine in kmes.both:
-        machine.shell(typed("/etc/qgw/kme", machine))
+        site = "alice" if machine.name == "a" else "bob"
+        machine.shell(typed("/etc/qgw/kme", machine, FILES), f"/root/lab/{site}")
         gateway = f'[gateway]\nidentity = "identity.key"\n{link_of(machine)}'
         machine.write("/etc/qgw/lab.toml", gateway)
 
