@@ -57,6 +57,12 @@ OPERATORS_ERRNO: Final = frozenset(
 """Answers of the system about a path or an address that time does not change."""
 
 
+EXHAUSTED_ERRNO: Final = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+)
+"""What the system answers when this host, or this process, has run out."""
+
+
 def passes(error: OSError) -> bool:
     """Say whether a refusal of the system may pass by itself."""
     return error.errno not in OPERATORS_ERRNO

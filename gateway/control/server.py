@@ -7,7 +7,6 @@ time for a request, for its handling and for taking the answer, and in number.
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import socket
@@ -31,14 +30,13 @@ from gateway.control.protocol import (
 from gateway.control.roles import Access, check_method, may_enter
 from gateway.control.schema import ErrorCode
 from gateway.control.socket_file import SocketFile, view_path
-from gateway.errors import ControlError, GatewayError
+from gateway.errors import EXHAUSTED_ERRNO, ControlError, GatewayError
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes a request's params; returns what JSON can hold, or raises `GatewayError`."""
 
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What accept(2) says when a connection waits and there is nothing left to take it."""
 
 _ACCEPT_PAUSE: Final = 1.0
@@ -138,7 +136,7 @@ class ControlServer:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:
                 # What is wrong with one connection is gone with it.
-                if error.errno in _EXHAUSTED:
+                if error.errno in EXHAUSTED_ERRNO:
                     logger.error(  # noqa: TRY400  # an operator can act on the words
                         "cannot take a control connection: %s",
                         os.strerror(error.errno or 0),

@@ -10,7 +10,6 @@ whatever their words; with `lasting(...)` they are one fault, at any level, said
 its age until `ended(...)` says that it is over.
 """
 
-import errno
 import logging
 import threading
 import time
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.errors import EXHAUSTED_ERRNO
 from gateway.host.repeats import Repeats, times
 from gateway.units import duration
 
@@ -41,7 +41,6 @@ UNBOUNDED: Final = frozenset({"blocked"})
 
 _FIELDS: Final = ("tunnel", "link", "peer")
 _MAX_WORD: Final = 100
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _Line = tuple[str, str, tuple[str, ...]]
 
@@ -227,7 +226,7 @@ def _subject_of(record: logging.LogRecord) -> str:
 def _shorten(record: logging.LogRecord) -> None:
     """Make one line of a traceback that says only that the host has run out."""
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, OSError) and error.errno in _EXHAUSTED:
+    if isinstance(error, OSError) and error.errno in EXHAUSTED_ERRNO:
         message = record.getMessage().partition("\n")[0]
         record.msg, record.args = "%s: %s", (message, error.strerror)
         record.exc_info = record.exc_text = None

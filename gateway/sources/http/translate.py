@@ -11,7 +11,7 @@ import ssl
 
 import aiohttp
 
-from gateway.errors import SourceFault
+from gateway.errors import EXHAUSTED_ERRNO, SourceFault
 from gateway.sources.http.tls_reasons import (
     ALERTS_ABOUT_US,
     CERTIFICATE_PROBLEMS,
@@ -44,6 +44,9 @@ def trouble_of(error: BaseException, *, is_answered: bool) -> Trouble:
     """
     chain = _causes(error)
     for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in EXHAUSTED_ERRNO:
+            return _exhausted(cause)
+    for cause in chain:
         found = _tls_trouble(cause)
         if found is not None:
             return found
@@ -58,6 +61,8 @@ def trouble_of(error: BaseException, *, is_answered: bool) -> Trouble:
 
 def handshake_trouble(error: OSError) -> Trouble:
     """Say why a TLS handshake of our own failed, without an answer in play."""
+    if error.errno in EXHAUSTED_ERRNO:
+        return _exhausted(error)
     found = _tls_trouble(error)
     if found is not None:
         return found
@@ -138,6 +143,15 @@ def _broken_answer(
     # The name of a type is ours or a library's, never the KME's.
     return Trouble(
         SourceFault.MALFORMED, f"the answer cannot be read ({type(error).__name__})"
+    )
+
+
+def _exhausted(error: OSError) -> Trouble:
+    """Say that it is this host that has run out, and not the KME that is away."""
+    return _not_sent(
+        SourceFault.UNREACHABLE,
+        f"this host has run out: {os.strerror(error.errno or 0).lower()}",
+        "see what qgwd has open, in /proc/PID/fd; LimitNOFILE of its unit bounds it",
     )
 
 

@@ -35,8 +35,17 @@ class OddKME(Protocol):
     def leave_out_padding(self) -> None:
         """Write base64 without its padding."""
 
-    def fail(self) -> None:
-        """Answer everything 500, with its words in ``detail``."""
+    def fail(self, member: str = "detail") -> None:
+        """Answer everything 500, with its words in a member, or as a problem."""
+
+    def tell_no_status(self) -> None:
+        """Have no status call."""
+
+    def name_no_peer(self) -> None:
+        """Say ``"target_KME_ID": 0``."""
+
+    def serve_pages(self) -> None:
+        """Answer everything with pages of HTML."""
 
     def be_honest(self) -> None:
         """Misbehave no more."""
@@ -63,9 +72,21 @@ class FakeOddKME:
     def leave_out_padding(self) -> None:
         self._is_padded = False
 
-    def fail(self) -> None:
+    def fail(self, member: str = "detail") -> None:
+        body = {"problem": {"type": "about:blank", "title": WORDS, "status": 500}}
         for call in ("enc_keys", "status"):
-            self._kme.replies[call] = [reply({"detail": WORDS}, 500)]
+            found = body.get(member, {member: WORDS})
+            self._kme.replies[call] = [reply(found, 500)]
+
+    def tell_no_status(self) -> None:
+        self._kme.replies["status"] = [reply({"detail": "Not Found"}, 404)]
+
+    def name_no_peer(self) -> None:
+        self._kme.status["target_KME_ID"] = 0
+
+    def serve_pages(self) -> None:
+        for call in ("enc_keys", "dec_keys", "status"):
+            self._kme.replies[call] = [reply(b"<html>key not found</html>", 404)]
 
     def be_honest(self) -> None:
         self._kept, self._is_padded = 0, True
@@ -118,8 +139,17 @@ class OwnOddKME:
     def leave_out_padding(self) -> None:
         self._pair.alice.misbehaviour.start("unpadded")
 
-    def fail(self) -> None:
-        self._pair.alice.misbehaviour.start("500-detail")
+    def fail(self, member: str = "detail") -> None:
+        self._pair.alice.misbehaviour.start(f"500-{member}")
+
+    def tell_no_status(self) -> None:
+        self._pair.alice.misbehaviour.start("no-status")
+
+    def name_no_peer(self) -> None:
+        self._pair.alice.misbehaviour.start("zero-kme-id")
+
+    def serve_pages(self) -> None:
+        self._pair.alice.misbehaviour.start("html")
 
     def be_honest(self) -> None:
         self._pair.alice.misbehaviour.stop()
