@@ -47,6 +47,11 @@ class GatewayError(Exception):
         self.hint = hint
         self.retryable = retryable
 
+    @property
+    def advice(self) -> str:
+        """Message and hint in one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 OPERATORS_ERRNO: Final = frozenset(
     {

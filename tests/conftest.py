@@ -13,6 +13,12 @@ from collections.abc import Generator
 import pytest
 from hypothesis import settings
 
+from gateway.events.bus import subscribe
+from gateway.observe.journal.listener import log
+
+# As qgwd does first: tests read the lines that an operator would.
+subscribe(log)
+
 STRICT = os.environ.get("QGW_LANE_STRICT") == "1"
 
 # Lanes share two processors with a virtual machine: wall time says nothing there.

@@ -9,6 +9,8 @@ from gateway.config.model import LinkConfig
 from gateway.control.qkd_schema import QKDFinding
 from gateway.control.schema import ErrorCode
 from gateway.errors import ControlError, GatewayError
+from gateway.events.bus import subscribe
+from gateway.observe.journal.listener import log
 from gateway.sources.diagnosis.trial import diagnose
 
 
@@ -51,6 +53,7 @@ def try_link(
         draw: Whether to use a key of each KME up.
         note: Takes each finding as it comes.
     """
+    subscribe(log)
     asyncio.run(_try(link, peer_link, draw, note))
 
 

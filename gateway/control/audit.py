@@ -1,7 +1,6 @@
 """Audit: a line in the log, with its user, for each request that changes something."""
 
 import asyncio
-import logging
 from typing import Final
 
 from gateway.control.approvals import Actor
@@ -10,8 +9,8 @@ from gateway.control.protocol import Request, code_of
 from gateway.control.roles import READING
 from gateway.control.words import outcome, said, word
 from gateway.errors import GatewayError
-
-logger = logging.getLogger(__name__)
+from gateway.events.bus import publish
+from gateway.events.control import CommandGiven
 
 _SHOWN: Final = ("name", "link", "all", "count", "draw", "id")
 """Parameters that a line repeats: never any that may hold a key."""
@@ -49,10 +48,10 @@ class Audit:
         if request.method in READING:
             return
         result = f"{code_of(error)}: {error.message}" if error else outcome(answer)
-        logger.info(
-            "%s",
-            said(caller.name, peer.pid, describe(request), result),
-            extra={"event": "command", "user": caller.name},
+        publish(
+            CommandGiven(
+                caller.name, said(caller.name, peer.pid, describe(request), result)
+            )
         )
 
     async def identify(self, peer: Peer) -> Actor:

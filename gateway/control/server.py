@@ -7,7 +7,6 @@ time for a request, for its handling and for taking the answer, and in number.
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import traceback
@@ -31,8 +30,15 @@ from gateway.control.roles import Access, check_method, may_enter
 from gateway.control.schema import ErrorCode
 from gateway.control.socket_file import SocketFile, view_path
 from gateway.errors import EXHAUSTED_ERRNO, ControlError, GatewayError
-
-logger = logging.getLogger(__name__)
+from gateway.events.bus import publish
+from gateway.events.control import (
+    ControlExhausted,
+    ControlGroupMissing,
+    ControlRefused,
+    ControlStranger,
+    ViewSocketMissing,
+)
+from gateway.events.faults import ControlFault
 
 Handler = Callable[[Mapping[str, object]], Awaitable[object]]
 """Takes a request's params; returns what JSON can hold, or raises `GatewayError`."""
@@ -87,14 +93,7 @@ class ControlServer:
         """
         self._groups[Access.CONTROL] = find_group(self._group)
         if self._groups[Access.CONTROL] is None:
-            logger.warning(
-                "group %s does not exist: only root can use the control socket %s; "
-                "to let its members in, run groupadd --system %s and restart qgwd",
-                self._group,
-                self._path,
-                self._group,
-                extra={"event": "control-root-only"},
-            )
+            publish(ControlGroupMissing(self._group, str(self._path)))
         self._open(self._path, Access.CONTROL)
         if self._view_group:
             self._groups[Access.VIEW] = find_group(self._view_group)
@@ -103,12 +102,7 @@ class ControlServer:
                 self._open(view_path(self._path), Access.VIEW)
             except ControlError as error:
                 # Nobody steers by it.
-                logger.warning(
-                    "nobody can only look: %s; %s",
-                    error.message,
-                    error.hint,
-                    extra={"event": "control-no-view"},
-                )
+                publish(ViewSocketMissing(error.message, error.hint))
 
     async def stop(self) -> None:
         """Close every connection and remove the sockets; nothing if not started."""
@@ -137,11 +131,7 @@ class ControlServer:
             except OSError as error:
                 # What is wrong with one connection is gone with it.
                 if error.errno in EXHAUSTED_ERRNO:
-                    logger.error(  # noqa: TRY400  # an operator can act on the words
-                        "cannot take a control connection: %s",
-                        os.strerror(error.errno or 0),
-                        extra={"event": "control-exhausted"},
-                    )
+                    publish(ControlExhausted(os.strerror(error.errno or 0)))
                     await asyncio.sleep(_ACCEPT_PAUSE)
                 continue
             task = loop.create_task(self._serve_connection(connection, role))
@@ -177,19 +167,10 @@ class ControlServer:
         try:
             peer = read_peer(connection)
         except OSError as error:
-            logger.warning(
-                "refused a control connection: %s",
-                error,
-                extra={"event": "control-refused"},
-            )
+            publish(ControlRefused(str(error)))
             raise
         if not may_enter(peer, role, self._groups):
-            logger.warning(
-                "refused control connection of uid %d (pid %d)",
-                peer.uid,
-                peer.pid,
-                extra={"event": "control-refused"},
-            )
+            publish(ControlStranger(peer.uid, peer.pid))
             raise ControlError(
                 "you may not control qgwd",
                 f"run it as root, or as a member of the group {self._group}"
@@ -266,10 +247,4 @@ def _log_bug(method: str, error: Exception) -> None:
     # Type and place only: the message of a foreign exception may quote its input,
     # and the input of keystore.import is key material.
     places = "".join(traceback.format_tb(error.__traceback__))
-    logger.error(
-        "fault in method %s: %s at\n%s",
-        method,
-        type(error).__name__,
-        places,
-        extra={"event": "control-fault"},
-    )
+    publish(ControlFault(method, type(error).__name__, places))

@@ -6,13 +6,14 @@ wants to be.
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from gateway.config.model import Endpoint
 from gateway.crypto.identity import format_fingerprint
+from gateway.events.bus import publish
+from gateway.events.daemon import DatagramRefused, UnknownPeerHeard, UnknownTunnelAsked
 from gateway.handshake.events import (
     DatagramDropped,
     Event,
@@ -22,9 +23,8 @@ from gateway.handshake.events import (
 from gateway.handshake.machine import Machine
 from gateway.host.path import Path, remote_of
 from gateway.host.sockets import ControlSockets
+from gateway.observe.journal.listener import is_said, text_of
 from gateway.observe.unknown_peers import UnknownPeers
-
-logger = logging.getLogger(__name__)
 
 STRANGER_LOGS: Final = 20
 """Strangers logged between two calls of `forget_strangers`: a scanner must not fill
@@ -97,7 +97,7 @@ class Exchange:
         if not self._dispatching:
             self._dispatching = True
             # The level may change with a reload.
-            self.machine.tell_drops(wanted=logger.isEnabledFor(logging.DEBUG))
+            self.machine.tell_drops(wanted=is_said(DatagramRefused))
             try:
                 while (event := self.machine.next_event()) is not None:
                     self._dispatch(event)
@@ -121,36 +121,21 @@ class Exchange:
     def _dispatch(self, event: Event) -> None:
         match event:
             case DatagramDropped(reason, address):
-                logger.debug(
-                    "dropped a datagram from %s: %s",
-                    _host(address),
-                    reason,
-                    extra={"event": "dropped", "reason": reason},
-                )
+                publish(DatagramRefused(_host(address), reason))
             case UnknownPeer(fingerprint, address):
                 peer = format_fingerprint(fingerprint)
-                self._note_stranger(
-                    f"unknown peer {peer} at {_host(address)}: no tunnel has this "
-                    "fingerprint",
-                    event="unknown-peer",
-                    peer=peer,
-                )
+                self._note_stranger(UnknownPeerHeard(peer, _host(address)))
             case InitiationRefused(known=False):
                 peer = format_fingerprint(event.fingerprint)
-                self._note_stranger(
-                    f"peer {peer} asks for tunnel {event.tunnel}, which is not "
-                    "configured with it",
-                    event="unknown-tunnel",
-                    peer=peer,
-                )
+                self._note_stranger(UnknownTunnelAsked(peer, event.tunnel))
             case _:
                 self._deliver(event.tunnel, event)
 
-    def _note_stranger(self, text: str, *, event: str, peer: str) -> None:
-        self.strangers.note(text, now=self._loop.time())
+    def _note_stranger(self, event: UnknownPeerHeard | UnknownTunnelAsked) -> None:
+        self.strangers.note(text_of(event), now=self._loop.time())
         self._logged += 1
         if self._logged <= STRANGER_LOGS:
-            logger.warning("%s", text, extra={"event": event, "peer": peer})
+            publish(event)
 
     def _set_timer(self) -> None:
         when = self.machine.get_timer()
@@ -169,5 +154,5 @@ class Exchange:
         self.flush()
 
 
-def _host(address: object) -> object:
-    return address.host if isinstance(address, Path) else address
+def _host(address: object) -> str:
+    return address.host if isinstance(address, Path) else str(address)

@@ -1,7 +1,6 @@
 """The program `qgwd`."""
 
 import asyncio
-import logging
 import os
 import signal
 import sys
@@ -17,11 +16,12 @@ from gateway.config.model import LogFormat
 from gateway.daemon.parts import build
 from gateway.daemon.service import Service
 from gateway.errors import ConfigError, DataPlaneError, GatewayError
+from gateway.events.bus import publish, subscribe
+from gateway.events.daemon import ConfigWarning, ReloadRefused, StartFailed
 from gateway.host.garbage import Garbage
 from gateway.host.logging import configure_logging
 from gateway.host.memory import protect_memory
-
-logger = logging.getLogger(__name__)
+from gateway.observe.journal.listener import log
 
 EXIT_FAILED = 1
 """What may pass by itself: systemd starts us again."""
@@ -49,10 +49,11 @@ def command(config_path: Path, *, console: bool) -> None:
         config = load_config(config_path)
         log_format = LogFormat.CONSOLE if console else config.log_format
         configure_logging(log_format, config.log_level)
+        subscribe(log)
         protect_memory()
         candidate = judge_files(config)
         for warning in candidate.warnings:
-            logger.warning("%s", warning, extra={"event": "config"})
+            publish(ConfigWarning(str(warning)))
         candidate.refuse_general()
         asyncio.run(_serve(candidate, config_path, log_format))
     except ConfigError as error:
@@ -61,7 +62,7 @@ def command(config_path: Path, *, console: bool) -> None:
         click.echo(f"hint: {error.hint}", err=True)
         sys.exit(EXIT_CONFIG)
     except GatewayError as error:
-        logger.critical("%s", error.message, extra={"event": "cannot-start"})
+        publish(StartFailed(error.message))
         click.echo(f"qgwd: {error.message}", err=True)
         if error.hint:
             click.echo(f"hint: {error.hint}", err=True)
@@ -106,7 +107,7 @@ async def _reload(service: Service) -> None:
 
 
 def _log_refused(reason: str) -> None:
-    logger.error("not reloaded: %s", reason, extra={"event": "reload-failed"})
+    publish(ReloadRefused(reason))
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """The parts of one daemon that reach outside it: its store, its threads, its kernel."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,12 +11,12 @@ from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.fence.base import Fence
 from gateway.dataplane.fence.enforcement import Fencing
 from gateway.dataplane.fence.open import open_fence
+from gateway.events.bus import publish
+from gateway.events.daemon import IdentityLoaded, LiboqsPassedOver
 from gateway.host.workers import Worker
 from gateway.keystore.master_key import load_master_key
 from gateway.keystore.sqlite.store import SQLiteKeyStore
 from gateway.tunnels.planes import Planes
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,13 @@ def build(
     identity, config = candidate.identity, candidate.config
     assert identity is not None  # noqa: S101  # else there is a finding
     provider = choose_provider(config.kem_provider.value)
-    logger.info(
-        "identity %s, suite %d, ML-KEM from %s",
-        format_fingerprint(identity.public.fingerprint),
-        identity.suite.id,
-        provider,
+    publish(
+        IdentityLoaded(
+            format_fingerprint(identity.public.fingerprint), identity.suite.id, provider
+        )
     )
     if config.kem_provider is KEMProviderName.AUTO and (why := passed_over()):
-        logger.warning(
-            "liboqs is installed and not used, OpenSSL is: %s",
-            why,
-            extra={"event": "liboqs-passed-over"},
-        )
+        publish(LiboqsPassedOver(why))
     store = SQLiteKeyStore(config.keystore, load_master_key(config.master_key, environ))
     store.uses.release_all()
     plane_worker = Worker("data-plane")

@@ -6,7 +6,6 @@ tried again, and shown as a fault.
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,12 +31,14 @@ from gateway.daemon.endpoint import Exchange
 from gateway.daemon.parts import Parts
 from gateway.dataplane.fence.guard import FenceGuard
 from gateway.errors import DataPlaneError, GatewayError
+from gateway.events.bus import publish
+from gateway.events.daemon import DaemonReady, DaemonStopped
+from gateway.events.fence import FenceUnsettled
 from gateway.host.logging import configure_logging, log_ends
 from gateway.host.notify import Notifier, receive_fds
 from gateway.host.resolver import Resolver
-from gateway.observe.log import log_event
 from gateway.observe.oversight import Oversight
-from gateway.observe.reload import note_reload
+from gateway.observe.reload import event_of_reload
 from gateway.observe.summary import StatusLine
 from gateway.relay.service import Relaying
 from gateway.relay.stocks import all_links
@@ -57,8 +58,6 @@ from gateway.wire.network import NetworkMessage
 
 if TYPE_CHECKING:
     from gateway.host.garbage import Garbage
-
-logger = logging.getLogger(__name__)
 
 SOCKET_NAME: Final = "control-udp"
 """Name under which systemd keeps our sockets while we restart."""
@@ -262,7 +261,7 @@ class Service:
         if self.notifier.watchdog_interval is not None:
             self._tasks.append(loop.create_task(self._watchdog()))
         self.notifier.ready(self.status_line.text())
-        logger.info("ready: %s", self.status_line.text())
+        publish(DaemonReady(self.status_line.text()))
         async with self._reloading:
             # What a reload need not wait for; nothing at start waits for it either.
             self._standing = (await self._judge(self._candidate)).findings
@@ -299,7 +298,7 @@ class Service:
         self._plane_worker.stop()
         self.store_worker.stop()
         self.store.close()
-        logger.info("stopped; tunnels stay in the kernel until their keys expire")
+        publish(DaemonStopped())
 
     async def _settle(self) -> None:
         """Let epochs that are half-way come into force, for a moment."""
@@ -421,7 +420,7 @@ class Service:
             failed=dict(self.tunnels.troubles),
         )
         told = len(diff.links_added) + len(diff.links_changed)
-        note_reload(result, links_unchanged=len(new.links) - told)
+        publish(event_of_reload(result, links_unchanged=len(new.links) - told))
         return result
 
     async def _listen_elsewhere(self, new: GatewayConfig) -> None:
@@ -456,11 +455,7 @@ class Service:
             self.tunnels.troubles["fence"] = (
                 f"refuses more than it need: {error.message}"
             )
-            logger.error(  # noqa: TRY400  # what an operator can act on
-                "the fence still refuses what only the old configuration names: %s",
-                error.message,
-                extra={"event": "fence-unsettled"},
-            )
+            publish(FenceUnsettled(error.message))
         if self.fencing.unrecorded:
             self.tunnels.troubles["fence"] = (
                 f"its record for the next boot is old: {self.fencing.unrecorded}"
@@ -517,7 +512,7 @@ class Service:
 
     def _publish(self, event: TunnelEvent) -> None:
         """Tell of a tunnel's event: to the log, to the status, to systemd."""
-        log_event(event)
+        publish(event)
         self.oversight.failing.note(event, now=_loop_time())
         if isinstance(event, TunnelUp | TunnelUnproven | TunnelBlocked):
             self.status_line.refresh()

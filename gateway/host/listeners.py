@@ -2,7 +2,6 @@
 
 import errno
 import ipaddress
-import logging
 import os
 import socket
 import struct
@@ -13,10 +12,10 @@ from typing import Final
 
 from gateway.config.model import Endpoint
 from gateway.errors import GatewayError, passes
+from gateway.events.bus import publish
+from gateway.events.host import DatagramUnmarked, DescriptorRefused
 from gateway.host.marks import OUTER_MARK
 from gateway.host.path import IP_PKTINFO, SocketAddress, family_of
-
-logger = logging.getLogger(__name__)
 
 FREEBIND: Final = {
     int(socket.AF_INET): (socket.IPPROTO_IP, 15),
@@ -245,13 +244,7 @@ def _prepare(sock: socket.socket, family: int) -> Listener:
     elif is_wild:
         sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     if not mark(sock):
-        logger.warning(
-            "datagrams from %s:%d cannot be marked without CAP_NET_ADMIN: a peer whose "
-            "address is inside a remote prefix cannot be reached",
-            host,
-            port,
-            extra={"event": "unmarked"},
-        )
+        publish(DatagramUnmarked(host, port))
     _set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, RECEIVE_BUFFER)
     _set_buffer(sock, SO_SNDBUFFORCE, socket.SO_SNDBUF, SEND_BUFFER)
     return Listener(sock, family, host, port, is_wild)
@@ -318,7 +311,7 @@ def _adopt(descriptors: Iterable[int]) -> dict[tuple[int, str, int], socket.sock
             sock.setblocking(False)  # noqa: FBT003  # takes no keyword
             host, port = _name(sock)
         except OSError:
-            logger.warning("descriptor %d from systemd is no socket", descriptor)
+            publish(DescriptorRefused(descriptor, "is no socket"))
             continue
         key = (int(sock.family), host, port)
         if key in found:

@@ -1,12 +1,12 @@
 """Protection of key material from swap, core dumps and other processes' sight."""
 
 import ctypes
-import logging
 import os
 import resource
 from typing import Final
 
-logger = logging.getLogger(__name__)
+from gateway.events.bus import publish
+from gateway.events.host import CoreDumpsAllowed, MemoryLimited, MemoryUnlocked
 
 _PR_SET_DUMPABLE: Final = 4
 _MCL_CURRENT: Final = 1
@@ -24,16 +24,11 @@ def protect_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
-        logger.warning("cannot forbid core dumps: %s", os.strerror(ctypes.get_errno()))
+        publish(CoreDumpsAllowed(os.strerror(ctypes.get_errno())))
     soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if soft != resource.RLIM_INFINITY and os.geteuid():
-        logger.warning(
-            "memory is not locked: this process may lock %d KiB at most; set "
-            "LimitMEMLOCK=infinity in its unit, or, where that is set, raise the limit "
-            "of the container that systemd runs in; else encrypt the swap",
-            soft >> 10,
-        )
+        publish(MemoryLimited(soft >> 10))
         return
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT):
         reason = os.strerror(ctypes.get_errno())
-        logger.warning("memory is not locked: %s", reason)
+        publish(MemoryUnlocked(reason))

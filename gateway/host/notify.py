@@ -6,13 +6,18 @@ does nothing. A notification that cannot be sent never stops the daemon.
 """
 
 import array
-import logging
 import os
 import socket
 import time
 from collections.abc import Mapping, MutableMapping, Sequence
 
-logger = logging.getLogger(__name__)
+from gateway.events.bus import publish
+from gateway.events.host import (
+    DescriptorRefused,
+    DescriptorsRefused,
+    NotifyFailed,
+    NotifySocketUnknown,
+)
 
 FIRST_LISTEN_FD = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -109,12 +114,7 @@ class Notifier:
                 sender.settimeout(_SEND_TIMEOUT)
                 sender.sendmsg([message], rights, 0, self._address)
         except OSError as error:
-            logger.warning(
-                "cannot notify systemd (%s): %s",
-                lines[0],
-                error,
-                extra={"event": "notify-failed"},
-            )
+            publish(NotifyFailed(lines[0], str(error)))
 
 
 def receive_fds(environ: MutableMapping[str, str]) -> dict[str, list[int]]:
@@ -130,7 +130,7 @@ def receive_fds(environ: MutableMapping[str, str]) -> dict[str, list[int]]:
         return {}
     count = int(count_text)
     if count > MAX_LISTEN_FDS:
-        logger.warning("LISTEN_FDS=%d is not believed", count)
+        publish(DescriptorsRefused(count))
         return {}
     received: dict[str, list[int]] = {}
     for place in range(count):
@@ -139,7 +139,7 @@ def receive_fds(environ: MutableMapping[str, str]) -> dict[str, list[int]]:
         try:
             os.set_inheritable(fd, False)  # noqa: FBT003  # takes no keyword
         except OSError as error:
-            logger.warning("descriptor %d from systemd is unusable: %s", fd, error)
+            publish(DescriptorRefused(fd, f"is unusable: {error}"))
             continue
         received.setdefault(name, []).append(fd)
     return received
@@ -151,7 +151,7 @@ def _address_of(value: str) -> str | None:
     if value.startswith("@"):
         return "\0" + value[1:]
     if value:
-        logger.warning("NOTIFY_SOCKET is of a kind not known here: %s", value[:50])
+        publish(NotifySocketUnknown(value[:50]))
     return None
 
 

@@ -1,14 +1,16 @@
 """Datagrams that the kernel did not take: counted by reason, and told now and then."""
 
-import logging
 import time
 from collections import Counter
 from typing import Final
 
-from gateway.host.bounded_log import alike
+from gateway.events.bus import publish
+from gateway.events.host import (
+    DatagramsUnsent,
+    ListenAddressAbsent,
+    ListenAddressPresent,
+)
 from gateway.units import plural
-
-logger = logging.getLogger(__name__)
 
 RECENT: Final = 600.0
 """Seconds for which a reason is worth a warning."""
@@ -36,29 +38,15 @@ class Unsent:
         """Log what could not be sent since; called every few seconds."""
         untold, self._untold = self._untold, {}
         for reason, host in untold.items():
-            logger.warning(
-                "%s could not be sent, the last one to %s: %s",
-                plural(self.counts[reason], "datagram"),
-                host,
-                reason,
-                extra={"event": "unsent", "reason": reason} | alike("unsent", reason),
-            )
+            publish(DatagramsUnsent(self.counts[reason], host, reason))
 
     @staticmethod
     def note_address(host: str, *, is_absent: bool) -> None:
         """Say that an address to listen on has gone, or come."""
         if is_absent:
-            logger.warning(
-                "%s, which listen names, is not on this host; it is used once it comes",
-                host,
-                extra={"event": "address-absent"},
-            )
+            publish(ListenAddressAbsent(host))
         else:
-            logger.info(
-                "%s, which listen names, is on this host now",
-                host,
-                extra={"event": "address-present"},
-            )
+            publish(ListenAddressPresent(host))
 
     def recent(self) -> list[str]:
         """Return a line for each reason that is no longer ago than `RECENT`."""

@@ -13,6 +13,8 @@ import click
 
 from gateway import __version__
 from gateway.errors import ConfigError, GatewayError, KMEError
+from gateway.events.bus import Event, subscribe
+from gateway.events.host import NotifyFailed
 from gateway.host.notify import Notifier
 from gateway.kme.control import ControlSocket, run_call
 from gateway.kme.laboratory import DEFAULT_PORT, Site, make_laboratory
@@ -187,6 +189,7 @@ def misbehave(
 async def _serve(settings: KMESettings, path: Path) -> None:
     server = KMEServer(settings)
     control = ControlSocket(settings.control_socket, server)
+    subscribe(_note)
     notifier = Notifier(os.environ)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -251,6 +254,12 @@ def _log_to_stderr(level: str) -> None:
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("gateway").setLevel(level.upper())
+
+
+def _note(event: Event) -> None:
+    """Log what the parts that are the gateway's too tell of."""
+    if isinstance(event, NotifyFailed):
+        logger.warning("cannot notify systemd (%s): %s", event.state, event.why)
 
 
 class _OneLine(logging.Formatter):

@@ -5,15 +5,12 @@ when the first is missing. Asking for its status takes no key.
 """
 
 import asyncio
-import logging
 from typing import Final
 
 from gateway.errors import KeySourceError
 from gateway.supply.link import LinkSupply
 from gateway.supply.links import Links
-from gateway.supply.outage import LinkLog, Outage
-
-logger = logging.getLogger(__name__)
+from gateway.supply.outage import Outage
 
 INTERVAL: Final = 60.0
 """Seconds between two questions about one link: one more call a minute."""
@@ -70,9 +67,7 @@ class KMEWatch:
         if trouble != WELL:
             self.troubles[name] = trouble
         if trouble != WELL:
-            outage = self._outages.setdefault(
-                name, Outage(LinkLog(logger, name), "kme")
-            )
+            outage = self._outages.setdefault(name, Outage(name, "kme", "kme-asked"))
             outage.failed("silent", f"its KME cannot be asked: {trouble[0]}")
         elif name in self._outages:
             self._outages.pop(name).recovered("its KME answers again")

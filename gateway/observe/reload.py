@@ -1,35 +1,25 @@
-"""The log's line for a reload: what it changed, and what of it was not done."""
-
-import logging
+"""The event of a reload: what it changed, and what of it was not done."""
 
 from gateway.control.schema import ReloadResult
 from gateway.control.words import outcome
+from gateway.events.daemon import Reloaded, ReloadedInPart
 
-logger = logging.getLogger(__name__)
 
-
-def note_reload(result: ReloadResult, *, links_unchanged: int) -> None:
-    """Say how many tunnels, links and keys changed; warn of what failed.
+def event_of_reload(
+    result: ReloadResult, *, links_unchanged: int
+) -> Reloaded | ReloadedInPart:
+    """Return how many tunnels, links and keys changed, and what failed.
 
     Args:
         result: What is answered.
         links_unchanged: Links that are as they were, which an answer leaves out.
     """
-    counts = ", ".join(
-        f"{count} {word}"
-        for word, count in (
-            ("added", len(result["added"])),
-            ("removed", len(result["removed"])),
-            ("changed", len(result["changed"])),
-            ("unchanged", len(result["unchanged"]) + links_unchanged),
-        )
+    counts = (
+        len(result["added"]),
+        len(result["removed"]),
+        len(result["changed"]),
+        len(result["unchanged"]) + links_unchanged,
     )
     if result["failed"]:
-        logger.warning(
-            "reloaded: %s; %s",
-            counts,
-            outcome(result),
-            extra={"event": "reload-failed"},
-        )
-    else:
-        logger.info("reloaded: %s", counts)
+        return ReloadedInPart(*counts, outcome(result))
+    return Reloaded(*counts)

@@ -1,14 +1,13 @@
 """The watch on the key store: its file is there; its disk has room."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 
 from gateway.control.schema import Alert, AlertKind
 from gateway.errors import KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.keystore import KeyStoreFaulty, KeyStorePast, KeyStoreUsable
 from gateway.keystore.past import Sign
 from gateway.observe.alerts import gateway_alert
-
-logger = logging.getLogger(__name__)
 
 
 class StoreWatch:
@@ -26,24 +25,15 @@ class StoreWatch:
         self._known = False
         self._copied = [sign for sign in signs if sign.is_sure]
         for sign in signs:
-            logger.warning(
-                "%s; %s", sign.text, sign.hint, extra={"event": "key-store-past"}
-            )
+            publish(KeyStorePast(sign.text, sign.hint))
 
     def watch(self) -> None:
         """Log that something is wrong, or over; called every few seconds."""
         fault = self._look()
         if fault is not None and not self._known:
-            logger.error(
-                "%s; %s",
-                fault.message,
-                fault.hint,
-                extra={"event": "key-store-fault"},
-            )
+            publish(KeyStoreFaulty(fault.message, fault.hint))
         elif fault is None and self._known:
-            logger.info(
-                "the key store can be used again", extra={"event": "key-store-ok"}
-            )
+            publish(KeyStoreUsable())
         self._known = fault is not None
 
     def alerts(self) -> Iterator[Alert]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import Final
 from uuid import UUID
 
 from gateway.errors import GatewayError, RelayError, RelayFault
+from gateway.events.bus import publish
+from gateway.events.relay import RelayBroken
 from gateway.keystore.calls import RunBlocking
 from gateway.relay.events import (
     BundleFailed,
@@ -28,8 +29,6 @@ origin; 1.2 MiB at most."""
 
 MAX_REQUESTS: Final = 256
 """Requests that wait to be started; as many may be under way."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -279,4 +278,4 @@ def _stopped() -> RelayError:
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.error("the relay broke down", exc_info=error)
+        publish(RelayBroken(error))

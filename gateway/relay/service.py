@@ -5,7 +5,6 @@ the network. Without a table ``[relay]`` there is nothing of that.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +13,20 @@ from uuid import UUID
 
 from gateway.config.model import GatewayConfig, LinkConfig, RelayConfig
 from gateway.errors import GatewayError, KeyStoreError, RelayError, RelayFault
+from gateway.events.bus import publish
+from gateway.events.faults import InternalFault
+from gateway.events.relay import (
+    BundleRefused,
+    KeysForwarded,
+    KeysShared,
+    NeighbourConnected,
+    NeighbourLost,
+    PadsUnsuspected,
+    RelayedKeysRefused,
+    RelayMessageRefused,
+    RelayReady,
+    RelayStartFailed,
+)
 from gateway.host.workers import Worker
 from gateway.keystore.base import KeyStore
 from gateway.relay.client import RelayClient, Routes
@@ -37,8 +50,6 @@ from gateway.sources.base import KeyClient
 from gateway.supply.links import Links, LinkUser
 from gateway.wire.network import NetworkMessage, NodeState, PadDirection, PadStock
 from gateway.wire.stock import StockAnswer
-
-logger = logging.getLogger(__name__)
 
 TICK: Final = 1.0
 """Seconds between looks at stocks and connections."""
@@ -242,18 +253,13 @@ class Relaying:
             await transport.start()
         except GatewayError as error:
             if error.message != self.trouble:
-                logger.error(  # noqa: TRY400  # what an operator can act on
-                    "the relay cannot start: %s%s",
-                    error.message,
-                    f"; {error.hint}" if error.hint else "",
-                    extra={"event": "relay-failed"},
-                )
+                publish(RelayStartFailed(error.advice))
             self.trouble = error.message
             await self._end()
             return
         self.trouble = ""
         self.transport = transport
-        logger.info("relay node %s is ready", relay.node, extra={"event": "relay"})
+        publish(RelayReady(relay.node))
 
     async def _suspect_new(self, relay: RelayConfig) -> None:
         """Have pads compared that this run has not used yet: stores can be old copies.
@@ -296,9 +302,9 @@ class Relaying:
             await asyncio.sleep(TICK)
             try:
                 await self._turn(self._clock())
-            except Exception:
+            except Exception as error:  # noqa: BLE001
                 # A fault of ours must not end relaying for ever.
-                logger.exception("fault in the relay", extra={"event": "fault"})
+                publish(InternalFault("in the relay", error))
 
     async def _turn(self, now: float) -> None:
         """Do what is due about once a second."""
@@ -360,15 +366,11 @@ class Relaying:
                 self._destination.forget_unclaimed, self._links.draws, now
             )
         except KeyStoreError as error:
-            logger.warning("relayed keys: %s", error.message)
+            publish(RelayedKeysRefused(error.message))
 
     def _note_connection(self, neighbour: str, connected: bool) -> None:  # noqa: FBT001  # the transport's callback
-        logger.log(
-            logging.INFO if connected else logging.WARNING,
-            "relay: connection to %s %s",
-            neighbour,
-            "stands" if connected else "was lost",
-            extra={"event": "relay-up" if connected else "relay-down"},
+        publish(
+            NeighbourConnected(neighbour) if connected else NeighbourLost(neighbour)
         )
 
     def _publish(self, event: RelayEvent) -> None:
@@ -376,39 +378,20 @@ class Relaying:
             case BundleDelivered(bundle, peer, count) | BundleArrived(
                 bundle, peer, count
             ):
-                logger.info(
-                    "%d keys shared with %s over trusted nodes",
-                    count,
-                    peer,
-                    extra={"event": "relayed", "bundle": str(bundle)},
-                )
+                publish(KeysShared(str(bundle), peer, count))
             case BundleFailed(bundle, error):
                 if self.view is not None:
                     self.view.note_failure(error.node, now=self._clock())
-                logger.warning(
-                    "%s",
-                    error.message,
-                    extra={"event": f"relay-{error.fault}", "bundle": str(bundle)},
-                )
+                publish(BundleRefused(str(bundle), str(error.fault), error.message))
             case BatchForwarded(bundle, _, came_from, went_to):
-                logger.debug(
-                    "keys from %s went on to %s",
-                    came_from,
-                    went_to,
-                    extra={"event": "relay-forwarded", "bundle": str(bundle)},
-                )
+                publish(KeysForwarded(str(bundle), came_from, went_to))
             case MessageRefused(peer, error):
                 self._note_refused(peer, error)
             case HopOutOfStep(peer):
                 self._suspect(peer)
 
     def _note_refused(self, peer: str, error: RelayError) -> None:
-        logger.warning(
-            "refused a relay message of %s: %s",
-            peer,
-            error.message,
-            extra={"event": f"relay-{error.fault}"},
-        )
+        publish(RelayMessageRefused(peer, str(error.fault), error.message))
         if error.fault in (RelayFault.OUT_OF_STEP, RelayFault.REPLAYED) and self.config:
             # The end that draws asks once a minute, and compares what has changed.
             self._links.changed_by_hand(pad_stocks(self.config.node, peer)[1])
@@ -425,7 +408,7 @@ class Relaying:
     def _suspected_now(self, peer: str, task: asyncio.Task[None]) -> None:
         del self._suspecting[peer]
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.warning("pads towards %s: %s", peer, error)
+            publish(PadsUnsuspected(peer, str(error)))
 
 
 def _directions(*, initiates: bool) -> tuple[PadDirection, PadDirection]:

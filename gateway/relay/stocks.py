@@ -5,7 +5,6 @@ link's own keys.
 """
 
 import itertools
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,11 +13,11 @@ from uuid import UUID
 
 from gateway.config.model import GatewayConfig, LinkConfig
 from gateway.errors import KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.relay import RelayedKeysUnclaimed
 from gateway.keystore.base import KeyStore
 from gateway.relay.events import RelayedKeys
 from gateway.relay.pads import stock_name
-
-logger = logging.getLogger(__name__)
 
 PADS_LOW: Final = 10
 """Of the pads aimed for one in so many left is low: fetching begins at the latest."""
@@ -177,12 +176,7 @@ class Destination:
     def _retire(self, link: str, key_ids: Sequence[UUID]) -> None:
         count = self._store.ledger.retire(link, key_ids) if key_ids else 0
         if count:
-            logger.warning(
-                "%d relayed keys were never announced by their origin; they are "
-                "retired",
-                count,
-                extra={"link": link, "event": "keys-retired"},
-            )
+            publish(RelayedKeysUnclaimed(link, count))
 
     def _check_routes(self, link: LinkConfig, relayed: RelayedKeys) -> None:
         """Insist on the paths configured here: fewer would tell one node the key."""

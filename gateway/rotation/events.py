@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from gateway.events.bus import Event
+
 
 @dataclass(frozen=True, slots=True)
-class EpochCommittedHere:
+class EpochCommittedHere(Event):
     """Both ends hold the epoch's keys, and this end sends with them.
 
     Attributes:
@@ -22,7 +24,7 @@ class EpochCommittedHere:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochInForce:
+class EpochInForce(Event):
     """Packets under the epoch's keys have arrived at both ends.
 
     Attributes:
@@ -35,7 +37,7 @@ class EpochInForce:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochRetired:
+class EpochRetired(Event):
     """The epoch's keys are gone from the kernel."""
 
     tunnel: str
@@ -43,7 +45,7 @@ class EpochRetired:
 
 
 @dataclass(frozen=True, slots=True)
-class RotationFailed:
+class RotationFailed(Event):
     """An attempt at a new epoch ended without one.
 
     Attributes:
@@ -59,7 +61,7 @@ class RotationFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelBlocked:
+class TunnelBlocked(Event):
     """The tunnel fails closed: nothing is sent, neither in clear nor under old keys."""
 
     tunnel: str
@@ -67,7 +69,7 @@ class TunnelBlocked:
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelUp:
+class TunnelUp(Event):
     """The tunnel carries traffic after it did not: an epoch is in force."""
 
     tunnel: str
@@ -75,7 +77,7 @@ class TunnelUp:
 
 
 @dataclass(frozen=True, slots=True)
-class TunnelUnproven:
+class TunnelUnproven(Event):
     """Keys are agreed on, and nothing shows any more that packets pass."""
 
     tunnel: str
@@ -83,7 +85,7 @@ class TunnelUnproven:
 
 
 @dataclass(frozen=True, slots=True)
-class QKDMissing:
+class QKDMissing(Event):
     """Policy ``preferred``: an epoch lacks the fresh QKD key that was due.
 
     Said when that begins, and when its reason changes.
@@ -98,7 +100,7 @@ class QKDMissing:
 
 
 @dataclass(frozen=True, slots=True)
-class QKDRestored:
+class QKDRestored(Event):
     """An epoch mixes a fresh QKD key again, after some that did not."""
 
     tunnel: str

@@ -7,7 +7,6 @@ keys, or lacks the ones named, is well: the others are asked for those, nobody m
 One that failed lately is asked only when none that is well has answered.
 """
 
-import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
 from gateway.errors import KeySourceError, SourceFault
+from gateway.events.bus import publish
+from gateway.events.sources import KMEFailing, KMETaken, KMEWorking
 from gateway.sources.base import Delivery, KeyClient, KMEStatus
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ _WELL = frozenset({SourceFault.EMPTY, SourceFault.MISSING})
 """Answers of a KME in good health."""
 
 _T = TypeVar("_T")
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -176,11 +175,11 @@ class FailoverClient:
         was_failing, kme.failures = kme.failures, 0
         kme.last, kme.paused_until = "", float("-inf")
         if was_failing:
-            self._say(logging.INFO, "works again", kme)
+            publish(KMEWorking(self.link, kme.client.description))
         is_needed = self._current.failures > 0 or kme is self._kmes[0]
         if is_sticky and is_needed and kme is not self._current:
             self._current = kme
-            self._say(logging.WARNING, "is used now", kme)
+            publish(KMETaken(self.link, kme.client.description))
 
     def _note_failure(self, kme: _Health, error: KeySourceError) -> None:
         if error.fault in _WELL:
@@ -189,18 +188,8 @@ class FailoverClient:
         kme.paused_until = self._clock() + pause
         kme.failures = min(kme.failures + 1, 16)
         if kme.failures == 1:
-            self._say(logging.WARNING, f"fails: {error.message}", kme)
+            publish(KMEFailing(self.link, kme.client.description, error.message))
         kme.last = error.message
-
-    def _say(self, level: int, text: str, kme: _Health) -> None:
-        _log.log(
-            level,
-            "link %s: %s: %s",
-            self.link,
-            kme.client.description,
-            text,
-            extra={"link": self.link},
-        )
 
 
 class _Found:

@@ -1,19 +1,18 @@
 """Draws of new keys from this end's KME (``enc_keys``): ahead of need, or at once."""
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
 from gateway.errors import KeySourceError, KeyStoreError, SourceFault
+from gateway.events.bus import publish
+from gateway.events.supply import KMEsDisagree
 from gateway.keystore.base import StockStatus
 from gateway.keystore.check import check_of
 from gateway.supply.budget import MAX_EMPTY_PAUSE, MAX_PAUSE, CallBudget
 from gateway.supply.intake import StockIntake
-from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.outage import Outage
 from gateway.supply.requests import CheckRoom, DrawKeys, Job, ReadClock, ask
 from gateway.wire.stock import NO_CHECK, Announced
-
-logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 4
 """Keys drawn for a handshake that waits: it takes one, the next ones are at hand."""
@@ -69,8 +68,8 @@ class Drawing:
         self._urgency = budget.pauses_alone()
         self._filling = False
         self._most: int | None = None
-        self._log = LinkLog(logger, intake.config.name)
-        self._outage = Outage(self._log, "kme")
+        self._link = intake.config.name
+        self._outage = Outage(self._link, "kme")
 
     def allows(self, *, now: float) -> bool:
         """Whether a call may be made now."""
@@ -119,13 +118,7 @@ class Drawing:
             return
         self._filling = False
         pause = self._distrust.failed(now=now)
-        self._log.warning(
-            "the peer cannot use %d of the keys drawn: the two KMEs do not agree; "
-            "drawing again in %.0f s",
-            bad,
-            pause,
-            extra={"event": "kmes-disagree"},
-        )
+        publish(KMEsDisagree(self._link, bad, pause))
 
     def wanted(self, status: StockStatus) -> int:
         """How many keys to draw ahead in the next call; 0 while there is enough.
@@ -228,7 +221,7 @@ class Drawing:
         self._outage.failed(
             fault,
             f"cannot draw keys: {error.message}; trying again in {pause:.0f} s",
-            level=logging.INFO if fault == SourceFault.EMPTY else logging.WARNING,
+            is_usual=fault == SourceFault.EMPTY,
         )
 
     def _recovered(self) -> None:

@@ -1,20 +1,21 @@
 """The end that follows: answers about its stock, keys fetched by ID (``dec_keys``)."""
 
 import hmac
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
 from gateway.errors import KeySourceError, KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.supply import KeysGivenUp
 from gateway.keystore.base import KeyStanding, Refusal
 from gateway.keystore.check import check_of
 from gateway.sources.base import Delivery
 from gateway.supply.budget import CallBudget
 from gateway.supply.drawing import fault_of, unusable
 from gateway.supply.intake import StockIntake
-from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.outage import Outage
 from gateway.supply.requests import (
     CheckRoom,
     Confirm,
@@ -35,8 +36,6 @@ from gateway.wire.stock import (
     StockAnswer,
     StockPage,
 )
-
-logger = logging.getLogger(__name__)
 
 MAX_CALLS: Final = 64
 """Calls to a KME for one message: one key each, from a KME that allows no more."""
@@ -79,8 +78,7 @@ class Follower:
         self._intake = intake
         self._budget = budget
         self._disowns = disowns
-        self._log = LinkLog(logger, intake.config.name)
-        self._outage = Outage(self._log, "kme-fetch")
+        self._outage = Outage(intake.config.name, "kme-fetch")
 
     def answer(
         self, message: StockAnnounce | StockPage, *, run: int, draws: bool
@@ -235,11 +233,7 @@ class Follower:
             # Filled by hand: the peer may just not have imported them yet.
             yield from ask(Doubt(gone))
         elif gone and (count := (yield from ask(GiveUp(gone)))):
-            self._log.warning(
-                "the peer no longer holds %d keys; they are retired",
-                count,
-                extra={"event": "keys-retired"},
-            )
+            publish(KeysGivenUp(self._intake.config.name, count))
 
     def _failed(self, error: KeySourceError | KeyStoreError, *, now: float) -> None:
         retry_after = 0.0

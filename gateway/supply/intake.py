@@ -4,22 +4,19 @@ A key is refused that has the wrong size, an ID that was there before, or bytes 
 were there under another ID: a KME that gives such may be broken, or turned.
 """
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from gateway.config.model import LinkConfig
-from gateway.host.bounded_log import alike
+from gateway.events.bus import publish
+from gateway.events.supply import KeysRefused
 from gateway.keystore.base import ImportReport, NewKey, Refusal
 from gateway.sources.base import Delivery
-from gateway.supply.outage import LinkLog
 from gateway.supply.requests import Job, TakeIn, ask
 
 NAMED_REFUSALS: Final = 5
 """Refused key_IDs that one log line names."""
-
-logger = logging.getLogger(__name__)
 
 
 class StockIntake:
@@ -34,7 +31,6 @@ class StockIntake:
         self.config = config
         self.refused: Counter[str] = Counter()
         self.last_refused: Counter[str] = Counter()
-        self._log = LinkLog(logger, config.name)
 
     def take(self, delivery: Delivery, *, confirmed: bool) -> Job[list[NewKey]]:
         """Take a delivery in; return the keys that are now in stock.
@@ -63,12 +59,5 @@ class StockIntake:
             f"{one.key_id} ({one.reason})" for one in refused[:NAMED_REFUSALS]
         )
         more = len(refused) - NAMED_REFUSALS
-        self._log.error(
-            "refused %d keys: %s%s",
-            len(refused),
-            named,
-            f" and {more} more" if more > 0 else "",
-            extra={"event": "keys-refused"}
-            # Each draw names other keys: what tells lines apart is why.
-            | alike("keys", ", ".join(sorted({one.reason for one in refused}))),
-        )
+        reasons = tuple(sorted({one.reason for one in refused}))
+        publish(KeysRefused(self.config.name, len(refused), named, more, reasons))

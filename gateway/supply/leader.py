@@ -4,7 +4,6 @@ Fresh keys are announced; when a daemon was started anew, a stock was changed by
 or the counts differ, the two stocks are compared from end to end.
 """
 
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -13,10 +12,11 @@ from typing import Final
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.supply import KeysForbidden, StoreIsOld
 from gateway.keystore.base import KeyStanding
 from gateway.supply.announcements import Announcer
 from gateway.supply.comparison import FIRST_KEY_ID, Comparison
-from gateway.supply.outage import LinkLog
 from gateway.supply.requests import (
     Confirm,
     Doubt,
@@ -40,8 +40,6 @@ from gateway.wire.stock import (
     StockAnnounce,
     StockAnswer,
 )
-
-logger = logging.getLogger(__name__)
 
 GREETING: Final = 60.0
 """Seconds between questions whether the peer's daemon is still the same one."""
@@ -134,7 +132,6 @@ class Leader:
         self.peer_available: int | None = None
         self.compared_at: float | None = None
         self._link = link
-        self._log = LinkLog(logger, link)
         self._fetches = fetches
         self._outcome = outcome
         self._checked = checked
@@ -355,12 +352,7 @@ class Leader:
         count = yield from ask(Retire(tuple(suspicion.held)))
         yield from self._apply(used)
         self._suspicion = None
-        self._log.error(
-            "the key store is an old copy: the peer has used keys, or let them "
-            "expire, that are unused here; the %d others of them are retired",
-            count,
-            extra={"event": "store-is-old"},
-        )
+        publish(StoreIsOld(self._link, count))
 
     def _announce_unknown(self, holdings: dict[UUID, Holding]) -> Job[None]:
         """Announce the keys of a page that the peer lacks: it will fetch them."""
@@ -399,9 +391,5 @@ class Leader:
         # Those that were used together meanwhile are none of them.
         count = (yield from ask(Retire(used))) if used else 0
         if count:
-            self._log.warning(
-                "the peer may not use %d keys any more; they are retired",
-                count,
-                extra={"event": "keys-retired"},
-            )
+            publish(KeysForbidden(self._link, count))
         return count

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import math
 import os
 import secrets
@@ -12,6 +11,8 @@ from uuid import UUID
 
 from gateway.config.model import LinkConfig
 from gateway.errors import GatewayError
+from gateway.events.bus import publish
+from gateway.events.faults import InternalFault
 from gateway.keystore.base import KeyStore
 from gateway.keystore.calls import RunBlocking
 from gateway.sources.base import KeyClient, KMEStatus
@@ -19,7 +20,7 @@ from gateway.supply.drawing import AT_ONCE
 from gateway.supply.driver import StoreCalls, perform
 from gateway.supply.leader import Handover
 from gateway.supply.machine import RECURRING, Lane, SupplyMachine, SupplyStatus
-from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.outage import Outage
 from gateway.supply.requests import (
     DrawKeys,
     FetchKeys,
@@ -34,16 +35,14 @@ from gateway.wire.control import StockMessage
 
 R = TypeVar("R")
 
-logger = logging.getLogger(__name__)
-
 AFTER_FAULT: Final = 0.1
 """Seconds until a lane goes on whose job has failed: its next one may fail as fast."""
 
 ON_DEMAND: Final = 4.0
 """Seconds that a handshake waits for keys from a KME: less than it has in all."""
 
-FAULT: Final = "fault in the supply of keys"
-"""Logged with the traceback of a fault of ours."""
+FAULT: Final = "in the supply of keys"
+"""Where a fault of ours was met."""
 
 Tell = Callable[[StockMessage, str | None], bool]
 """Sends a message to the peer, over the tunnel named or over any of the link; False if
@@ -94,7 +93,7 @@ class LinkSupply:
             shared=shared,
             disowns=disown is not None,
         )
-        self._outage = Outage(LinkLog(logger, config.name), "supply")
+        self._outage = Outage(config.name, "supply")
         self._lanes = {lane: asyncio.Lock() for lane in Lane}
         self._told = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -237,9 +236,9 @@ class LinkSupply:
             await self._do(lane, self._machine.work(lane))
         except GatewayError as error:
             self._note(error)
-        except Exception:
+        except Exception as error:  # noqa: BLE001
             # A fault of ours on one link must not end the supply of it for ever.
-            logger.exception(FAULT, extra={"link": self.config.name, "event": "fault"})
+            publish(InternalFault(FAULT, error, link=self.config.name))
         else:
             return True
         return False
@@ -271,11 +270,7 @@ class LinkSupply:
         if isinstance(error, GatewayError):
             self._note(error)
         elif error is not None:
-            logger.error(
-                FAULT,
-                extra={"link": self.config.name, "event": "fault"},
-                exc_info=error,
-            )
+            publish(InternalFault(FAULT, error, link=self.config.name))
 
     def _note(self, error: GatewayError) -> None:
         self._outage.failed("failed", error.message)

@@ -1,7 +1,6 @@
 """QKD links of one daemon: what fills the store, and alarms on its stock."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +11,8 @@ from uuid import UUID
 from gateway.config.model import KMEConfig, LinkConfig, LinkSource
 from gateway.crypto.kdf import MAC_SIZE
 from gateway.errors import KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.supply import LinkFailed, StockLevelChanged, StoreUnmaintained
 from gateway.host.workers import Worker
 from gateway.keystore.base import KeyStore, StockStatus
 from gateway.secret import Secret
@@ -21,14 +22,12 @@ from gateway.sources.simulated.seed import load_seed
 from gateway.sources.simulated.source import SimulatedLink
 from gateway.supply.alarms import StockAlarm, next_alarm
 from gateway.supply.link import LinkSupply
-from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.outage import Outage
 from gateway.supply.turns import SharedKME
 from gateway.wire.control import StockMessage
 from gateway.wire.header import COUNTER_SIZE, HEADER_SIZE
 from gateway.wire.network import PAD_PREFIX_SIZE, PadDirection, PadStock
 from gateway.wire.payloads import MAX_OFFERED_KEYS
-
-logger = logging.getLogger(__name__)
 
 FILL_INTERVAL: Final = 1.0
 """Seconds between fillings; a slow source's keys wait no longer than that."""
@@ -137,12 +136,6 @@ class Links:
                 sources[name] = self.sources[name]
             elif (source := self._make_source(config)) is not None:
                 sources[name] = source
-                logger.warning(
-                    "link %s: %s",
-                    name,
-                    source.description,
-                    extra={"link": name, "event": "simulated-link"},
-                )
         made = {
             name: self._make_keeper(config)
             for name, config in configs.items()
@@ -365,12 +358,7 @@ class Links:
             return load_seed(config.seed_file)
         except KeyStoreError as error:
             self.faults[config.name] = error.message
-            logger.error(  # noqa: TRY400  # what an operator can act on
-                "link %s gives no keys: %s",
-                config.name,
-                error.message,
-                extra={"link": config.name, "event": "link-failed"},
-            )
+            publish(LinkFailed(config.name, error.message))
             return None
 
     async def _run(self) -> None:
@@ -393,16 +381,14 @@ class Links:
                 if name in self._outages and (came or source is None):
                     self._outages.pop(name).recovered("its stock is kept again")
             except KeyStoreError as error:
-                outage = self._outages.setdefault(
-                    name, Outage(LinkLog(logger, name), "store")
-                )
+                outage = self._outages.setdefault(name, Outage(name, "store"))
                 outage.failed("failed", error.message)
 
     async def _maintain(self) -> None:
         try:
             await self._worker.run(self._store.maintain)
         except KeyStoreError as error:
-            logger.warning("key store: %s", error.message)
+            publish(StoreUnmaintained(error.message))
 
     def _is_settling(self, name: str, status: StockStatus) -> bool:
         """Whether enough keys are there, and the peer was hardly asked about them yet.
@@ -426,13 +412,7 @@ class Links:
         self.statuses[name] = status
         self.alarms[name] = after
         if after is not before:
-            logger.log(
-                logging.INFO if after is StockAlarm.OK else logging.WARNING,
-                "stock is %s: %s",
-                after.value,
-                counted(counted_for),
-                extra={"link": name, "event": f"stock-{after.value}"},
-            )
+            publish(StockLevelChanged(name, after.value, counted(counted_for)))
 
 
 def counted(status: StockStatus) -> str:

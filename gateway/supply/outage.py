@@ -1,34 +1,7 @@
-"""Lines about a link, and faults of its KME that last: said with their age."""
+"""Faults that last, of a link's KME or of its stock: told while they do."""
 
-import logging
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
-
-from gateway.host.bounded_log import ended, lasting
-
-if TYPE_CHECKING:
-    _Adapter = logging.LoggerAdapter[logging.Logger]
-else:
-    _Adapter = logging.LoggerAdapter
-
-
-class LinkLog(_Adapter):
-    """A logger whose lines have a link as field; the journal puts it into the text.
-
-    Args:
-        logger: Where they go.
-        link: The link's name.
-    """
-
-    def __init__(self, logger: logging.Logger, link: str) -> None:
-        super().__init__(logger, {"link": link})
-
-    def process(
-        self, msg: object, kwargs: MutableMapping[str, Any]
-    ) -> tuple[object, MutableMapping[str, Any]]:
-        """Add the field to those of the line."""
-        extra = {**(self.extra or {}), **kwargs.get("extra", {})}
-        return msg, {**kwargs, "extra": extra}
+from gateway.events.bus import publish
+from gateway.events.supply import OutageNoted, OutageOver
 
 
 class Outage:
@@ -37,31 +10,40 @@ class Outage:
     How often that is written is for `gateway.host.bounded_log` to decide.
 
     Args:
-        log: Where lines go.
-        event: Begins the name of the lines' event.
+        link: Whose work it is.
+        word: Begins the words of the lines.
+        work: What tells it apart from all other work; the word, where that does.
     """
 
-    def __init__(self, log: LinkLog, event: str) -> None:
-        self._log = log
-        self._event = event
+    def __init__(self, link: str, word: str, work: str = "") -> None:
+        self._link = link
+        self._word = word
+        self._work = work or word
         self._is_on = False
 
-    def failed(self, fault: str, text: str, *, level: int = logging.WARNING) -> None:
-        """Say that it failed.
+    def failed(self, fault: str, text: str, *, is_usual: bool = False) -> None:
+        """Tell that it failed.
 
         Args:
             fault: Its kind: lines of one kind stand for each other.
             text: What to say.
-            level: How loud.
+            is_usual: Whether it is no reason for a warning.
         """
         is_first, self._is_on = not self._is_on, True
-        extra = lasting(self._event, fault, is_first=is_first)
-        extra["event"] = f"{self._event}-{fault}"
-        self._log.log(level, "%s", text, extra=extra)
+        publish(
+            OutageNoted(
+                self._link,
+                self._work,
+                self._word,
+                str(fault),
+                text,
+                is_first=is_first,
+                is_usual=is_usual,
+            )
+        )
 
     def recovered(self, text: str) -> None:
-        """Say that it works, after failures; nothing after none."""
+        """Tell that it works, after failures; nothing after none."""
         if self._is_on:
             self._is_on = False
-            event = {"event": f"{self._event}-ok"}
-            self._log.info("%s", text, extra=event | ended(self._event))
+            publish(OutageOver(self._link, self._work, self._word, text))

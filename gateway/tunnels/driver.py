@@ -6,7 +6,6 @@ in the workers' threads. Nothing that a tunnel does can stop another one.
 """
 
 import asyncio
-import logging
 from collections import deque
 from dataclasses import replace
 from typing import Final
@@ -14,6 +13,16 @@ from typing import Final
 from gateway.config.model import TunnelConfig
 from gateway.dataplane.base import DataPlane, PlaneState, TunnelSpec
 from gateway.errors import DataPlaneError, GatewayError
+from gateway.events.bus import publish
+from gateway.events.faults import InternalFault
+from gateway.events.tunnels import (
+    EpochAdopted,
+    IdentityTwice,
+    KernelRefused,
+    PeerHeardElsewhere,
+    PeerPaced,
+    PlaneKeysLost,
+)
 from gateway.handshake.events import (
     CommitReceived,
     ControlReceived,
@@ -64,8 +73,6 @@ from gateway.wire.control import (
 from gateway.wire.network import NodeState, PadStock
 from gateway.wire.payloads import Status
 from gateway.wire.stock import StockAnnounce, StockAnswer, StockPage
-
-logger = logging.getLogger(__name__)
 
 MIN_REQUESTED_SPACING: Final = 2.0
 """Seconds between rotations that a peer may ask for."""
@@ -158,11 +165,7 @@ class TunnelDriver:
                 now=now,
                 proven=_was_in_force(active, record),
             )
-            logger.info(
-                "adopted epoch %d from the kernel",
-                record.epoch,
-                extra={"tunnel": self.name, "event": "adopted", "epoch": record.epoch},
-            )
+            publish(EpochAdopted(self.name, record.epoch))
         else:
             await self._plane.block()
             self._rotation.up(now=now, ask=self.state.can_ask())
@@ -272,22 +275,18 @@ class TunnelDriver:
         try:
             await self._handle(item)
         except GatewayError as error:
-            hint = f"; {error.hint}" if error.hint else ""
-            self._warn(f"{type(item).__name__}: {error.message}{hint}", event="failed")
+            step = type(item).__name__
+            publish(KernelRefused(self.name, f"{step}: {error.advice}"))
             self._resume(item)
-        except Exception:
+        except Exception as error:  # noqa: BLE001
             # A fault of ours in one tunnel must not take the others with it,
             # nor leave this one waiting for a handshake that nobody continues.
-            logger.exception(
-                "fault while handling %s",
-                type(item).__name__,
-                extra={"tunnel": self.name, "event": "fault"},
+            publish(
+                InternalFault(
+                    f"while handling {type(item).__name__}", error, tunnel=self.name
+                )
             )
             self._abandon(item)
-
-    def _warn(self, line: str, *, event: str) -> None:
-        """Log what went wrong."""
-        logger.warning("%s", line, extra={"tunnel": self.name, "event": event})
 
     def _resume(self, item: Event | Action) -> None:
         """Plan again what the kernel refused and must not be forgotten for it."""
@@ -394,11 +393,7 @@ class TunnelDriver:
             case PeerSilent():
                 self._peer_silent()
             case PeerHasty(_, address):
-                self._warn(
-                    f"the peer at {address} begins epochs faster than any honest one: "
-                    "what is above the pace is not answered",
-                    event="peer-hasty",
-                )
+                publish(PeerPaced(self.name, str(address)))
             case PeerDoubled(_, address, other):
                 self.state.twins.of_peer(address, other, now=self.state.now)
                 self._warn_of_twins()
@@ -432,26 +427,21 @@ class TunnelDriver:
         is_gone = all(one.epoch != current.number for one in found.epochs)
         # A plane may send under the epoch only once it is proven (WireGuard).
         if silenced and (current.local_proof or is_gone):
-            self._warn(KEYS_LOST, event="plane-lost")
+            publish(PlaneKeysLost(self.name, KEYS_LOST))
             self._rotation.trial.plane_lost(KEYS_LOST, now=self.state.now)
 
     async def _follow(self, event: PeerMoved) -> None:
         path = event.address
         if not isinstance(path, Path):
             return
-        logger.info(
-            "the peer is heard from %s now, at our address %s",
-            path,
-            path.local_host or "of the route",
-            extra={"tunnel": self.name, "event": "peer-moved"},
-        )
+        publish(PeerHeardElsewhere(self.name, str(path), path.local_host))
         await self._plane.move_peer(path.remote)
         if not event.keyed:
             self._rotation.rotate(RotateReason.ADDRESS_CHANGED, now=self.state.now)
 
     def _warn_of_twins(self) -> None:
         for fault in self.state.twins.faults(now=self.state.now):
-            self._warn(fault, event="identity-twice")
+            publish(IdentityTwice(self.name, fault))
 
     def _peer_silent(self) -> None:
         self._asking.peer_silent()

@@ -1,10 +1,11 @@
 """The initiator's part of a driver: finds the peer, offers keys, installs, commits."""
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import DataPlaneError, GatewayError, KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.faults import InternalFault
 from gateway.handshake.events import (
     EpochCommitted,
     EpochPrepared,
@@ -22,8 +23,6 @@ from gateway.wire.payloads import Policy, Status, keys_that_fit
 
 if TYPE_CHECKING:
     from uuid import UUID
-
-logger = logging.getLogger(__name__)
 
 UNANSWERED: Final = frozenset({"timeout", "unconfirmed"})
 """Ends of a handshake that may mean that the peer is elsewhere."""
@@ -186,11 +185,9 @@ class InitiatorDriver:
             if reason == "endpoint":
                 self._whereabouts.failed()
             state.failed_because(reason, error)
-        except Exception:
-            logger.exception(
-                "fault while starting epoch %d",
-                epoch,
-                extra={"tunnel": state.name, "event": "fault"},
+        except Exception as error:  # noqa: BLE001
+            publish(
+                InternalFault(f"while starting epoch {epoch}", error, tunnel=state.name)
             )
             state.failed("fault", "internal fault; see the log")
 

@@ -1,19 +1,18 @@
 """One tunnel's dealings with the key store, both as initiator and responder."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
 from gateway.errors import KeyStoreError
+from gateway.events.bus import publish
+from gateway.events.tunnels import OfferedKeysUsed, OffersUnreleased, OffersUnretired
 from gateway.handshake.noise.symmetric import QKDKey
 from gateway.keystore.base import Choice
 from gateway.secret import Secret
 from gateway.tunnels.context import Context
 from gateway.wire.payloads import MAX_OFFERED_KEYS, Policy
-
-logger = logging.getLogger(__name__)
 
 OFFERED: Final = MAX_OFFERED_KEYS // 2
 """Keys offered in an M1: enough that two stocks a few keys apart meet."""
@@ -101,9 +100,7 @@ class KeyOffers:
             store = self._context.store
             await self._context.store_worker.run_quick(store.uses.release, holder)
         except KeyStoreError as error:
-            logger.warning(
-                "cannot release keys: %s", error.message, extra={"tunnel": self._tunnel}
-            )
+            publish(OffersUnreleased(self._tunnel, error.message))
 
     async def retire(self, offered: Sequence[UUID], used: Sequence[UUID]) -> None:
         """Drop keys that the peer has used up; leap ahead if it used all we have."""
@@ -165,15 +162,6 @@ class KeyOffers:
             if source is not None and len(used) == len(offered):
                 source.resync(store, used)
         except KeyStoreError as error:
-            logger.warning(
-                "cannot retire keys the peer has used: %s",
-                error.message,
-                extra={"tunnel": self._tunnel, "link": self._link},
-            )
+            publish(OffersUnretired(self._tunnel, self._link, error.message))
             return
-        logger.warning(
-            "the peer had used %d of %d keys offered; they are retired",
-            len(used),
-            len(offered),
-            extra={"tunnel": self._tunnel, "link": self._link, "event": "keys-retired"},
-        )
+        publish(OfferedKeysUsed(self._tunnel, self._link, len(used), len(offered)))

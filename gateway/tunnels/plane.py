@@ -1,7 +1,6 @@
 """One tunnel's data plane: calls it in its own words, and in its thread if it waits."""
 
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
@@ -16,14 +15,14 @@ from gateway.dataplane.base import (
 )
 from gateway.dataplane.view import TunnelView
 from gateway.errors import DataPlaneError, GatewayError
+from gateway.events.bus import publish
+from gateway.events.tunnels import HalfInstalled
 from gateway.handshake.events import CommitReceived, EpochPrepared
 from gateway.host.path import Path
 from gateway.rotation import limits
 from gateway.tunnels.context import Context
 from gateway.tunnels.traffic import Counts, Traffic
 from gateway.tunnels.unproven import Outside, outside_of
-
-logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -115,12 +114,7 @@ class TunnelPlane:
         try:
             await self._run_quick(self.plane.retire, self._name, epoch)
         except DataPlaneError as error:
-            logger.warning(
-                "cannot remove what was installed of epoch %d: %s",
-                epoch,
-                error.message,
-                extra={"tunnel": self._name, "event": "half-installed"},
-            )
+            publish(HalfInstalled(self._name, epoch, error.message))
 
     async def grant(self, seconds: float) -> None:
         """Let the fence pass what goes by the plane, for so many seconds."""

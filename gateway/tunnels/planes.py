@@ -1,7 +1,5 @@
 """The data planes of one daemon: made when the first tunnel needs one."""
 
-import logging
-
 from gateway.acceptance.host import Options, look_for_planes
 from gateway.config.model import PlaneName
 from gateway.dataplane.accepted import AcceptedNetworks
@@ -14,9 +12,9 @@ from gateway.dataplane.choose import (
 )
 from gateway.dataplane.held.keeper import Keeper
 from gateway.dataplane.held.restored import Restoration, Scope
+from gateway.events.bus import publish
+from gateway.events.tunnels import PlaneOpened
 from gateway.host.workers import Worker
-
-logger = logging.getLogger(__name__)
 
 
 class Planes:
@@ -78,7 +76,7 @@ class Planes:
                 self._keeper = await self._worker.run(Keeper, self._accepted)
             plane = make_plane(name, self._ports, self._keeper)
             await self._worker.run(plane.open)
-            logger.info("data plane %s is open", name)
+            publish(PlaneOpened(name))
             self._open[name] = plane
         return self._open[name]
 

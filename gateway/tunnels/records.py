@@ -11,7 +11,6 @@ killed leaves the old record or the new one (docs/adr/0142).
 
 import contextlib
 import json
-import logging
 import math
 import os
 from dataclasses import dataclass, fields, replace
@@ -20,11 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import GatewayError, passes
+from gateway.events.bus import publish
+from gateway.events.tunnels import StateAnew, StateIgnored, StateRefused, StateUnwritten
 from gateway.handshake.limits import MAX_EPOCH
 from gateway.host.path import SocketAddress
 from gateway.keystore.clock import load_boot_id
-
-logger = logging.getLogger(__name__)
 
 _MAX_FILE: Final = 4096
 """Bytes read of a state file."""
@@ -135,10 +134,7 @@ class StateDirectory:
         """
         record = self.record(tunnel)
         if record.identity and record.identity != identity:
-            logger.info(
-                "the peer is another one than before: epochs start anew",
-                extra={"tunnel": tunnel, "event": "state-anew"},
-            )
+            publish(StateAnew(tunnel))
             self._write(tunnel, TunnelRecord(record.index, identity=identity))
         elif not record.identity:
             self._records[tunnel] = replace(record, identity=identity)
@@ -212,12 +208,7 @@ class StateDirectory:
                 self._replace(self._path(tunnel), text)
                 self._written.add(tunnel)
         except OSError as error:
-            logger.warning(
-                "cannot remember epoch %d: %s; after a restart the peer will say",
-                record.epoch,
-                os.strerror(error.errno or 0),
-                extra={"tunnel": tunnel, "event": "state-unwritten"},
-            )
+            publish(StateUnwritten(tunnel, record.epoch, os.strerror(error.errno or 0)))
             self._written.discard(tunnel)
 
     @staticmethod
@@ -267,7 +258,7 @@ def _load(path: Path) -> TunnelRecord | None:
         TypeError,
         RecursionError,
     ):
-        logger.warning("state file %s is unreadable and ignored", path)
+        publish(StateIgnored(str(path), "is unreadable and ignored"))
         return None
     sane = (
         1 <= record.index <= _MAX_INDEX
@@ -277,17 +268,10 @@ def _load(path: Path) -> TunnelRecord | None:
         and max(map(len, (record.boot_id, record.peer, record.identity))) <= _MAX_TEXT
     )
     if not sane:
-        logger.warning("state file %s makes no sense and is ignored", path)
+        publish(StateIgnored(str(path), "makes no sense and is ignored"))
         return None
     if record.epoch > MAX_EPOCH:
-        logger.warning(
-            "state file %s is ignored: its epoch %d is above %d, which no gateway "
-            "reaches; the peer will say which epoch comes next",
-            path,
-            record.epoch,
-            MAX_EPOCH,
-            extra={"tunnel": path.stem, "event": "state-refused"},
-        )
+        publish(StateRefused(path.stem, str(path), record.epoch, MAX_EPOCH))
         return None
     return record
 

@@ -1,9 +1,10 @@
 """The responder's part of a driver: lends a key, then consumes, installs, confirms."""
 
-import logging
 from typing import Final
 
 from gateway.errors import GatewayError
+from gateway.events.bus import publish
+from gateway.events.tunnels import InitiationUnanswered
 from gateway.handshake.events import (
     CommitReceived,
     HandshakeFailed,
@@ -15,8 +16,6 @@ from gateway.tunnels.plane import installation_of
 from gateway.tunnels.state import TunnelState
 from gateway.wire.control import Close, CloseReason
 from gateway.wire.payloads import Status
-
-logger = logging.getLogger(__name__)
 
 MAX_ANSWERS: Final = 8
 """Plane offers kept for handshakes that no M3 has followed: twice the machine's cap."""
@@ -48,11 +47,7 @@ class ResponderDriver:
             key, used = await state.stock.choose(wanted, holder)
             offer = await state.plane.offer(request.epoch)
         except GatewayError as error:
-            logger.warning(
-                "cannot answer an initiation: %s",
-                error.message,
-                extra={"tunnel": state.name, "event": "not-ready"},
-            )
+            publish(InitiationUnanswered(state.name, error.message))
             self._machine.refuse_initiation(event.handshake, Status.NOT_READY)
             return
         self._offers[event.handshake] = offer

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,12 @@ from gateway.config.model import GatewayConfig, TunnelConfig
 from gateway.crypto.identity import PrivateIdentity
 from gateway.dataplane.base import DataPlane, TunnelSpec
 from gateway.errors import DataPlaneError, GatewayError
+from gateway.events.bus import publish
+from gateway.events.tunnels import (
+    TunnelChangeFailed,
+    TunnelHalfRemoved,
+    TunnelStartFailed,
+)
 from gateway.handshake.events import Event
 from gateway.handshake.tunnel import TunnelParameters
 from gateway.host.path import Path as NetworkPath
@@ -30,8 +35,6 @@ from gateway.tunnels.peer_claims import PeerClaims
 from gateway.tunnels.planes import Planes
 from gateway.wire.control import RotateReason
 from gateway.wire.payloads import Policy
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -237,7 +240,7 @@ class TunnelSet:
         except GatewayError as error:
             self._claims.release(config.name)
             self.failed[config.name] = error
-            _log_error("cannot start", config.name, "start-failed", error)
+            publish(TunnelStartFailed(config.name, error.advice))
             return
         self.drivers[config.name] = driver
         driver.obstruct(self._obstacle_of(config.name))
@@ -254,11 +257,7 @@ class TunnelSet:
             await driver.remove(returning=returning)
         except GatewayError as error:
             self.troubles[name] = f"not all of it is removed: {error.message}"
-            logger.warning(
-                "not all of it could be removed: %s",
-                error.message,
-                extra={"tunnel": name, "event": "remove-failed"},
-            )
+            publish(TunnelHalfRemoved(name, error.message))
 
     async def _begin_anew(self, config: TunnelConfig) -> None:
         """Drive a tunnel by its new role, over the epoch that the kernel has."""
@@ -353,7 +352,7 @@ class TunnelSet:
         }
         self.unapplied[name] = error
         self.troubles[name] = f"stays as it was: {error.message}"
-        _log_error("not changed", name, "update-failed", error)
+        publish(TunnelChangeFailed(name, error.advice))
 
     async def _parameters(
         self, config: TunnelConfig, plane: DataPlane
@@ -376,10 +375,3 @@ class TunnelSet:
         return make_parameters(
             config, self._basis.files[name], self._basis.identity, plane
         )
-
-
-def _log_error(what: str, tunnel: str, event: str, error: GatewayError) -> None:
-    """Log what an operator can act on: no traceback."""
-    hint = f"; {error.hint}" if error.hint else ""
-    extra = {"tunnel": tunnel, "event": event}
-    logger.error("%s: %s%s", what, error.message, hint, extra=extra)

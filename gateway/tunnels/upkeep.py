@@ -5,7 +5,6 @@ compared, in the planes' thread. A slow sweep compares without being told.
 """
 
 import asyncio
-import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -15,9 +14,16 @@ from typing import Final
 from gateway.dataplane.held.monitor import Monitor
 from gateway.dataplane.held.restored import Loss, Restoration, Scope
 from gateway.errors import DataPlaneError
+from gateway.events.bus import publish
+from gateway.events.tunnels import (
+    DevicesUncompared,
+    KernelStateFought,
+    KernelStateMissing,
+    KernelStateRestored,
+    KernelUncompared,
+    KernelUnwatched,
+)
 from gateway.tunnels.planes import Planes
-
-logger = logging.getLogger(__name__)
 
 DEBOUNCE: Final = 0.03
 """Seconds from a notification to the comparison: a flush sends thousands."""
@@ -143,13 +149,7 @@ class Upkeep:
         try:
             self._monitor = Monitor(self._ports)
         except DataPlaneError as error:
-            logger.warning(
-                "cannot listen to the kernel's changes, so they are looked for every "
-                "%d s: %s",
-                SWEEP,
-                error.message,
-                extra={"event": "unwatched"},
-            )
+            publish(KernelUnwatched(SWEEP, error.message))
             return
         for opened in self._monitor.sockets:
             loop.add_reader(opened, self._on_readable, opened)
@@ -203,11 +203,7 @@ class Upkeep:
         try:
             found = await self._planes.check()
         except DataPlaneError as error:
-            logger.warning(
-                "cannot look at the planes' devices: %s",
-                error.message,
-                extra={"event": "uncompared"},
-            )
+            publish(DevicesUncompared(error.message))
             return
         self._report_restored(found)
         self._report_keyless(frozenset(found.keyless))
@@ -216,11 +212,7 @@ class Upkeep:
         try:
             found = await self._planes.restore(scope)
         except DataPlaneError as error:
-            logger.warning(
-                "cannot compare what is in the kernel: %s",
-                error.message,
-                extra={"event": "uncompared"},
-            )
+            publish(KernelUncompared(error.message))
             return
         self._report(found)
         self._report_keyless(frozenset(found.keyless))
@@ -229,11 +221,7 @@ class Upkeep:
         self._report_restored(found)
         new = [loss for loss in found.missing if loss not in self.missing]
         for tunnel, what in _by_tunnel(new):
-            logger.error(
-                "is missing and cannot be restored: %s",
-                what,
-                extra={"tunnel": tunnel or None, "event": "missing"},
-            )
+            publish(KernelStateMissing(tunnel or None, what))
         self._doubt(found)
         changed, self.missing = found.missing != self.missing, found.missing
         if changed:
@@ -259,19 +247,9 @@ class Upkeep:
     def _report_restored(self, found: Restoration) -> None:
         self.restored.update(found.restored.keys())
         for tunnel, what in _by_tunnel(found.restored):
-            logger.warning(
-                "was missing or changed, and is restored: %s",
-                what,
-                extra={"tunnel": tunnel or None, "event": "restored"},
-            )
+            publish(KernelStateRestored(tunnel or None, what))
         for loss, pause in found.fought.items():
-            logger.error(
-                "somebody keeps taking away %s; if it happens again it is left alone "
-                "for %d s",
-                loss.what,
-                pause,
-                extra={"tunnel": loss.tunnel or None, "event": "fought"},
-            )
+            publish(KernelStateFought(loss.tunnel or None, loss.what, pause))
 
     def _report_keyless(self, found: frozenset[str]) -> None:
         for name in sorted(found - self._keyless_before):

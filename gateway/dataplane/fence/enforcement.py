@@ -6,7 +6,6 @@ what only the old one named. A configuration that is refused never gets here.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +23,17 @@ from gateway.dataplane.fence.plan import (
 )
 from gateway.dataplane.fence.plan_file import FILE_NAME, read_plan, write_plan
 from gateway.errors import GatewayError
+from gateway.events.bus import publish
+from gateway.events.fence import (
+    ConnectedPassed,
+    FenceRecordLost,
+    FenceRecordUnread,
+    FenceRecordUnwritten,
+    FenceUnavailable,
+    LeaseRefused,
+    NetworkUnasked,
+)
 from gateway.host.workers import Worker
-
-logger = logging.getLogger(__name__)
-
 
 _Mark = tuple[int, int, int]
 """A file's inode, size in bytes and time of change: nobody sets the last one back."""
@@ -177,12 +183,7 @@ class Fencing:
             if found is not None and found == self._mark and not self.unrecorded:
                 return
             if not self.unrecorded:
-                logger.warning(
-                    "%s was %s by another program; it is written anew",
-                    self._file,
-                    "removed" if found is None else "changed",
-                    extra={"event": "fence-record-lost"},
-                )
+                publish(FenceRecordLost(str(self._file), is_removed=found is None))
             await self._store(self._plan)
 
     async def close(self) -> None:
@@ -196,11 +197,7 @@ class Fencing:
             self._fence = await self._worker.run(self._opener)
             state = await self._worker.run(self._fence.read)
             if why := state.reason or state.limits:
-                logger.warning(
-                    "no fence of nftables: %s",
-                    why,
-                    extra={"event": "fence-unavailable"},
-                )
+                publish(FenceUnavailable(why))
         return self._fence
 
     async def _follow(self, config: GatewayConfig) -> None:
@@ -217,31 +214,11 @@ class Fencing:
     def _tell(self, inside: Inside) -> None:
         """Say once what becomes of networks of this host inside remote prefixes."""
         for network in sorted(inside.leased - self._inside.leased):
-            logger.warning(
-                "network %s, which this host has by DHCP or router advertisement, "
-                "lies in a remote prefix: packets for it go into the tunnel or "
-                "nowhere; to reach its hosts, add it to local_subnets or give this "
-                "host a permanent address there, then qgw reload",
-                network,
-                extra={"event": "fence-leased"},
-            )
+            publish(LeaseRefused(network))
         for network in sorted(inside.unasked - self._inside.unasked):
-            logger.warning(
-                "network %s, which this host was connected to since the configuration "
-                "was accepted, lies in a remote prefix: packets for it go into the "
-                "tunnel or nowhere; if it is yours, qgw reload or add it to "
-                "local_subnets, else remove the address",
-                network,
-                extra={"event": "fence-unasked"},
-            )
+            publish(NetworkUnasked(network))
         for network in sorted(inside.passed - self._inside.passed):
-            logger.warning(
-                "network %s, which this host is connected to, lies in a remote prefix: "
-                "packets for it go past the tunnel, in clear; if it is yours, add it "
-                "to local_subnets, else remove the address",
-                network,
-                extra={"event": "fence-passed"},
-            )
+            publish(ConnectedPassed(network))
 
     async def _store(self, plan: FencePlan) -> None:
         try:
@@ -250,18 +227,14 @@ class Fencing:
             self.unrecorded = ""
         except GatewayError as error:
             self.unrecorded = error.message
-            logger.warning(
-                "%s; %s", error.message, error.hint, extra={"event": "fence-unwritten"}
-            )
+            publish(FenceRecordUnwritten(error.message, error.hint))
 
     def _stored(self) -> FencePlan | None:
         """Return what an earlier run was to refuse."""
         try:
             return read_plan(self._file)
         except GatewayError as error:
-            logger.warning(
-                "%s; %s", error.message, error.hint, extra={"event": "fence-unread"}
-            )
+            publish(FenceRecordUnread(error.message, error.hint))
             return None
 
     def _remember(self, config: GatewayConfig, stored: FencePlan | None) -> None:

@@ -5,18 +5,17 @@ what it did not tell. Where the table has an owner, others cannot change it at a
 """
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from gateway.dataplane.fence.connected import AddressNotifications
 from gateway.dataplane.fence.enforcement import Fencing
 from gateway.errors import DataPlaneError
+from gateway.events.bus import publish
+from gateway.events.fence import FenceFailed, FenceRestored
 
 if TYPE_CHECKING:
     from gateway.dataplane.fence.base import Notifications
-
-logger = logging.getLogger(__name__)
 
 SWEEP: Final = 5.0
 """Seconds between looks that nothing gave a reason for: one request to the kernel."""
@@ -127,20 +126,10 @@ class FenceGuard:
         self.restored += 1
         if now - self._said > SAY_AGAIN:
             self._said = now
-            logger.warning(
-                "another program removed or changed the fence; it is restored (%d "
-                "times until now)",
-                self.restored,
-                extra={"event": "fence-restored"},
-            )
+            publish(FenceRestored(self.restored))
         await asyncio.sleep(self._pause)
         self._pause = min(max(2 * self._pause, FIRST_PAUSE), MAX_PAUSE)
 
 
 def _complain(error: DataPlaneError) -> None:
-    logger.error(
-        "the fence cannot be kept: %s; %s",
-        error.message,
-        error.hint,
-        extra={"event": "fence-failed"},
-    )
+    publish(FenceFailed(error.message, error.hint))

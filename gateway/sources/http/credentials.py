@@ -1,13 +1,18 @@
 """A link's TLS material, renewed when its files are, and watched for its end."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from gateway.config.model import KMEConfig
+from gateway.events.bus import publish
+from gateway.events.sources import (
+    CertificateExpiring,
+    CertificateFilesRefused,
+    CertificateFilesRenewed,
+)
 from gateway.sources.http.tls import TLSMaterial, load_tls, tls_files
 from gateway.sources.http.trouble import Trouble
 
@@ -19,8 +24,6 @@ RECHECK: Final = 1.0
 """Seconds between two looks at the files: a batch of calls looks once."""
 
 _Stamp = tuple[tuple[str, int, int, int], ...]
-
-_log = logging.getLogger(__name__)
 
 
 def wall_clock() -> datetime:
@@ -91,20 +94,10 @@ class Credentials:
                 raise
             # Half a renewal: certificate and key don't fit yet, or never will.
             self._stamp = stamp
-            _log.warning(
-                "link %s: the renewed certificate files cannot be used, the old ones "
-                "stay in use: %s",
-                self._link,
-                trouble.message,
-                extra={"link": self._link},
-            )
+            publish(CertificateFilesRefused(self._link, trouble.message))
             return old
         if old is not None:
-            _log.info(
-                "link %s: certificate files were renewed",
-                self._link,
-                extra={"link": self._link},
-            )
+            publish(CertificateFilesRenewed(self._link))
         self._material = material
         self._stamp = stamp
         return material
@@ -119,15 +112,12 @@ class Credentials:
         self._warned = (expires, max(step, before))
         if step <= before:
             return
-        if left <= timedelta(0):
-            text = "link %s: our certificate for the KMEs expired on %s"
-        else:
-            text = "link %s: our certificate for the KMEs expires on %s"
-        _log.warning(
-            text,
-            self._link,
-            f"{expires:%Y-%m-%d %H:%M} UTC",
-            extra={"link": self._link},
+        publish(
+            CertificateExpiring(
+                self._link,
+                f"{expires:%Y-%m-%d %H:%M} UTC",
+                is_over=left <= timedelta(0),
+            )
         )
 
 

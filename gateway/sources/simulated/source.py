@@ -20,7 +20,6 @@ ends that differ come together:
 * No key comes back: counters only grow, and the store refuses used key_IDs.
 """
 
-import logging
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from uuid import UUID
@@ -28,6 +27,9 @@ from uuid import UUID
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
+from gateway.events.bus import publish
+from gateway.events.sources import SimulatedLinkOpened
+from gateway.events.supply import KeysGivenUp
 from gateway.keystore.base import KEY_SIZE, KeyStanding, KeyStore, NewKey
 from gateway.secret import Secret
 
@@ -57,8 +59,6 @@ PAGE = 256
 
 _LABEL = b"qgw simulated QKD link v1 "
 _TAG_SIZE = 8
-
-_log = logging.getLogger(__name__)
 
 
 class KeySequence:
@@ -118,7 +118,7 @@ class SimulatedLink:
         self._credit = 0.0
         self._last: float | None = None
         self._passed = 0
-        _log.warning("link %s: %s", link, self.description)
+        publish(SimulatedLinkOpened(link, self.description))
 
     @property
     def link(self) -> str:
@@ -204,11 +204,7 @@ class SimulatedLink:
                 break
         if gone:
             count = store.ledger.give_up(self._link, gone)
-            _log.warning(
-                "the peer no longer holds %d keys; they are retired",
-                count,
-                extra={"link": self._link, "event": "keys-retired"},
-            )
+            publish(KeysGivenUp(self._link, count))
 
     def _counters(self, key_ids: Sequence[UUID]) -> Iterator[int]:
         for key_id in key_ids:

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from gateway.events.supply import OutageNoted
 from gateway.host.bounded_log import OVER_AFTER, VARIANTS, BoundedLines, alike
 from gateway.host.logging import ConsoleFormatter
-from gateway.supply.outage import LinkLog, Outage
+from gateway.supply.outage import Outage
 
 logger = logging.getLogger("gateway.tests.bounded")
+outages = logging.getLogger(OutageNoted.__module__)
 
 
 class Log:
@@ -41,12 +43,15 @@ class Log:
 @pytest.fixture
 def log() -> Iterator[Log]:
     made = Log()
-    logger.addHandler(made.handler)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
+    for each in (logger, outages):
+        each.addHandler(made.handler)
+        each.setLevel(logging.DEBUG)
+        each.propagate = False
     yield made
-    logger.removeHandler(made.handler)
-    logger.propagate = True
+    for each in (logger, outages):
+        each.removeHandler(made.handler)
+        each.setLevel(logging.NOTSET)
+        each.propagate = True
 
 
 def test_first_then_counted_then_over(log: Log) -> None:
@@ -129,7 +134,7 @@ def test_lines_that_a_place_calls_alike_are_whatever_they_name(log: Log) -> None
 
 @pytest.fixture
 def outage() -> Outage:
-    return Outage(LinkLog(logger, "fibre"), "kme")
+    return Outage("fibre", "kme")
 
 
 def test_an_hour_of_a_fault_is_a_handful_of_lines_with_its_age(
@@ -161,7 +166,7 @@ def test_what_fails_and_recovers_every_few_seconds_is_one_fault(
     log: Log, outage: Outage
 ) -> None:
     for _ in range(15):
-        outage.failed("empty", "no key", level=logging.INFO)
+        outage.failed("empty", "no key", is_usual=True)
         log.now += 1.5
         outage.recovered("gives keys again")
         log.now += 1.5
@@ -177,7 +182,7 @@ def test_what_fails_and_recovers_every_few_seconds_is_one_fault(
 def test_faults_of_one_work_end_together_and_of_others_not(
     log: Log, outage: Outage
 ) -> None:
-    other = Outage(LinkLog(logger, "fibre"), "store")
+    other = Outage("fibre", "store")
     outage.failed("empty", "no key")
     outage.failed("server", "HTTP 500")
     other.failed("failed", "disk full")
@@ -193,7 +198,7 @@ def test_faults_of_one_work_end_together_and_of_others_not(
 def test_an_end_that_was_not_logged_does_not_make_the_next_fault_older(
     log: Log, outage: Outage
 ) -> None:
-    logger.setLevel(logging.WARNING)
+    outages.setLevel(logging.WARNING)
     outage.failed("server", "HTTP 500")
     outage.recovered("gives keys again")
     log.now += 7200.0

@@ -52,7 +52,7 @@ def make(bench: SQLiteBench, clock: Clock, paths: int = 1) -> Destination:
 def relayed(
     *numbers: int, routes: tuple[tuple[str, ...], ...] = (ROUTE,)
 ) -> RelayedKeys:
-    keys = tuple(NewKey(UUID(int=n), Secret(n.to_bytes(32))) for n in numbers)
+    keys = tuple(NewKey(UUID(int=n), Secret((n + 1).to_bytes(32))) for n in numbers)
     return RelayedKeys(UUID(int=1), "redu", routes, keys, confirmed=False)
 
 

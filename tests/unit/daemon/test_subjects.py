@@ -12,7 +12,7 @@ import pytest
 from gateway.host.journal import JournalHandler
 from gateway.host.logging import FIELDS
 from gateway.keystore.base import StockStatus
-from gateway.observe.log import log_event
+from gateway.observe.journal.listener import log
 from gateway.rotation.events import RotationFailed, TunnelEvent
 from gateway.supply.alarms import StockAlarm
 from tests.unit.daemon.services import LINK, TUNNEL, End, until
@@ -97,10 +97,10 @@ def check(entries: list[dict[str, str]]) -> None:
 )
 def test_every_event_of_a_tunnel_names_it(journal: Journal, kind: type | None) -> None:
     if kind is None:
-        log_event(RotationFailed(TUNNEL, "not-in-force", "no packet came back", 1))
+        log(RotationFailed(TUNNEL, "not-in-force", "no packet came back", 1))
     else:
         values = [FIELD_TYPES[field.name] for field in dataclasses.fields(kind)]
-        log_event(kind(*values))
+        log(kind(*values))
     (entry,) = journal.entries()
     assert entry["QGW_TUNNEL"] == TUNNEL
     check([entry])

@@ -30,7 +30,7 @@ async def test_only_what_waits_leaves_the_loops_thread(
         for method in PLANE_CALLS:
             _watch(monkeypatch, end.plane, method, seen)
         for method in STORE_CALLS:
-            _watch(monkeypatch, end.service.store, method, seen)
+            _watch(monkeypatch, end.service.store.uses, method, seen)
     await ends[0].call("tunnel.rotate", name=TUNNEL)
     await until(lambda: in_force(ends, 1), "a new epoch")
     here = threading.current_thread().name
