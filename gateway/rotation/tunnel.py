@@ -335,8 +335,8 @@ class TunnelRotation:
 
     def next_action(self) -> Action | None:
         """Return the oldest action not yet returned."""
-        return self.trial.actions.popleft() if self.trial.actions else None
+        return self.trial.actions.pop(0) if self.trial.actions else None
 
     def next_event(self) -> TunnelEvent | None:
         """Return the oldest event not yet returned."""
-        return self.trial.events.popleft() if self.trial.events else None
+        return self.trial.events.pop(0) if self.trial.events else None
