@@ -23,6 +23,10 @@ arrive is waited for as long."""
 UNDER_WAY_LIMIT = 5.0
 """Seconds until a packet that was sent and has not arrived is lost."""
 
+GRANT_MARGIN = 0.8 if IN_VM else 0.1
+"""Seconds by which a grant that was restored may end late: the kernel counts from when
+it reads the request, and an emulated processor takes its time to get there."""
+
 SHORT_LIFETIME = 8 if IN_VM else 2
 """Seconds of an SA that must live for a rotation and then expire."""
 

@@ -12,6 +12,7 @@ from gateway.dataplane.fence.base import Passage
 from gateway.dataplane.fence.enforcement import Fencing
 from tests.kernel.fence.guarded import configured, guarded
 from tests.kernel.fence.place import DEVICE, NAME, REMOTE, Place, turnless
+from tests.kernel.pace import GRANT_MARGIN
 
 
 async def arrives(place: Place, version: int = 4) -> set[str]:
@@ -79,7 +80,7 @@ def test_what_others_do_is_undone_at_once(
         left = (await fencing.read()).tunnels[NAME].granted
         latest = granted + 30 - looked
         earliest = asked + 30 - time.monotonic()
-        assert earliest - 0.1 < left < latest + 0.1, "it goes on with the time it had"
+        assert earliest - 0.1 < left < latest + GRANT_MARGIN, "the time it had"
         await asyncio.to_thread(place.divert)
         assert await arrives(place) == {"refused"}
         assert await arrives(place, 6) == {"refused"}

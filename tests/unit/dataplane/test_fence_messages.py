@@ -2,10 +2,11 @@
 
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dataplane.fence.base import Passage
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan, Passage
 from gateway.dataplane.fence.nft import constants as c
 from gateway.dataplane.fence.nft.attributes import (
     HEADER_SIZE,
@@ -14,6 +15,7 @@ from gateway.dataplane.fence.nft.attributes import (
     read_attributes,
     walk,
 )
+from gateway.dataplane.fence.nft.changes import Grant, changes, passes_wanted, whole
 from gateway.dataplane.fence.nft.connection import split
 from gateway.dataplane.fence.nft.counters import FenceCounters
 from gateway.dataplane.fence.nft.in_use import sets_in_use
@@ -43,8 +45,10 @@ from gateway.dataplane.fence.nft.ranges import (
     other_names,
     read_ranges,
 )
+from gateway.dataplane.fence.nft.standing import Standing, wanted_of
 from gateway.dataplane.fence.partition import Prefix, Range
 
+NEW_ELEMENT = bytes((c.NFT_MSG_NEWSETELEM, c.NFNL_SUBSYS_NFTABLES))
 SIZES = {4: 32, 6: 128}
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9-]{0,31}", fullmatch=True)
 
@@ -174,3 +178,24 @@ def test_a_request_about_another_table_is_the_same_but_for_its_name(name: str) -
         assert len(moved) % 4 == 0
         assert moved[4:HEADER_SIZE] == request[4:HEADER_SIZE]
         assert in_table(moved, TABLE) == request
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_grants_get_the_time_that_is_left_when_they_are_sent(*, is_there: bool) -> None:
+    now = 100.0
+    plan = FencePlan((FencedTunnel("a-b", ("10.2.0.0/16",)),))
+    wanted = wanted_of(plan, None)
+    passes = passes_wanted(wanted, {"a-b": Grant(Passage(("wg0",)), 130.0)}, now)
+    step = (
+        changes(Standing(names=FIRST), wanted, passes, lambda: now, frame=True)
+        if is_there
+        else whole(Standing(), wanted, passes, lambda: now)
+    )
+    now = 107.0  # so long it took to encode and to fill sets
+    (each,) = wanted.sets[:1]
+    dump = [
+        body
+        for request, body in zip(step.swapping(), bodies(step.swapping()), strict=True)
+        if each.name.encode() in request and NEW_ELEMENT in request[:6]
+    ]
+    assert list(read_passes(dump, each).values()) == [23.0]

@@ -1,6 +1,6 @@
 """The step from what stands to what shall stand, as messages to the kernel."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gateway.dataplane.fence.base import Passage
@@ -61,17 +61,29 @@ class TableStep:
 
     Attributes:
         filling: Makes and fills sets of ranges under names that are free.
-        swapping: Has the rules name them; and all else.
+        frame: Has the rules name them; begins the second transaction.
+        rest: Returns all else. The kernel counts the time of a grant from when it reads
+            it, so this is called when all else is encoded and sent.
         names: The sets of ranges that are in use then.
     """
 
     filling: list[bytes]
-    swapping: list[bytes]
+    frame: list[bytes]
+    rest: Callable[[], Iterable[bytes]]
     names: Names
+
+    def swapping(self) -> list[bytes]:
+        """Return the second transaction, to be sent at once."""
+        return [*self.frame, *self.rest()]
 
 
 def changes(
-    standing: Standing, wanted: Wanted, passes: Passes, now: float, *, frame: bool
+    standing: Standing,
+    wanted: Wanted,
+    passes: Passes,
+    clock: Callable[[], float],
+    *,
+    frame: bool,
 ) -> TableStep:
     """Return the step to what is wanted.
 
@@ -79,7 +91,7 @@ def changes(
         standing: What stands, as it was left.
         wanted: What shall.
         passes: What `passes_wanted` said.
-        now: Monotonic seconds.
+        clock: Monotonic seconds.
         frame: Whether the rules change.
     """
     new = {
@@ -88,30 +100,33 @@ def changes(
         if standing.ranges[key] != wanted.ranges[key]
     }
     names = {**standing.names, **new}
-    swapping: list[bytes] = []
+    rules: list[bytes] = []
     if frame or new:
         old = FIXED_SETS | {standing.names[key] for key in new}
-        swapping += frame_messages(
-            wanted.ports, wanted.sets, wanted.home_sets, names, old
-        )
-    swapping += _pass_changes(standing.passes, passes, now)
-    swapping += delete_homes(standing.homes - wanted.homes)
-    swapping += add_homes(wanted.homes - standing.homes)
-    gone = standing.sets - frozenset(wanted.sets)
-    swapping += map(delete_set, (each.name for each in sorted(gone)))
-    left = standing.home_sets - frozenset(wanted.home_sets)
-    swapping += map(delete_set, (each.name for each in sorted(left)))
-    return TableStep(list(filled_sets(new, wanted.ranges)), swapping, names)
+        rules = frame_messages(wanted.ports, wanted.sets, wanted.home_sets, names, old)
+
+    def rest() -> Iterator[bytes]:
+        yield from delete_homes(standing.homes - wanted.homes)
+        yield from add_homes(wanted.homes - standing.homes)
+        yield from _pass_changes(standing.passes, passes, clock)
+        gone = standing.sets - frozenset(wanted.sets)
+        yield from map(delete_set, (each.name for each in sorted(gone)))
+        left = standing.home_sets - frozenset(wanted.home_sets)
+        yield from map(delete_set, (each.name for each in sorted(left)))
+
+    return TableStep(list(filled_sets(new, wanted.ranges)), rules, rest, names)
 
 
-def whole(there: Standing, wanted: Wanted, passes: Passes, now: float) -> TableStep:
+def whole(
+    there: Standing, wanted: Wanted, passes: Passes, clock: Callable[[], float]
+) -> TableStep:
     """Return the step that makes all anew in a table that is there, or in an empty one.
 
     Args:
         there: What stands, by whomever it was made; all of its sets go.
         wanted: What shall stand.
         passes: What `passes_wanted` said.
-        now: Monotonic seconds.
+        clock: Monotonic seconds.
     """
     names = other_names(there.names)
     left_behind = there.all_sets & frozenset(names.values())
@@ -130,18 +145,21 @@ def whole(there: Standing, wanted: Wanted, passes: Passes, now: float) -> TableS
                 names,
                 there.all_sets - left_behind,
             ),
-            *_pass_changes({}, passes, now),
             *add_homes(wanted.homes),
         ],
+        lambda: _pass_changes({}, passes, clock),
         names,
     )
 
 
-def _pass_changes(there: Passes, wanted: Passes, now: float) -> Iterator[bytes]:
+def _pass_changes(
+    there: Passes, wanted: Passes, clock: Callable[[], float]
+) -> Iterator[bytes]:
     """Yield what takes away grants that are no more, and adds those that are new.
 
     One that is there and ends when it should is not touched.
     """
+    now = clock()
     going: list[Pass] = []
     for prefix, passes in there.items():
         stay = wanted.get(prefix, {})
@@ -158,7 +176,7 @@ def _pass_changes(there: Passes, wanted: Passes, now: float) -> Iterator[bytes]:
             if not _is_same(stand.get(each), ends_at):
                 coming.setdefault(ends_at, []).append(each)
     for ends_at, new in coming.items():
-        yield from add_passes(new, ends_at - now)
+        yield from add_passes(new, ends_at - clock())
 
 
 def _is_same(wanted: float | None, ends_at: float) -> bool:

@@ -188,13 +188,12 @@ class NftFence:
             return
         if standing.ranges != wanted.ranges:
             self._read()  # counters go with their sets
-        now = self._clock()
-        passes = passes_wanted(wanted, grants, now)
+        passes = passes_wanted(wanted, grants, self._clock())
         frame = _frame_of(known) != _frame_of(wanted)
-        step = changes(standing, wanted, passes, now, frame=frame)
+        step = changes(standing, wanted, passes, self._clock, frame=frame)
         try:
             self._connection.transact(step.filling)
-            self._connection.transact(step.swapping)
+            self._connection.transact(step.swapping())
         except NftError:
             self._rebuild(wanted, grants, self._read())
         else:
@@ -204,19 +203,18 @@ class NftFence:
         self, wanted: Wanted, grants: dict[str, Grant], found: Standing | None
     ) -> None:
         """Make all of it so, in place of what was read, if that can be."""
-        now = self._clock()
-        passes = passes_wanted(wanted, grants, now)
+        passes = passes_wanted(wanted, grants, self._clock())
         table = new_table(self._flags)
-        step = whole(found or Standing(), wanted, passes, now)
+        step = whole(found or Standing(), wanted, passes, self._clock)
         try:
             self._connection.transact([table, *step.filling])
-            self._connection.transact(step.swapping)
+            self._connection.transact(step.swapping())
         except NftError as error:
             if error.errno == errno.EPERM:
                 raise self._forbidden() from None
             if read_identity(self._connection) is None:
                 raise
-            step = whole(Standing(), wanted, passes, self._clock())
+            step = whole(Standing(), wanted, passes, self._clock)
             replace_table(self._connection, table, step)
         delete_if_there(self._connection, COVER)
         self._note(wanted, grants, passes, step.names)

@@ -30,12 +30,13 @@ def replace_table(connection: NftConnection, table: bytes, step: TableStep) -> N
         NftError: The kernel refused; if it did halfway, the cover stands.
     """
     delete_if_there(connection, COVER)
-    for messages in ([table, *step.filling], step.swapping):
-        connection.transact([in_table(each, COVER) for each in messages])
+    filling = [table, *step.filling]
+    connection.transact([in_table(each, COVER) for each in filling])
+    connection.transact([in_table(each, COVER) for each in step.swapping()])
     time.sleep(UNDER_WAY)
     connection.transact([delete_table(TABLE)])
-    connection.transact([table, *step.filling])
-    connection.transact(step.swapping)
+    connection.transact(filling)
+    connection.transact(step.swapping())
     time.sleep(UNDER_WAY)
 
 
