@@ -1,7 +1,7 @@
 """Configuration and the files that it names, read and judged as one."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,6 +55,16 @@ class Candidate:
             findings=(*self.findings, *notes.findings),
             warnings=(*self.warnings, *notes.warnings),
         )
+
+    def news(self, said: Collection[ConfigProblem]) -> Iterator[ConfigProblem]:
+        """Yield warnings about single keys that were not said before.
+
+        Those about this host as a whole are for ``status``.
+        """
+        known = {(each.key, each.found) for each in said}
+        for each in self.warnings:
+            if "." in each.key and (each.key, each.found) not in known:
+                yield each
 
     def refuse_any(self, standing: Collection[Finding] = ()) -> None:
         """Refuse the whole for any problem but those that stand already.

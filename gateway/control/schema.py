@@ -348,8 +348,9 @@ class ReloadResult(TypedDict):
 
     `restart_needed` are dotted TOML keys that only a restart of the daemon applies.
     `details` says by name what changed; a peer with both fingerprints. `warnings` are
-    problems that stood before and do not concern what changed. `failed` says what the
-    kernel would not do, by name of a tunnel or ``fence``.
+    problems that stood before and do not concern what changed, keys that are new and do
+    nothing here, and networks of this host that pass beside tunnels. `failed` says what
+    the kernel would not do, by name of a tunnel or ``fence``.
     """
 
     added: list[str]

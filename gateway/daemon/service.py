@@ -120,7 +120,7 @@ class Service:
             GatewayError: A link or the relay cannot be configured.
         """
         self._candidate = candidate
-        self._standing = candidate.findings
+        self._standing, self._warned = candidate.findings, candidate.warnings
         config = candidate.config
         self._basis = Basis(
             config, parts.identity, dict(candidate.tunnels), dict(candidate.contents)
@@ -264,7 +264,8 @@ class Service:
         publish(DaemonReady(self.status_line.text()))
         async with self._reloading:
             # What a reload need not wait for; nothing at start waits for it either.
-            self._standing = (await self._judge(self._candidate)).findings
+            judged = await self._judge(self._candidate)
+            self._standing, self._warned = judged.findings, judged.warnings
             del self._candidate
             self._basis.files.clear()
 
@@ -386,7 +387,7 @@ class Service:
             await self._listen_elsewhere(old)
             await self.fencing.settle(old)
             raise
-        before = self._basis.contents
+        before, warned = self._basis.contents, self._warned
         details = describe_changes(diff, before, candidate.contents)
         self._take_over(candidate, new)
         if "log.level" in diff.applied:
@@ -415,6 +416,7 @@ class Service:
             details=details,
             warnings=[
                 *(str(finding.problem) for finding in candidate.findings),
+                *(str(problem) for problem in candidate.news(warned)),
                 *self.fencing.admissions(),
             ],
             failed=dict(self.tunnels.troubles),
@@ -464,7 +466,7 @@ class Service:
     def _take_over(self, candidate: Candidate, new: GatewayConfig) -> None:
         """Let a configuration be the one in force."""
         self._basis.config = new
-        self._standing = candidate.findings
+        self._standing, self._warned = candidate.findings, candidate.warnings
         self._basis.files = dict(candidate.tunnels)
         other = candidate.identity
         if other is not None and other.public != self.identity.public:

@@ -144,3 +144,16 @@ def test_a_missing_peer_file_is_no_reason_to_refuse_what_else_changes(
         assert "changed: demo (peer)" in said or said == "nothing changed\n", said
         assert lab.a.tunnel()["started"]
         until(lambda: state(lab.a) == "up", "the tunnel")
+
+
+@pytest.mark.skipif(plane() == "esp", reason="ESP has an interface for each tunnel")
+def test_an_interface_that_wireguard_does_not_make_is_no_change(running: Lab) -> None:
+    end = running.a
+    edit(end, r"^remote_subnets", 'interface = "vpn0"\nremote_subnets')
+    result = end.call("reload")
+    assert result["changed"] == []
+    (warning,) = [line for line in result["warnings"] if ".interface" in line]
+    assert "found vpn0, which changes nothing" in warning
+    # Said once, not with each reload.
+    again = end.call("reload")
+    assert not [line for line in again["warnings"] if ".interface" in line]

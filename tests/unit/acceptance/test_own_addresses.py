@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.acceptance.accept import Candidate
 from gateway.acceptance.findings import Notes
 from gateway.acceptance.own_addresses import (
     OwnAddresses,
@@ -116,6 +117,17 @@ def test_keys_without_effect_on_wireguard_are_told(
     check_interfaces(plain, GO, OWN)
     check_own_addresses(plain, OWN)
     assert (plain.findings, plain.warnings) == ([], [])
+
+
+def test_a_reload_says_what_is_new_of_single_keys(tmp_path: Path) -> None:
+    notes = noted(tmp_path, interface='"vpn0"', encap="true")
+    check_interfaces(notes, GO, OWN)
+    notes.warn(("tunnels",), "a host that lets packets pass", "ip_forward = 0")
+    candidate = Candidate(notes.config, None, {}, {}).with_notes(notes)
+    first, second, _ = candidate.warnings
+    assert list(candidate.news(())) == [first, second]
+    assert list(candidate.news([first])) == [second]
+    assert list(candidate.news(candidate.warnings)) == []
 
 
 def test_this_hosts_own_are_read() -> None:
