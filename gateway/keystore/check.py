@@ -16,3 +16,12 @@ def check_of(key_id: UUID, key: Secret) -> bytes:
     It travels sealed on the control channel, never in clear.
     """
     return hmac.digest(key.expose(), _LABEL + key_id.bytes, "sha256")[:CHECK_SIZE]
+
+
+def is_constant(key: Secret) -> bool:
+    """Whether all bytes are equal: of keys drawn by chance one in 2**248 is so.
+
+    A KME that gives such has a dead source, or a pool that nobody filled.
+    """
+    data = key.expose()
+    return hmac.compare_digest(data, data[:1] * len(data))

@@ -3,7 +3,6 @@
 Statements that change something stand within a `Rows.transaction`.
 """
 
-import hmac
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,11 +11,11 @@ from uuid import UUID
 
 from gateway.errors import KeyStoreError
 from gateway.keystore.base import KEY_SIZE, NewKey
+from gateway.keystore.check import is_constant
 from gateway.keystore.sealing import KeySealer
 from gateway.keystore.sqlite.errors import translated
 from gateway.keystore.sqlite.records import Link
 from gateway.keystore.sqlite.schema import CONSUMED, EXPIRED, NEVER, UNUSED
-from gateway.secret import Secret
 from gateway.wire.key_ids import NamedKeyID, key_id_of
 
 _REASONS = {UNUSED: "duplicate", CONSUMED: "used", EXPIRED: "expired"}
@@ -57,15 +56,6 @@ class KeyRow:
     def expired(self, now_ms: int) -> bool:
         """Whether its time is over, swept yet or not."""
         return self.expires != NEVER and self.expires <= now_ms
-
-
-def _is_constant(key: Secret) -> bool:
-    """Whether all bytes are equal: of keys drawn by chance one in 2**248 is so.
-
-    A KME that gives such has a dead source, or a pool that nobody filled.
-    """
-    data = key.expose()
-    return hmac.compare_digest(data, data[:1] * len(data))
 
 
 def _row(
@@ -113,7 +103,7 @@ class Rows:
         """Take a key in; return why not, or an empty string."""
         if len(key.key) != KEY_SIZE:
             return "short" if len(key.key) < KEY_SIZE else "long"
-        if _is_constant(key.key):
+        if is_constant(key.key):
             return "constant"
         fingerprint = sealer.fingerprint(key.key)
         cursor = self._connection.execute(

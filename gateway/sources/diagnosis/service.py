@@ -6,6 +6,7 @@ from uuid import uuid4
 from gateway.config.model import KMEConfig
 from gateway.errors import KeySourceError, SourceFault
 from gateway.keystore.base import KEY_SIZE, NewKey
+from gateway.keystore.check import is_constant
 from gateway.sources.base import KeyClient, KMEStatus
 from gateway.sources.diagnosis.findings import Step, TrialFinding, failed, ok, warning
 
@@ -135,6 +136,14 @@ async def look_at_draw(
             Step.DRAW,
             f"the key that came cannot be used: {reasons}",
             f"keys must have {_BITS} bits and a UUID as key_ID",
+        )
+        return
+    if is_constant(delivery.keys[0].key):
+        yield failed(
+            source,
+            Step.DRAW,
+            "the key that came has 32 equal bytes: the KME's source of keys is dead",
+            "do not use this KME: tell its vendor",
         )
         return
     drawn.key = delivery.keys[0]

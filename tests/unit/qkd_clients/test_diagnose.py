@@ -365,6 +365,18 @@ async def test_what_is_no_kme_at_all_fails(
     assert found[-1].text.startswith("status: HTTP 404")
 
 
+@pytest.mark.parametrize("byte", [0x00, 0xFF])
+async def test_a_dead_source_of_keys_is_found(
+    kme: HostileKME, make_link: MakeLink, byte: int
+) -> None:
+    key_id, _ = kme.new_key()
+    kme.replies["enc_keys"] = [reply(container([(key_id, bytes([byte]) * 32)]))]
+    found = await findings_of(make_link(kme), draw=True)
+    assert (found[-1].step, found[-1].grade) == (Step.DRAW, Grade.FAILED)
+    assert "32 equal bytes" in found[-1].text
+    assert "vendor" in found[-1].hint
+
+
 async def test_oddities_of_the_status(kme: HostileKME, make_link: MakeLink) -> None:
     kme.status = {
         "slave_SAE_ID": "sae-mallory",

@@ -296,3 +296,29 @@ async def test_a_long_outage_is_repeated_with_its_age(
     odd.be_honest()
     await supply.until(lambda: bool(lines(caplog, "kme-ok")), "all-clear")
     assert "the KME gives keys again after " in lines(caplog, "kme-ok")[-1]
+
+
+async def test_a_dead_source_is_the_kmes_fault(
+    kme: HostileKME,
+    make_link: MakeLink,
+    make_stepped: MakeStepped,
+    bench: SQLiteBench,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Zeros for keys are refused, drawn one at a time, and said in the KME's name."""
+
+    async def answer(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        keys = [(kme.new_key()[0], bytes(32)) for _ in range(asked.members["number"])]
+        writer.write(reply(container(keys)))
+
+    kme.replies["enc_keys"] = [answer]
+    link = make_link(kme)
+    supply = make_stepped(link)
+    await supply.until(lambda: supply.status().calls >= 3, "calls")
+    status = supply.status()
+    assert bench.store.stocks.status(link.name).available == 0
+    assert set(status.refused) == {"constant"}
+    assert status.refused["constant"] <= 64 + status.calls
+    assert kme.url in status.error
+    assert "no key that came can be used (1 constant)" in status.error
+    assert len(lines(caplog, "keys-refused")) == 1
