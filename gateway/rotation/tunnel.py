@@ -175,6 +175,8 @@ class TunnelRotation:
     def down(self) -> None:
         """Take the tunnel down; the driver removes its keys."""
         self.trial.clear()
+        # What was missed before tells nothing of the path when it comes up again.
+        self.trial.doubts.missed = 0
         self.trial.actions.append(BlockTunnel())
         self.trial.standing.stop()
         self.attempts.stop()

@@ -132,6 +132,17 @@ def test_one_handshake_follows_at_once_and_no_other_for_a_lifetime() -> None:
     assert started(actions) == [3]
 
 
+def test_down_and_up_gives_one_handshake_at_once_again() -> None:
+    end = a_tunnel(in_force=False)
+    assert started(live(end, limits.PROOF_TIMEOUT + 0.1)) == [2]
+    end.rotation.down()
+    end.collect()
+    assert started(end.up()) == [3]
+    end.commit(3)
+    assert started(live(end, limits.PROOF_TIMEOUT + 0.1)) == [4]
+    assert [event.attempts for event in not_in_force(end)] == [1, 1]
+
+
 def test_long_without_a_path_one_epoch_a_lifetime_is_all_it_costs() -> None:
     end = a_tunnel(in_force=False)
     asked = 0
