@@ -25,7 +25,7 @@ from gateway.rotation.events import (
 from gateway.rotation.installed import InstalledEpochs
 from gateway.rotation.lifetime import Lifetime
 from gateway.rotation.phases import Change, TunnelPhase
-from gateway.rotation.proof import Proof
+from gateway.rotation.proof_timers import ProofTimers
 from gateway.rotation.standing import TunnelStanding
 from gateway.wire.control import RotateReason
 
@@ -80,7 +80,7 @@ class Trial:
         self.installed = InstalledEpochs()
         self.lifetime = Lifetime(max_epoch_lifetime)
         self.doubts = Doubts(silence)
-        self.proof = Proof()
+        self.proof = ProofTimers()
         # Lists: they are short, a deque takes 0.7 KiB, and a hub has many tunnels.
         self.actions: list[Action] = []
         self.events: list[TunnelEvent] = []

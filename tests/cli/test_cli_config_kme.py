@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Outcome, qgw
-from tests.unit.qkd_clients.certificates import Authority, Files
+from tests.unit.sources.certificates import Authority, Files
 
 CONFIG = """\
 [gateway]

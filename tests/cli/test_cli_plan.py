@@ -11,7 +11,7 @@ import pytest
 
 from gateway.cli.exit_codes import FAILED, NOT_FOUND, UNREACHABLE, USAGE
 from tests.cli.conftest import Outcome, StartDaemon, a_link, a_status, qgw
-from tests.unit.plan.examples import EXAMPLE, SMALL, write
+from tests.unit.planner.examples import EXAMPLE, SMALL, write
 
 FROM = ("--start", "2026-11-01")
 

@@ -23,8 +23,8 @@ from gateway.supply.leader import COMPARE_ANYWAY
 from gateway.supply.machine import Lane
 from gateway.wire.control import StockMessage, encode_control
 from tests.unit.keystore.sqlite_bench import SQLiteBench
-from tests.unit.qkd.kme_pair import MemoryKME, SharedPool
-from tests.unit.qkd.stepped import TUNNEL, Clock, Site, decode_stock_message
+from tests.unit.supply.kme_pair import MemoryKME, SharedPool
+from tests.unit.supply.stepped import TUNNEL, Clock, Site, decode_stock_message
 
 LINK = "fibre"
 TARGET, BATCH, CAPACITY = 24, 8, 96

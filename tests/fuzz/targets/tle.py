@@ -9,7 +9,7 @@ from gateway.errors import OrbitError
 from gateway.planner.space.orbit import TLE_MAX_AGE, Orbit
 from gateway.planner.space.tle import parse_tle
 from tests.fuzz.target import Target
-from tests.unit.space.elements import FIRST, SECOND, VANGUARD, resum
+from tests.unit.planner.space.elements import FIRST, SECOND, VANGUARD, resum
 
 
 def run(data: bytes) -> None:

@@ -23,7 +23,7 @@ from tests.unit.daemon.services import (
     tunnel_keys,
     until,
 )
-from tests.unit.qkd.kme_pair import MemoryKME, SharedPool
+from tests.unit.supply.kme_pair import MemoryKME, SharedPool
 
 Pair = tuple[End, End]
 

@@ -26,7 +26,7 @@ from gateway.kme.pki import TlsFiles
 from tests.ports import free_ports
 from tests.unit.kme.conftest import Call
 from tests.unit.kme.sae import SAE
-from tests.unit.space.elements import VANGUARD
+from tests.unit.planner.space.elements import VANGUARD
 
 ROOT = Path(__file__).parents[3]
 STARTUP = 60.0

@@ -1,1 +1,0 @@
-"""The planner: held against a replay that goes key by key."""

@@ -1,1 +1,0 @@
-"""Passes, weather, keys: against what is known elsewhere."""
