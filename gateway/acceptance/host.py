@@ -10,6 +10,7 @@ from gateway.config.checks import ONE_TUNNEL_A_PEER, shared_peer
 from gateway.config.model import Endpoint, GatewayConfig, PlaneName
 from gateway.dataplane.choose import PlaneOption, best_plane, try_plane
 from gateway.dataplane.host import check_host
+from gateway.dataplane.wireguard import DEFAULT_DEVICES
 from gateway.errors import PlaneUnsupportedError
 
 WIREGUARD = frozenset(plane.value for plane in ONE_TUNNEL_A_PEER)
@@ -102,6 +103,10 @@ def check_ports(
         _uses_wireguard(in_force, options) or not set(opened).isdisjoint(WIREGUARD)
     ):
         ours = set(in_force.wireguard_ports)
+    elif in_force is None and _stand(DEFAULT_DEVICES):
+        # Those of a daemon that was stopped: its devices carry traffic on, and the next
+        # one takes them over, or says which program has a port.
+        ours = set(config.wireguard_ports)
     if _uses_wireguard(config, options):
         for port in config.wireguard_ports:
             if port not in ours and is_taken("0.0.0.0", port):  # noqa: S104 - all
@@ -121,6 +126,11 @@ def check_ports(
                 "addresses and ports that no other program has",
                 f"{endpoint}, which is taken (see: ss -lunp sport = :{endpoint.port})",
             )
+
+
+def _stand(devices: Iterable[str]) -> bool:
+    there = {name for _, name in socket.if_nameindex()}
+    return not there.isdisjoint(devices)
 
 
 def _uses_wireguard(config: GatewayConfig, options: Options) -> bool:

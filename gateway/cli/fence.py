@@ -227,8 +227,8 @@ def _is_running(session: CommandSession) -> bool:
     try:
         session.call(Method.STATUS)
     except ControlError as error:
-        if error.code == ErrorCode.NOT_PERMITTED:
-            raise  # whether it runs is not known
+        if error.code in {ErrorCode.NOT_PERMITTED, ErrorCode.CONFIG}:
+            raise  # whether it runs, or where to ask it, is not known
         return error.code != ErrorCode.UNREACHABLE
     return True
 

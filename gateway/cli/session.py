@@ -10,7 +10,7 @@ import click
 
 from gateway.config.defaults import DEFAULT_CONTROL_SOCKET, DEFAULT_PATH
 from gateway.control.limits import CLIENT_TIMEOUT
-from gateway.control.schema import Method
+from gateway.control.schema import ErrorCode, Method
 from gateway.errors import ControlError
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class CommandSession:
                 raise ControlError(
                     f"cannot read {self.config}: {(error.strerror or '').lower()}",
                     "name the socket itself: qgw --socket PATH",
+                    code=ErrorCode.CONFIG,
                 ) from None
             if not isinstance(error, FileNotFoundError):
                 why = (error.strerror or "an error").lower()

@@ -30,6 +30,13 @@ def test_a_fence_that_the_daemon_keeps_is_not_removed(
         assert outcome.err.startswith("qgw: qgwd is running and keeps the fence\n")
 
 
+def test_a_configuration_that_is_missing_is_no_running_daemon(tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    outcome = qgw("--config", str(path), "fence", "remove")
+    assert outcome.code != 0
+    assert outcome.err.startswith(f"qgw: cannot read {path}")
+
+
 def test_nothing_is_loaded_where_no_tunnel_is_configured(tmp_path: Path) -> None:
     said = "nothing to refuse: no tunnel is configured\n"
     (tmp_path / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n')

@@ -214,6 +214,16 @@ def test_port_taken(lab: Lab) -> None:
     assert "Traceback" not in said
 
 
+def test_what_a_stopped_daemon_left_takes_nobodys_ports(lab: Lab) -> None:
+    lab.start()
+    lab.a.stop()
+    toml = lab.a.folder / "gateway.toml"
+    checked = qgw(lab.a, "--config", str(toml), "config", "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    lab.a.start()
+    lab.a.wait_ready()
+
+
 def test_a_second_daemon_does_not_disturb_the_first(lab: Lab) -> None:
     lab.start()
     first = lab.a.process

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -258,8 +259,9 @@ def test_two_daemons_do_not_share_a_table(place: Place, fence: NftFence) -> None
     if "flags owner" not in place.listing():
         pytest.skip("this kernel's tables have no owners: needs Linux 6.9")
     second = place.fence()
-    with pytest.raises(PlaneConflictError, match="another process"):
-        second.load(PLAN)
+    for act in (partial(second.load, PLAN), second.remove):
+        with pytest.raises(PlaneConflictError, match="another process"):
+            act()
     second.close()
     assert fence.repair(touched=True) is False
 

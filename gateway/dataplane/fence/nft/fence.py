@@ -151,8 +151,13 @@ class NftFence:
     def remove(self) -> None:
         """See `Fence.remove`."""
         with kernel_call("remove the fence"):
-            delete_if_there(self._connection, TABLE)
-            delete_if_there(self._connection, COVER)
+            try:
+                delete_if_there(self._connection, TABLE)
+                delete_if_there(self._connection, COVER)
+            except NftError as error:
+                if error.errno == errno.EPERM:
+                    raise self._forbidden() from None
+                raise
         self._wanted = self._standing = self._identity = None
         self._grants.clear()
 
