@@ -94,6 +94,7 @@ def test_filtered_from_the_start(slow: Lab) -> None:
     assert slow.a.tunnel()["epoch"] == 2
 
 
+@pytest.mark.may_skip("ESP has no ports; the lanes of WireGuard try this")
 @pytest.mark.parametrize("port", DEFAULT_WIREGUARD_PORTS)
 def test_one_port_filtered_names_it(slow: Lab, port: int) -> None:
     """An epoch uses one of the two, and the next the other."""
