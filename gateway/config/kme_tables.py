@@ -1,7 +1,6 @@
 """The keys of ``[links.NAME]`` that say how to reach a KME."""
 
 import re
-from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from gateway.config.values import (
     number,
     parse_text,
     path_beside,
+    refuse_link_local,
     secret_path_beside,
     whole,
 )
@@ -120,25 +120,11 @@ def _parse_url(value: object) -> str:
         port = parts.port
     except ValueError:
         raise BadValueError(expected, show(value)) from None
-    if _is_link_local(parts.hostname or ""):
-        # Neither TLS nor certificates know the zone of a link-local address, and
-        # without one the kernel does not know the interface.
-        raise BadValueError(
-            "a name or an address that is not link-local: such an address cannot be "
-            "reached without a zone, and with a zone cannot stand in a certificate",
-            show(value),
-        )
+    refuse_link_local(parts.hostname or "", show(value))
     plain = not (parts.query or parts.fragment)
     if parts.scheme != "https" or not parts.hostname or not plain or port == 0:
         raise BadValueError(expected, show(value))
     return text.rstrip("/")
-
-
-def _is_link_local(host: str) -> bool:
-    try:
-        return "%" in host or IPv6Address(host).is_link_local
-    except ValueError:
-        return False  # a name, or IPv4, whose link-local addresses need no zone
 
 
 def _parse_sae_id(value: object) -> str:

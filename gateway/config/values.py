@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -193,3 +194,24 @@ def parse_interface_name(value: object) -> str:
     if value in NO_TUNNELS:
         raise BadValueError("an interface name that means nothing else to the kernel")
     return value
+
+
+def refuse_link_local(host: str, shown: str) -> None:
+    """See that TLS can reach a host by its address.
+
+    Neither TLS nor certificates know the zone of a link-local address, and without one
+    the kernel does not know the interface.
+
+    Raises:
+        BadValueError: It cannot.
+    """
+    try:
+        is_local = "%" in host or IPv6Address(host).is_link_local
+    except ValueError:
+        return  # a name, or IPv4, whose link-local addresses need no zone
+    if is_local:
+        raise BadValueError(
+            "a name or an address that is not link-local: such an address cannot be "
+            "reached without a zone, and with a zone cannot stand in a certificate",
+            shown,
+        )

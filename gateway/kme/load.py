@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from gateway.config.files import read_source
 from gateway.config.model import LogLevel
-from gateway.config.problems import Problems, Source
+from gateway.config.problems import Problems, Source, show
 from gateway.config.section import Section
 from gateway.config.values import (
     BadValueError,
@@ -20,6 +20,7 @@ from gateway.config.values import (
     one_of,
     parse_text,
     path_beside,
+    refuse_link_local,
     secret_path_beside,
     whole,
 )
@@ -257,6 +258,7 @@ def _parse_url(value: object) -> str:
         raise BadValueError(expected, "(something else)" if "@" in text else None)
     if port == 0:
         raise BadValueError(expected)
+    refuse_link_local(parts.hostname, show(value))
     return text.rstrip("/")
 
 

@@ -90,6 +90,8 @@ def test_commented_defaults_are_the_defaults(tmp_path: Path) -> None:
         ("192.0.2.1:8443", "a:8443/path", "9: peer.url"),
         ("192.0.2.1:8443", "user:secret@a", "9: peer.url: (something else)"),
         ("192.0.2.1:8443", "a:99999", "9: peer.url"),
+        ("192.0.2.1:8443", "[fe80::1]:8443", "9: peer.url: 'https://[fe80::1]:8443'"),
+        ("192.0.2.1:8443", "[fe80::1%25eth0]:8443", "9: peer.url: "),
         ("https://192.0.2.1:8443", "http://a", "9: peer.url"),
         ('end = "alice"', 'end = "carol"', "11: link.end: 'carol'"),
         ('"link.seed"', '"link.seed"\nmodel = "magic"', "13: link.model: 'magic'"),
