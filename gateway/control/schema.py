@@ -254,7 +254,8 @@ class TunnelFenceStatus(TypedDict):
     """What the fence does for one tunnel.
 
     `dropped_out` are packets for its remote prefixes that went another way than the
-    tunnel, or came while it was not up; `dropped_in` those that came another way. Both
+    tunnel, or came while it was not up; `dropped_in` those from there that came another
+    way, or would have left by another interface than that of their local network. Both
     only grow while the fence stands. `granted_s` is how long packets may still pass if
     no further epoch comes into force.
     """

@@ -293,9 +293,11 @@ def _refused(tunnel: TunnelStatus, refused: Refused) -> Iterator[Alert]:
             "warning",
             AlertKind.FENCE_INWARD,
             f"the fence refused {plural(refused.inward, 'packet')} from its remote "
-            "prefixes that came another way than the tunnel",
+            "prefixes that came another way than the tunnel, or would have left by "
+            "another interface than that of their local network",
             "forged addresses, or a path between the sites beside the tunnel: "
-            "tcpdump -ni any src net PREFIX",
+            "tcpdump -ni any src net PREFIX; if they came by the tunnel, a local "
+            "network that moved to a router: qgw reload",
         )
     if refused.meanwhile:
         count = plural(refused.meanwhile, "packet")

@@ -34,7 +34,8 @@ class Refused:
 
     Attributes:
         outward: For its prefixes, while it was up: they took another way.
-        inward: From its prefixes, while it was up: they came another way.
+        inward: From its prefixes, while it was up: they came another way, or would have
+            left by an interface that does not hold the local network they are for.
         meanwhile: Either, while it was not up.
     """
 

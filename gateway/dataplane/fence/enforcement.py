@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.config.model import GatewayConfig
 from gateway.dataplane.accepted import AcceptedNetworks
+from gateway.dataplane.fence.away import is_to_return
 from gateway.dataplane.fence.base import Fence, FencePlan, FenceState, Passage
 from gateway.dataplane.fence.connected import Connected, read_connected
 from gateway.dataplane.fence.homes import Homes
@@ -69,7 +70,7 @@ class Fencing:
         self._plan: FencePlan | None = None
         self._accepted = AcceptedNetworks() if accepted is None else accepted
         self._inside = Inside()
-        self._homes = Homes()
+        self._homes = Homes(is_to_return)
         self._mark: _Mark | None = None
         self.unrecorded = ""
         self._changing = asyncio.Lock()
@@ -115,6 +116,15 @@ class Fencing:
         async with self._changing:
             if self._config is not None:
                 await self._follow(self._config)
+
+    async def expire(self) -> None:
+        """Forget networks of this host that went and do not come back.
+
+        Raises:
+            DataPlaneError: The kernel refused.
+        """
+        if await self._worker.run(self._homes.watch):
+            await self.refresh()
 
     async def repair(self, *, touched: bool) -> bool:
         """Restore what others changed; return whether they had.
@@ -251,6 +261,7 @@ class Fencing:
 
     def _accept_all(self, config: GatewayConfig) -> None:
         """Let what is connected here now pass beside tunnels, and nothing else."""
+        self._homes.forget()
         self._accepted.accept(_read(config).permanent)
 
     def _look(self, config: GatewayConfig) -> tuple[FencePlan, Inside]:

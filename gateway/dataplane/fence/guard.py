@@ -112,6 +112,7 @@ class FenceGuard:
             try:
                 if await self._fencing.repair(touched=touched):
                     await self._note()
+                await self._fencing.expire()
             except DataPlaneError as error:
                 _complain(error)
                 await asyncio.sleep(MAX_PAUSE)

@@ -87,6 +87,10 @@ NDA_DST = 1
 NUD_INCOMPLETE = 0x01
 
 IFF_UP = 1
+IFF_RUNNING = 0x40
+RTM_F_FIB_MATCH = 0x2000
+"""The answer is the route as it stands in its table, with its prefix."""
+
 RTEXT_FILTER_SKIP_STATS = 8
 
 HEADER = struct.Struct("=IHHII")
@@ -320,13 +324,13 @@ def route_dump(family: int, table: int, protocol: int = 0) -> bytearray:
     )
 
 
-def route_question(address: str, mark: int) -> bytearray:
+def route_question(address: str, mark: int, flags: int = 0) -> bytearray:
     """Return a request for the route that a packet with a mark would take."""
     family = family_of(address)
     packed = socket.inet_pton(family, address)
     return request(
         RTM_GETROUTE,
-        RTMSG.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, 0),
+        RTMSG.pack(family, 8 * len(packed), 0, 0, 0, 0, 0, 0, flags),
         attribute(RTA_DST, packed),
         attribute(RTA_MARK, u32(mark)),
     )

@@ -123,7 +123,8 @@ def test_what_the_fence_refused() -> None:
             "fence-inward",
             (
                 "tunnel paris: the fence refused 1 packet from its remote prefixes "
-                "that came another way than the tunnel"
+                "that came another way than the tunnel, or would have left by "
+                "another interface than that of their local network"
             ),
         ),
         (
