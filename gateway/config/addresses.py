@@ -59,11 +59,15 @@ def parse_interface_address(value: object) -> IPv4Interface | IPv6Interface:
 
     It must be one that a host can have: no network's own, no broadcast.
     """
+    text = parse_text(value)
+    _refuse_zone(text)
     try:
-        found = ip_interface(parse_text(value))
+        found = ip_interface(text)
     except ValueError:
         raise BadValueError("an address and prefix, such as 10.9.0.1/30") from None
     network = found.network
+    if found.version != IPV4 and found.ip.ipv4_mapped is not None:
+        raise BadValueError("an IPv4 address as such, 10.9.0.1/30, not within IPv6")
     if not network.prefixlen:
         raise BadValueError("a prefix of some length: /0 is every address there is")
     if not _is_hosts(found.ip):
@@ -79,6 +83,7 @@ def parse_interface_address(value: object) -> IPv4Interface | IPv6Interface:
 def parse_network(value: object) -> IPv4Network | IPv6Network:
     """Take a prefix; host bits are refused, since they are a typing error."""
     text = parse_text(value)
+    _refuse_zone(text)
     try:
         network = ip_network(text)
     except ValueError:
@@ -92,6 +97,12 @@ def parse_network(value: object) -> IPv4Network | IPv6Network:
     raise BadValueError(f"a prefix without host bits, such as {meant}")
 
 
+def _refuse_zone(text: str) -> None:
+    """Refuse ``%eth0``: a prefix is of a site, and a tunnel's address of its device."""
+    if "%" in text:
+        raise BadValueError("one without a zone (%INTERFACE)")
+
+
 def _as_site(
     network: IPv4Network | IPv6Network, text: str
 ) -> IPv4Network | IPv6Network:
@@ -101,6 +112,8 @@ def _as_site(
     for nobodys in NOBODYS:
         if network.version == nobodys.version and network.subnet_of(nobodys):  # type: ignore[arg-type]
             raise BadValueError(f"a prefix of some site; {nobodys} is none's")
+    if network.version != IPV4 and network.is_link_local:
+        raise BadValueError("a prefix of some site; link-local ones are of a link")
     return network
 
 
