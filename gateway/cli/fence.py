@@ -156,6 +156,7 @@ def _plans(session: CommandSession) -> "tuple[FencePlan] | tuple[FencePlan, Fenc
     Raises:
         GatewayError: Neither can be read.
     """
+    from gateway.dataplane.fence.plan import exempt_too  # noqa: PLC0415
     from gateway.dataplane.fence.plan_file import FILE_NAME  # noqa: PLC0415
     from gateway.dataplane.fence.plan_named import beyond, plan_named  # noqa: PLC0415
 
@@ -186,8 +187,7 @@ def _plans(session: CommandSession) -> "tuple[FencePlan] | tuple[FencePlan, Fenc
         click.echo(f"refused too, though not in the record: {prefix} of {name}")
     if len(added) > _SHOWN:
         click.echo(f"and {len(added) - _SHOWN} more")
-    # What is connected here is no matter of configurations, and stands in the record.
-    return record, replace(named, exempt=record.exempt)
+    return record, replace(named, exempt=exempt_too(named, record))
 
 
 def _recorded(path: Path) -> "FencePlan":

@@ -28,7 +28,9 @@ def find_files(main: Path, problems: Problems) -> list[Path]:
     try:
         mode = folder.stat().st_mode
         names = sorted(entry.name for entry in folder.iterdir())
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if folder.is_symlink():  # to what is not mounted: its tunnels count
+            problems.add_at(folder, 0, TUNNELS_FOLDER, "a folder to read", _why(error))
         return [main]
     except OSError as error:
         problems.add_at(folder, 0, TUNNELS_FOLDER, "a folder to read", _why(error))

@@ -92,6 +92,16 @@ def test_a_damaged_plan_is_refused(tmp_path: Path) -> None:
     )
 
 
+def test_a_record_that_is_a_fifo_holds_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    os.mkfifo(path)
+    outcome = qgw("fence", "load", str(path))
+    assert (outcome.code, outcome.err) == (
+        1,
+        f"qgw: {path} is not a plain file\nhint: name a file\n",
+    )
+
+
 def test_a_picture_of_it_fits_a_screen() -> None:
     name = "a-name-of-thirty-two-letters-xyz"
     state = FenceState(

@@ -58,6 +58,19 @@ def fenced_tunnels(config: GatewayConfig) -> tuple[FencedTunnel, ...]:
     return tuple(map(_fenced, config.tunnels.values()))
 
 
+def exempt_too(plan: FencePlan, record: FencePlan) -> tuple[str, ...]:
+    """Return what of a record's exempt networks is exempt from another plan, too.
+
+    Those that lie in the same remote prefix of both: nobody accepted that they pass
+    beside one that the record does not know.
+    """
+    wanted = _Lengths(prefix for each in plan.tunnels for prefix in each.remote)
+    known = _Lengths(prefix for each in record.tunnels for prefix in each.remote)
+    return tuple(
+        each for each in record.exempt if wanted.longest(each) == known.longest(each)
+    )
+
+
 def networks_inside(plan: FencePlan, connected: Connected) -> Inside:
     """Return what becomes of the networks that are connected inside remote prefixes.
 

@@ -11,8 +11,9 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.config.private_files import PUBLIC_MODE, read_trusted_file
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, IdentityError
 
 FILE_NAME: Final = "fence.json"
 """In state_dir."""
@@ -20,6 +21,15 @@ FILE_NAME: Final = "fence.json"
 _VERSION: Final = 1
 _MAX_SIZE: Final = 1 << 26
 """Bytes read; 5,000 tunnels of ten prefixes make 2 MB."""
+
+_FRESH: Final = (
+    os.O_WRONLY
+    | os.O_CREAT
+    | os.O_TRUNC
+    | os.O_CLOEXEC
+    | os.O_NOFOLLOW
+    | os.O_NONBLOCK  # or a FIFO in its place would hold the planes' thread for ever
+)
 
 _MAX_PORT: Final = 65_535
 
@@ -35,8 +45,8 @@ def write_plan(path: Path, plan: FencePlan) -> None:
     data = json.dumps({"version": _VERSION, **lasting}, indent=1).encode("ascii")
     fresh = path.with_suffix(".new")
     try:
-        with fresh.open("wb") as file:
-            os.fchmod(file.fileno(), 0o644)
+        with os.fdopen(os.open(fresh, _FRESH, PUBLIC_MODE), "wb") as file:
+            os.fchmod(file.fileno(), PUBLIC_MODE)
             file.write(data + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -57,17 +67,15 @@ def read_plan(path: Path) -> FencePlan:
     """Return the plan in the file; an empty one if there is no file.
 
     Raises:
-        GatewayError: The file cannot be read, or holds something else.
+        GatewayError: The file cannot be read, is no plain one, is writable by others,
+            or holds something else.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_SIZE)
-    except FileNotFoundError:
-        return FencePlan()
-    except OSError as error:
-        raise GatewayError(
-            f"cannot read {path}: {os.strerror(error.errno or 0)}"
-        ) from None
+        data = read_trusted_file(path, _MAX_SIZE)
+    except IdentityError:
+        if not os.path.lexists(path):
+            return FencePlan()
+        raise
     try:
         return _plan_of(json.loads(data))
     except (ValueError, LookupError, TypeError, RecursionError):

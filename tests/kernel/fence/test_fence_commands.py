@@ -83,6 +83,30 @@ def test_a_boot_refuses_what_record_and_configuration_name_together(
         assert qgw(place, "remove") == "removed\n"
 
 
+def test_an_old_record_opens_nothing_of_a_new_prefix(
+    place: Place, tmp_path: Path
+) -> None:
+    """The host's own networks of then may be the far site's by now."""
+    place.divert()
+    main = tmp_path / "gateway.toml"
+    command = (sys.executable, "-m", "gateway.cli.main", "--config", str(main))
+    load = (*command, "--socket", "/none", "fence", "load")
+    own = ("10.2.0.0/24", "fd00:2::/64")
+    old = ("10.2.0.0/17", "fd00:2::/49")
+    write_plan(
+        tmp_path / "fence.json", FencePlan((FencedTunnel(NAME, old),), exempt=own)
+    )
+    for named, expected in ((old, {"wan"}), (PLAN.tunnels[0].remote, {"refused"})):
+        main.write_text(
+            '[gateway]\nstate_dir = "."\n[tunnels.a-b]\n'
+            f"remote_subnets = {list(named)}\n"
+        )
+        place.run("gateway", *load)
+        for version in (4, 6):
+            assert place.arrivals("gateway", REMOTE[version]) == expected
+        assert qgw(place, "remove") == "removed\n"
+
+
 def test_a_fence_that_stands_is_left_as_it_is(place: Place, plan: Path) -> None:
     fence = place.fence()
     fence.load(PLAN)

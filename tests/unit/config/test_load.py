@@ -672,3 +672,11 @@ def test_overlaps_agree_with_comparing_each_with_each() -> None:
         if a != b and x.version == y.version and y.subnet_of(x)  # type: ignore[arg-type] # versions are equal
     }
     assert found == expected
+
+
+def test_a_folder_of_tunnels_that_is_a_symlink_to_nothing_is_a_mistake(
+    write: Write,
+) -> None:
+    path = write(MINIMAL)
+    (path.parent / "tunnels.d").symlink_to(path.parent / "unmounted")
+    assert only_problem(path).file.endswith("tunnels.d")

@@ -1,6 +1,8 @@
 """The plan on disk: whole or not at all, and nothing strange is taken for one."""
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,43 @@ def test_a_plan_of_an_earlier_release_accepted_what_was_exempt(tmp_path: Path) -
     del earlier["accepted"]
     path.write_text(json.dumps(earlier))
     assert read_plan(path).accepted == PLAN.exempt
+
+
+@pytest.mark.parametrize("kind", ["fifo", "socket", "device", "folder"])
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "fence.json"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(path))
+    with pytest.raises(GatewayError, match=r"fence\.json"):
+        read_plan(path)
+
+
+def test_what_stands_where_the_new_plan_is_written_holds_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    os.mkfifo(tmp_path / "fence.new")
+    with pytest.raises(GatewayError, match="cannot write"):
+        write_plan(path, PLAN)
+    (tmp_path / "fence.new").unlink()
+    (tmp_path / "other").write_text("untouched")
+    (tmp_path / "fence.new").symlink_to(tmp_path / "other")
+    with pytest.raises(GatewayError, match="cannot write"):
+        write_plan(path, PLAN)
+    assert (tmp_path / "other").read_text() == "untouched"
+
+
+def test_a_record_that_others_may_write_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fence.json"
+    write_plan(path, PLAN)
+    path.chmod(0o666)
+    with pytest.raises(GatewayError, match="writable by others"):
+        read_plan(path)
 
 
 def test_a_disk_that_refuses_leaves_the_old_plan(tmp_path: Path) -> None:

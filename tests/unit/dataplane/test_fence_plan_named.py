@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.dataplane.fence.base import FencedTunnel
+from gateway.dataplane.fence.base import FencedTunnel, FencePlan
+from gateway.dataplane.fence.plan import exempt_too
 from gateway.dataplane.fence.plan_named import plan_named
 from gateway.errors import GatewayError
 
@@ -39,3 +40,34 @@ def test_prefixes_are_taken_and_the_rest_is_said(tmp_path: Path) -> None:
 def test_a_main_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(GatewayError, match=r"gateway\.toml"):
         plan_named(tmp_path / "gateway.toml")
+
+
+def test_a_folder_that_is_a_symlink_to_nothing_is_told(tmp_path: Path) -> None:
+    main = tmp_path / "gateway.toml"
+    main.write_text("[gateway]\n")
+    assert plan_named(main) == (FencePlan(), ())
+    (tmp_path / "tunnels.d").symlink_to(tmp_path / "unmounted")
+    _, unread = plan_named(main)
+    (said,) = unread
+    assert "tunnels.d" in said
+    assert "no such file or directory" in said
+
+
+@pytest.mark.parametrize(
+    ("recorded", "named", "is_exempt"),
+    [
+        ("10.2.0.0/16", "10.2.0.0/16", True),
+        ("0.0.0.0/0", "0.0.0.0/0", True),
+        ("10.2.0.0/16", "10.2.0.0/15", False),
+        ("10.2.0.0/16", "0.0.0.0/0", False),
+        ("10.0.0.0/8", "10.2.0.0/16", False),
+        ("10.3.0.0/16", "10.2.0.0/16", False),
+    ],
+)
+def test_an_old_record_exempts_nothing_from_a_prefix_it_does_not_know(
+    recorded: str, named: str, *, is_exempt: bool
+) -> None:
+    network = "10.2.5.0/24"
+    record = FencePlan((FencedTunnel("a-b", (recorded,)),), exempt=(network,))
+    plan = FencePlan((FencedTunnel("a-b", (named,)),))
+    assert exempt_too(plan, record) == ((network,) if is_exempt else ())
