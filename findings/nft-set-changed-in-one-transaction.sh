@@ -24,17 +24,15 @@ others=$(printf ', 172.16.%d.1' {0..255})
 kind='type ipv4_addr; flags interval;'
 
 wider_and_back() {
-  local from=10.2.0.0/16 to=10.2.0.0/15 turn
-  for turn in {1..300}; do
+  local from=10.2.0.0/16 to=10.2.0.0/15
+  for _ in {1..300}; do
     printf 'delete element inet t s { %s }; add element inet t s { %s }\n' "$from" "$to"
-    [[ $from == *16 ]] && { from=10.2.0.0/15 to=10.2.0.0/16; } ||
-      { from=10.2.0.0/16 to=10.2.0.0/15; }
+    if [[ $from == *16 ]]; then from=10.2.0.0/15 to=10.2.0.0/16; else from=10.2.0.0/16 to=10.2.0.0/15; fi
   done
 }
 
 made_anew() {
-  local turn
-  for turn in {1..300}; do
+  for _ in {1..300}; do
     printf 'flush chain inet t out; delete set inet t s; '
     printf 'add set inet t s { %s elements = { 10.2.0.0/16%s }; }; ' "$kind" "$others"
     printf 'add rule inet t out ip daddr @s drop\n'
@@ -42,13 +40,13 @@ made_anew() {
 }
 
 filled_first() {
-  local now=s next=z turn
-  for turn in {1..300}; do
+  local now=s next=z
+  for _ in {1..300}; do
     printf 'add set inet t %s { %s elements = { 10.2.0.0/16%s }; }\n' \
       "$next" "$kind" "$others"
     printf 'flush chain inet t out; add rule inet t out ip daddr @%s drop; ' "$next"
     printf 'delete set inet t %s\n' "$now"
-    [[ $now == s ]] && now=z next=s || now=s next=z
+    if [[ $now == s ]]; then now=z next=s; else now=s next=z; fi
   done
 }
 
