@@ -39,6 +39,7 @@ class Candidate:
         contents: What every file held, by the key that names it.
         findings: What does not work.
         warnings: What works, and will not for long or not as meant.
+        remarks: What is as it should be, and is worth knowing.
     """
 
     config: GatewayConfig
@@ -47,13 +48,15 @@ class Candidate:
     contents: dict[Key, Content]
     findings: tuple[Finding, ...] = ()
     warnings: tuple[ConfigProblem, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
 
     def with_notes(self, notes: Notes) -> "Candidate":
-        """Return the same with more findings and warnings."""
+        """Return the same with more findings, warnings and remarks."""
         return replace(
             self,
             findings=(*self.findings, *notes.findings),
             warnings=(*self.warnings, *notes.warnings),
+            remarks=(*self.remarks, *notes.remarks),
         )
 
     def news(self, said: Collection[ConfigProblem]) -> Iterator[ConfigProblem]:

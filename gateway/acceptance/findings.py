@@ -44,11 +44,13 @@ class Notes:
         config: The configuration, itself without problems.
         findings: What does not work.
         warnings: What works, and will not for long or not as meant.
+        remarks: What is as it should be, and is worth knowing.
     """
 
     config: GatewayConfig
     findings: list[Finding] = field(default_factory=list)
     warnings: list[ConfigProblem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def refuse(self, key: Key, expected: str, found: str) -> None:
         """Note what does not work; the key says how far it reaches."""

@@ -19,8 +19,14 @@ from gateway.acceptance.host import Options, plane_of
 from gateway.config.checks import ONE_TUNNEL_A_PEER
 from gateway.config.model import PlaneName, TunnelConfig
 from gateway.config.tables import default_interface
+from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.fence.connected import read_connected
-from gateway.dataplane.fence.plan import networks_inside, plan_of
+from gateway.dataplane.fence.plan import (
+    acceptable,
+    fenced_tunnels,
+    networks_inside,
+    plan_of,
+)
 from gateway.dataplane.held.snapshot import read_addresses, read_links
 from gateway.dataplane.held.wanted import ALIAS_PREFIX
 from gateway.dataplane.netlink.connection import NetlinkConnection
@@ -169,7 +175,10 @@ def check_networks(notes: Notes) -> None:
     """
     config = notes.config
     own = (str(one) for each in config.tunnels.values() for one in each.addresses)
-    connected = read_connected(own)
+    accepted = AcceptedNetworks()
+    found = read_connected(own)
+    accepted.accept(acceptable(fenced_tunnels(config), found.permanent))
+    connected = found.judged(accepted)
     inside = networks_inside(plan_of(config, connected), connected)
     for network in sorted(inside.passed):
         notes.warn(
@@ -177,6 +186,18 @@ def check_networks(notes: Notes) -> None:
             "networks of this host in local_subnets, or outside remote prefixes (what "
             "is connected here at a reload passes beside the tunnel, in clear)",
             network,
+        )
+    for network in sorted(inside.unasked):
+        notes.warn(
+            ("tunnels",),
+            "networks as wide in local_subnets (without, packets for them go into the "
+            "tunnel or nowhere)",
+            network,
+        )
+    if inside.usual:
+        notes.remarks.append(
+            "connected here, so beside the full tunnel, in clear: "
+            + ", ".join(sorted(inside.usual))
         )
     remote = {
         str(prefix): tunnel.name

@@ -63,7 +63,7 @@ class Report:
         user: With whose rights.
         problems: What does not work.
         warnings: What works, and will not for long or not as meant.
-        notes: What could not be checked, and why.
+        notes: What could not be checked, and why; and what is worth knowing.
         tunnels: How many there are.
         files: How many files they are in.
     """
@@ -116,7 +116,7 @@ def check_as_daemon(main: Path, user: str | None, session: CommandSession) -> Re
         )
     else:
         report = _check_in_child(main, account, options, running)
-    return dataclasses.replace(report, notes=notes)
+    return dataclasses.replace(report, notes=(*notes, *report.notes))
 
 
 def _check(
@@ -139,6 +139,7 @@ def _check(
         account.name,
         tuple(finding.problem for finding in candidate.findings),
         candidate.warnings,
+        tuple(f"note: {remark}" for remark in candidate.remarks),
         tunnels=len(candidate.config.tunnels),
         files=len(candidate.config.files),
     )
@@ -177,6 +178,7 @@ def _check_in_child(
     told = json.loads(answer)
     for name in ("problems", "warnings"):
         told[name] = tuple(ConfigProblem(**each) for each in told[name])
+    told["notes"] = tuple(told["notes"])
     return Report(**told)
 
 

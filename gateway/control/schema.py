@@ -81,6 +81,7 @@ class AlertKind:
     LEASE_IN_PREFIX: Final = "lease-in-remote-prefix"
     UNASKED_IN_PREFIX: Final = "new-in-remote-prefix"
     CONNECTED_IN_PREFIX: Final = "connected-in-remote-prefix"
+    CONNECTED_IN_FULL_TUNNEL: Final = "connected-in-full-tunnel"
     KME: Final = "kme"
     KEY_STORE: Final = "key-store"
     STOCK_LOW: Final = "stock-low"
@@ -350,8 +351,9 @@ class ReloadResult(TypedDict):
     `restart_needed` are dotted TOML keys that only a restart of the daemon applies.
     `details` says by name what changed; a peer with both fingerprints. `warnings` are
     problems that stood before and do not concern what changed, keys that are new and do
-    nothing here, and networks of this host that pass beside tunnels. `failed` says what
-    the kernel would not do, by name of a tunnel or ``fence``.
+    nothing here, and networks of this host that pass beside tunnels; those that did not
+    before are in `changed`, as ``local networks``, too. `failed` says what the kernel
+    would not do, by name of a tunnel or ``fence``.
     """
 
     added: list[str]

@@ -65,6 +65,9 @@ SOCKET_NAME: Final = "control-udp"
 STATUS_INTERVAL: Final = 5.0
 """Seconds between looks at what ``systemctl status`` should show."""
 
+LOCAL_NETWORKS: Final = "local networks"
+"""What of this host `reload` answers as changed; no tunnel's name has a space."""
+
 SETTLE: Final = 1.0
 """Seconds a stop waits for epochs that are half-way: one that only one end sends
 with would cost packets when the next start replaces it (WireGuard)."""
@@ -394,7 +397,9 @@ class Service:
             configure_logging(self._log_format, new.log_level)
         await self.tunnels.change(diff, before)
         self._basis.files.clear()
-        await self._settle_fence()
+        news = await self._settle_fence()
+        if news:
+            details[LOCAL_NETWORKS] = f"{', '.join(news)} now beside a tunnel, in clear"
         self.holding.look_again()  # what passes beside tunnels may have changed
         self._note_users()
         if network_changed:
@@ -410,14 +415,19 @@ class Service:
         result = ReloadResult(
             added=[*diff.added, *diff.links_added],
             removed=[*diff.removed, *diff.links_removed],
-            changed=[*done, *diff.links_changed, *diff.applied],
+            changed=[
+                *done,
+                *diff.links_changed,
+                *diff.applied,
+                *([LOCAL_NETWORKS] if news else ()),
+            ],
             unchanged=list(diff.unchanged),
             restart_needed=list(diff.restart),
             details=details,
             warnings=[
                 *(str(finding.problem) for finding in candidate.findings),
                 *(str(problem) for problem in candidate.news(warned)),
-                *self.fencing.admissions(),
+                *self.fencing.admissions(news),
             ],
             failed=dict(self.tunnels.troubles),
         )
@@ -449,10 +459,14 @@ class Service:
                 SOCKET_NAME, [sock.fileno() for sock in sockets.sockets]
             )
 
-    async def _settle_fence(self) -> None:
-        """Refuse what the configuration names and no more; or say that more is."""
+    async def _settle_fence(self) -> tuple[str, ...]:
+        """Refuse what the configuration names and no more; or say that more is.
+
+        Returns networks of this host that newly pass beside tunnels.
+        """
+        news: tuple[str, ...] = ()
         try:
-            await self.fencing.settle(self.config, is_asked=True)
+            news = await self.fencing.settle(self.config, is_asked=True)
         except DataPlaneError as error:
             self.tunnels.troubles["fence"] = (
                 f"refuses more than it need: {error.message}"
@@ -462,6 +476,7 @@ class Service:
             self.tunnels.troubles["fence"] = (
                 f"its record for the next boot is old: {self.fencing.unrecorded}"
             )
+        return news
 
     def _take_over(self, candidate: Candidate, new: GatewayConfig) -> None:
         """Let a configuration be the one in force."""

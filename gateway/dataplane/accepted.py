@@ -7,6 +7,19 @@ beside a tunnel; what comes later waits for the next reload.
 """
 
 from collections.abc import Iterable
+from typing import Final
+
+from gateway.dataplane.held.spans import span_of
+
+_SHORTEST: Final = {32: 8, 128: 16}
+"""Prefix lengths by bits of an address. No site's own network is wider: 10.0.0.0/8 is
+the widest private one, and registries hand out no IPv6 block as wide as a /16."""
+
+
+def is_too_wide(network: str) -> bool:
+    """Whether a network is taken for nobody's own unless `local_subnets` names it."""
+    bits, _, length = span_of(network)
+    return length < _SHORTEST[bits]
 
 
 class AcceptedNetworks:

@@ -78,6 +78,17 @@ class ConnectedPassed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FullTunnelPassed(Event):
+    """A connected network lies in a full tunnel's prefix: packets for it pass in clear.
+
+    Attributes:
+        network: In CIDR notation.
+    """
+
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkUnasked(Event):
     """A network connected since the configuration was accepted lies in a remote prefix.
 

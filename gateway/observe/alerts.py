@@ -11,6 +11,7 @@ from gateway.control.schema import (
     Severity,
     TunnelStatus,
 )
+from gateway.dataplane.accepted import is_too_wide
 from gateway.dataplane.fence.base import FenceState
 from gateway.dataplane.held.restored import Loss
 from gateway.dataplane.host import HostFinding
@@ -119,8 +120,14 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
             AlertKind.UNASKED_IN_PREFIX,
             f"{network} was connected here since the configuration was accepted, and "
             "lies in a remote prefix: packets for it go into the tunnel or nowhere",
-            "if it is yours, qgw reload, or add it to local_subnets; else remove the "
-            "address (a lease without an end looks like one that you set)",
+            "if it is yours, "
+            + (
+                "add it to local_subnets and reload (it is too wide to pass without)"
+                if is_too_wide(network)
+                else "qgw reload, or add it to local_subnets"
+            )
+            + "; else remove the address (a lease without an end looks like one that "
+            "you set)",
         )
     for network in state.passed:
         yield gateway_alert(
@@ -130,6 +137,13 @@ def fence_alerts(state: FenceState | None, *, needed: bool = True) -> Iterator[A
             "go past the tunnel, in clear",
             "if it is yours, add it to local_subnets; else remove the address (a lease "
             "without an end looks like one that you set)",
+        )
+    if state.usual:
+        yield gateway_alert(
+            "note",
+            AlertKind.CONNECTED_IN_FULL_TUNNEL,
+            "connected here, so beside the full tunnel, in clear: "
+            + ", ".join(state.usual),
         )
 
 

@@ -256,7 +256,10 @@ def test_a_remote_prefix_over_the_own_lan(lab: Lab) -> None:
         ip(lab.a, "address", "add", "10.60.0.1/16", "dev", "lan")
         time.sleep(WITHIN)
         assert "dev lan" not in ip(lab.a, "route", "get", "10.60.9.9"), "unasked"
-        (warning,) = lab.a.call("reload")["warnings"]
+        answer = lab.a.call("reload")
+        assert answer["changed"] == ["local networks"]
+        assert answer["details"]["local networks"].startswith("10.60.0.0/16 now ")
+        (warning,) = answer["warnings"]
         assert warning.startswith("10.60.0.0/16, to which this host is connected, ")
         until(
             lambda: "dev lan" in ip(lab.a, "route", "get", "10.60.9.9"),
@@ -264,6 +267,9 @@ def test_a_remote_prefix_over_the_own_lan(lab: Lab) -> None:
             WITHIN + SLACK,
         )
         assert "dev lan" not in ip(lab.a, "route", "get", "10.50.9.9")
+        time.sleep(WITHIN)
+        assert "10.60.0.0/16 was missing" not in (said := lab.a.log.read_text())
+        assert "the way past table 5157 for" not in said, "nobody took it"
     finally:
         ip(lab.a, "link", "delete", "lan")
 

@@ -116,6 +116,7 @@ class FenceState:
             configuration was accepted; of them the same is true.
         passed: Networks in a remote prefix that are connected here for good, accepted,
             and in no local prefix, so that packets for them go past the tunnel.
+        usual: The same in a full tunnel, where that is no surprise.
         unrecorded: Why the record for the next boot is not written, in words; empty
             if it is.
     """
@@ -127,6 +128,7 @@ class FenceState:
     unfenced: tuple[str, ...] = ()
     unasked: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
     unrecorded: str = ""
 
 

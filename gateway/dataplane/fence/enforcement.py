@@ -6,7 +6,7 @@ what only the old one named. A configuration that is refused never gets here.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from gateway.dataplane.fence.connected import Connected, read_connected
 from gateway.dataplane.fence.homes import Homes
 from gateway.dataplane.fence.plan import (
     Inside,
+    acceptable,
     fenced_tunnels,
+    lasting,
     networks_inside,
     plan_of,
 )
@@ -31,6 +33,7 @@ from gateway.events.fence import (
     FenceRecordUnread,
     FenceRecordUnwritten,
     FenceUnavailable,
+    FullTunnelPassed,
     LeaseRefused,
     NetworkUnasked,
 )
@@ -91,8 +94,13 @@ class Fencing:
             # Until it is settled, nobody may drop what the old one named.
             self._config = None
 
-    async def settle(self, config: GatewayConfig, *, is_asked: bool = False) -> None:
+    async def settle(
+        self, config: GatewayConfig, *, is_asked: bool = False
+    ) -> tuple[str, ...]:
         """Refuse what the configuration names and no more; remember it for a boot.
+
+        Returns the networks that pass beside a tunnel now and did not before, without
+        a local prefix that speaks of them.
 
         Args:
             config: The configuration.
@@ -105,7 +113,9 @@ class Fencing:
         async with self._changing:
             if is_asked:
                 await self._worker.run(self._accept_all, config)
+            before = self._inside.beside
             await self._follow(config)
+            return tuple(sorted(self._inside.beside - before))
 
     async def refresh(self) -> None:
         """Follow this host's addresses: what is connected here is not refused.
@@ -174,15 +184,26 @@ class Fencing:
             unfenced=tuple(sorted(self._inside.leased)),
             unasked=tuple(sorted(self._inside.unasked)),
             passed=tuple(sorted(self._inside.passed)),
+            usual=tuple(sorted(self._inside.usual)),
         )
 
-    def admissions(self) -> list[str]:
-        """Say which networks of this host pass beside tunnels without being named."""
-        return [
+    def admissions(self, news: Iterable[str] = ()) -> list[str]:
+        """Say which networks of this host pass beside tunnels without being named.
+
+        Args:
+            news: Those of which it must be said in a full tunnel, too.
+        """
+        said = [
             f"{network}, to which this host is connected, lies in a remote prefix and "
             "in no local_subnets: packets for it go past the tunnel, in clear"
             for network in sorted(self._inside.passed)
         ]
+        said += (
+            f"{network}, to which this host is connected, passes from now on beside "
+            "the full tunnel, in clear: if it is not yours, remove the address"
+            for network in sorted(self._inside.usual.intersection(news))
+        )
+        return said
 
     async def keep_record(self) -> None:
         """Write the record for the next boot anew if it is not as it was left."""
@@ -229,6 +250,8 @@ class Fencing:
             publish(NetworkUnasked(network))
         for network in sorted(inside.passed - self._inside.passed):
             publish(ConnectedPassed(network))
+        for network in sorted(inside.usual - self._inside.usual):
+            publish(FullTunnelPassed(network))
 
     async def _store(self, plan: FencePlan) -> None:
         try:
@@ -254,15 +277,24 @@ class Fencing:
         before the daemon is. With other prefixes it is their first start, and what is
         here counts as well; not alone, for at boot some networks come later.
         """
-        before = () if stored is None else stored.accepted
-        if stored is None or stored.tunnels != fenced_tunnels(config):
-            before = (*before, *_read(config).permanent)
-        self._accepted.accept(before)
+        tunnels = fenced_tunnels(config)
+        networks = () if stored is None else stored.accepted
+        if stored is None or stored.tunnels != tunnels:
+            networks = (*networks, *_read(config).permanent)
+        self._accepted.accept(acceptable(tunnels, networks))
 
     def _accept_all(self, config: GatewayConfig) -> None:
-        """Let what is connected here now pass beside tunnels, and nothing else."""
+        """Let what is connected here now pass beside tunnels.
+
+        And what was accepted before, as long as the same prefixes cover it: a cable
+        may be out just now.
+        """
         self._homes.forget()
-        self._accepted.accept(_read(config).permanent)
+        tunnels = fenced_tunnels(config)
+        networks = set(_read(config).permanent)
+        if self._plan is not None:
+            networks |= lasting(self._plan.tunnels, tunnels, self._plan.accepted)
+        self._accepted.accept(acceptable(tunnels, networks))
 
     def _look(self, config: GatewayConfig) -> tuple[FencePlan, Inside]:
         """Return the plan for this host, and its networks inside remote prefixes."""

@@ -2,12 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_network
+from typing import Final
 
 from gateway.config.model import GatewayConfig, TunnelConfig
+from gateway.dataplane.accepted import is_too_wide
 from gateway.dataplane.fence.base import FencedTunnel, FencePlan
 from gateway.dataplane.fence.connected import Connected
 from gateway.dataplane.fence.homes import Homes
 from gateway.dataplane.held.spans import Span, span_of
+
+_PUBLIC_SHORTEST: Final = {32: 16, 128: 32}
+"""Prefix lengths by bits of an address: no provider's segment is wider, so a public
+network that is was hardly set by an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +24,20 @@ class Inside:
     Attributes:
         leased: Refused: they are here for a time only.
         unasked: Refused: they came since an operator last accepted what is here.
-        passed: Exempt, and no local prefix speaks of them.
+        passed: Exempt, and no local prefix speaks of them; to be warned of.
+        usual: The same in a full tunnel, which covers whatever is connected here, the
+            network that leads to its peer above all.
     """
 
     leased: frozenset[str] = frozenset()
     unasked: frozenset[str] = frozenset()
     passed: frozenset[str] = frozenset()
+    usual: frozenset[str] = frozenset()
+
+    @property
+    def beside(self) -> frozenset[str]:
+        """All that pass beside a tunnel without being named."""
+        return self.passed | self.usual
 
 
 def plan_of(
@@ -72,13 +87,8 @@ def exempt_too(plan: FencePlan, record: FencePlan) -> tuple[str, ...]:
 
 
 def networks_inside(plan: FencePlan, connected: Connected) -> Inside:
-    """Return what becomes of the networks that are connected inside remote prefixes.
-
-    Of those that pass, a full tunnel's are left out: it covers whatever is connected,
-    and the network that leads to its peer above all.
-    """
-    remote = _Lengths(prefix for each in plan.tunnels for prefix in each.remote)
-    local = _Lengths(prefix for each in plan.tunnels for prefix in each.local)
+    """Return what becomes of the networks that are connected inside remote prefixes."""
+    remote, local = _prefixes(plan.tunnels)
     exempt = _Lengths(plan.exempt)
 
     def refused(networks: Iterable[str]) -> frozenset[str]:
@@ -88,15 +98,68 @@ def networks_inside(plan: FencePlan, connected: Connected) -> Inside:
             if remote.longest(each) > max(local.longest(each), exempt.longest(each))
         )
 
+    beside = frozenset(
+        each
+        for each in connected.permanent
+        if not _is_host(each)  # this host itself
+        and local.longest(each) < remote.longest(each) < span_of(each)[2]
+    )
+    usual = frozenset(
+        each for each in beside if not remote.longest(each) and not _is_odd(each)
+    )
     return Inside(
         refused(connected.leased),
         refused(each for each in connected.unasked if not _is_host(each)),
-        frozenset(
-            each
-            for each in connected.permanent
-            if not _is_host(each)  # this host itself
-            and max(local.longest(each), 0) < remote.longest(each) < span_of(each)[2]
-        ),
+        beside - usual,
+        usual,
+    )
+
+
+def acceptable(
+    tunnels: Iterable[FencedTunnel], networks: Iterable[str]
+) -> frozenset[str]:
+    """Return those that an operator may accept without naming them.
+
+    Of a network that is too wide, and that a remote prefix covers, `local_subnets` must
+    speak: half of the Internet is nobody's LAN.
+    """
+    remote, local = _prefixes(tunnels)
+    return frozenset(
+        each
+        for each in networks
+        if not is_too_wide(each) or remote.longest(each) <= local.longest(each)
+    )
+
+
+def lasting(
+    before: Iterable[FencedTunnel],
+    now: Iterable[FencedTunnel],
+    networks: Iterable[str],
+) -> frozenset[str]:
+    """Return the networks that the same prefixes cover before and now."""
+    old, new = _prefixes(before), _prefixes(now)
+    return frozenset(
+        each
+        for each in networks
+        if all(
+            one.longest(each) == other.longest(each)
+            for one, other in zip(old, new, strict=True)
+        )
+    )
+
+
+def _is_odd(network: str) -> bool:
+    """Whether a network is public and wider than any that a provider leads to."""
+    bits, _, length = span_of(network)
+    return length < _PUBLIC_SHORTEST[bits] and ip_network(network).is_global
+
+
+def _prefixes(tunnels: Iterable[FencedTunnel]) -> tuple["_Lengths", "_Lengths"]:
+    """Return the remote prefixes and the local ones."""
+    tunnels = tuple(tunnels)
+    return (
+        _Lengths(prefix for each in tunnels for prefix in each.remote),
+        _Lengths(prefix for each in tunnels for prefix in each.local),
     )
 
 

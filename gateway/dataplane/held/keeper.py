@@ -17,6 +17,7 @@ from gateway.dataplane.accepted import AcceptedNetworks
 from gateway.dataplane.held.compare import (
     NOBODY,
     Difference,
+    MissingRoute,
     SurplusRoute,
     Surroundings,
     compare,
@@ -106,6 +107,7 @@ class Keeper:
         self._around_until = 0.0
         self._settled_at: float | None = None
         self._exchanging: frozenset[str] = frozenset()
+        self._thrown: set[str] = set()
 
     @property
     def port(self) -> int:
@@ -296,6 +298,9 @@ class Keeper:
         now = self._clock()
         for _ in range(PASSES):
             differences, snapshot = self._compare(now)
+            self._thrown.update(
+                route.prefix for route in snapshot.routes if route.kind == rt.RTN_THROW
+            )
             names = {i: link.name for i, link in snapshot.links.items()}
             result.missing.clear()
             if not self._put_back(differences, names, result, now):
@@ -339,13 +344,26 @@ class Keeper:
             if reason:
                 result.missing[loss] = reason
             elif isinstance(difference, SurplusRoute) and difference.route.is_ours:
-                continue  # what an earlier run left
+                # Of an earlier run, or past our table for a network that went.
+                self._thrown.discard(difference.route.prefix)
+            elif self._is_new(difference):
+                continue  # a network has come, or has been accepted
             elif loss not in result.restored:
                 is_news = True
                 result.restored[loss] = None
                 if pause := self._patience.put_back(loss, now=now):
                     result.fought[loss] = pause
         return is_news
+
+    def _is_new(self, difference: Difference) -> bool:
+        """Whether a way past our table was not there yet; that it is now is noted."""
+        if not isinstance(difference, MissingRoute):
+            return False
+        prefix = difference.route.prefix
+        if difference.route.kind != rt.RTN_THROW or prefix in self._thrown:
+            return False
+        self._thrown.add(prefix)
+        return True
 
     def _compare(self, now: float) -> tuple[list[Difference], Snapshot]:
         with kernel_call("read links, addresses and routes"):
@@ -435,9 +453,9 @@ class Keeper:
             *own_guards(tunnel),
             *routes_of(tunnel, self.index_of(tunnel.link), around),
         ]
-        own = thrown([tunnel], around)
-        routes += (route for route in own if route.prefix not in self._prefixes)
-        self._set_routes(tunnel, routes)
+        own = [r for r in thrown([tunnel], around) if r.prefix not in self._prefixes]
+        self._set_routes(tunnel, [*routes, *own])
+        self._thrown.update(route.prefix for route in own)
 
     def _set_routes(self, tunnel: WantedTunnel, routes: Iterable[Route]) -> None:
         self._send(
@@ -486,7 +504,9 @@ class Keeper:
         own = [r for r in thrown([old], self._around) if r.prefix not in self._prefixes]
         if own:
             kept = set(thrown(self.wanted.tunnels.values(), self._around))
-            going += (route for route in own if route not in kept)
+            own = [route for route in own if route not in kept]
+            going += own
+            self._thrown.difference_update(route.prefix for route in own)
         self._send(
             (route_change(route, delete=True) for route in going),
             f"remove routes of tunnel {old.name}",

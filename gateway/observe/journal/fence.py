@@ -1,8 +1,9 @@
 """Wording of what happens to the fence."""
 
-from logging import ERROR, WARNING
+from logging import ERROR, INFO, WARNING
 from typing import Any, Final
 
+from gateway.dataplane.accepted import is_too_wide
 from gateway.events.fence import (
     ConnectedPassed,
     FenceFailed,
@@ -12,6 +13,7 @@ from gateway.events.fence import (
     FenceRestored,
     FenceUnavailable,
     FenceUnsettled,
+    FullTunnelPassed,
     LeaseRefused,
     NetworkUnasked,
 )
@@ -58,8 +60,12 @@ WORDINGS: Final[tuple[Wording[Any], ...]] = (
         WARNING,
         "network {network}, which this host was connected to since the configuration "
         "was accepted, lies in a remote prefix: packets for it go into the "
-        "tunnel or nowhere; if it is yours, qgw reload or add it to "
-        "local_subnets, else remove the address",
+        "tunnel or nowhere; if it is yours, {cure}, else remove the address",
+        lambda e: {
+            "cure": "add it to local_subnets (it is too wide to pass without)"
+            if is_too_wide(e.network)
+            else "qgw reload or add it to local_subnets"
+        },
     ),
     Wording(
         ConnectedPassed,
@@ -68,6 +74,13 @@ WORDINGS: Final[tuple[Wording[Any], ...]] = (
         "network {network}, which this host is connected to, lies in a remote "
         "prefix: packets for it go past the tunnel, in clear; if it is yours, add "
         "it to local_subnets, else remove the address",
+    ),
+    Wording(
+        FullTunnelPassed,
+        "fence-beside",
+        INFO,
+        "network {network}, which this host is connected to, passes beside the full "
+        "tunnel, in clear",
     ),
     Wording(
         FenceRecordLost,

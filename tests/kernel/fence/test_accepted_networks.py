@@ -9,6 +9,7 @@ from lab.inside import made_inside
 
 from gateway.acceptance.findings import Notes
 from gateway.acceptance.own_addresses import check_networks
+from gateway.config.load import load_config
 from gateway.dataplane.fence.enforcement import Fencing
 from tests.kernel.fence.dhcp import ENDLESS, missing_dhcp, server, take_lease
 from tests.kernel.fence.guarded import configured, guarded
@@ -195,24 +196,153 @@ def test_a_lease_takes_no_part_of_a_local_network(place: Place, tmp_path: Path) 
     guarded(place, configured(tmp_path), tmp_path, body)
 
 
-def test_networks_of_local_subnets_and_in_a_full_tunnel_are_not_told(
+def test_networks_of_local_subnets_and_in_a_full_tunnel_are_no_warning(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual: tuple[str, ...] = ()
+
+    async def body(fencing: Fencing) -> None:
+        state = await fencing.read()
+        assert (state.passed, state.usual) == ((), usual)
+        assert fencing.admissions() == []
+
+    guarded(place, configured(tmp_path, '["10.0.0.0/15", "fd00::/30"]'), tmp_path, body)
+    usual = ("10.9.0.0/30", "2001:db8::/64", "203.0.113.0/24", "fd00:9::/64")
+    with caplog.at_level(logging.INFO):
+        everything = '["0.0.0.0/0", "::/0"]'
+        guarded(place, configured(tmp_path, everything), tmp_path, body)
+    told = [one for one in caplog.records if "beside the full tunnel" in one.message]
+    assert {one.levelno for one in told} == {logging.INFO}
+    assert len(told) == len(usual)
+
+
+def test_what_a_reload_lets_past_a_full_tunnel_is_said_once(
     place: Place, tmp_path: Path
 ) -> None:
-    async def body(fencing: Fencing) -> None:
-        assert (await fencing.read()).passed == ()
+    config = configured(tmp_path, '["0.0.0.0/0", "::/0"]')
 
-    for remote in ('["10.0.0.0/15", "fd00::/30"]', '["0.0.0.0/0", "::/0"]'):
-        guarded(place, configured(tmp_path, remote), tmp_path, body)
+    async def body(fencing: Fencing) -> None:
+        assert await fencing.settle(config, is_asked=True) == ()
+        for address in ("198.51.100.1/24", "150.1.1.9/12"):
+            await asyncio.to_thread(place.ip, "gateway", f"addr add {address} dev wan0")
+        await asyncio.sleep(0.5)
+        news = await fencing.settle(config, is_asked=True)
+        assert news == ("150.0.0.0/12", "198.51.100.0/24")
+        wide, small = fencing.admissions(news)
+        assert wide.startswith("150.0.0.0/12, ")
+        assert small.startswith("198.51.100.0/24, ")
+        state = await fencing.read()
+        assert state.passed == ("150.0.0.0/12",), "public and wide: a warning"
+        assert "198.51.100.0/24" in state.usual
+        assert await fencing.settle(config, is_asked=True) == ()
+        (still,) = fencing.admissions()
+        assert still == wide
+
+    guarded(place, config, tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("150.1.1.9/1", "128.0.0.0/1"),
+        ("8.8.8.9/1", "0.0.0.0/1"),
+        ("198.51.100.1/7", "198.0.0.0/7"),
+        ("2a00::9/15 nodad", "2a00::/15"),
+    ],
+)
+def test_no_reload_and_no_first_start_accepts_half_of_the_internet(
+    place: Place,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    address: str,
+    network: str,
+) -> None:
+    config = configured(tmp_path, '["0.0.0.0/0", "::/0"]')
+    host = {True: "fd00:99::2", False: "198.51.100.2"}[":" in network]
+
+    async def body(fencing: Fencing) -> None:
+        for _ in range(2):
+            state = await fencing.read()
+            assert state.unasked == (network,)
+            assert network not in state.passed + state.usual
+            assert await asyncio.to_thread(place.arrivals, "gateway", host) <= {
+                "refused",
+                "unreachable",
+            }
+            assert await fencing.settle(config, is_asked=True) == ()
+
+    place.ip("gateway", f"addr add {address} dev wan0")
+    with caplog.at_level(logging.WARNING):
+        guarded(place, config, tmp_path, body)
+    (said,) = [line for line in caplog.messages if network in line]
+    assert "add it to local_subnets (it is too wide" in said
+    assert "qgw reload" not in said
+
+
+def test_a_wide_network_passes_once_local_subnets_names_it(
+    place: Place, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, '["0.0.0.0/0", "::/0"]')
+    path = tmp_path / "gateway.toml"
+    text = path.read_text()
+    path.write_text(text.replace('"10.1.0.0/24"', '"10.1.0.0/24", "198.0.0.0/7"'))
+    named = load_config(path)
+
+    async def body(fencing: Fencing) -> None:
+        await fencing.settle(named, is_asked=True)
+        state = await fencing.read()
+        assert state.unasked == state.passed == ()
+
+    place.ip("gateway", "addr add 198.51.100.1/7 dev wan0")
+    guarded(place, config, tmp_path, body)
+
+
+def test_a_reload_while_a_link_is_down_drops_nothing(
+    place: Place, tmp_path: Path
+) -> None:
+    """Until the prefixes that cover the network change."""
+    config = configured(tmp_path, '["10.0.0.0/8", "fd00::/16"]')
+    own = {"10.7.0.0/24": "10.7.0.1/24", "fd00:7::/64": "fd00:7::1/64 nodad"}
+
+    async def change(verb: str) -> None:
+        for address in own.values():
+            await asyncio.to_thread(
+                place.ip, "gateway", f"addr {verb} {address} dev lan0"
+            )
+        await asyncio.sleep(0.5)
+
+    async def body(fencing: Fencing) -> None:
+        assert set(own) <= set((await fencing.read()).passed)
+        await change("del")
+        assert not set(own) & set((await fencing.read()).passed)
+        assert await fencing.settle(config, is_asked=True) == ()
+        await change("add")
+        state = await fencing.read()
+        assert set(own) <= set(state.passed)
+        assert state.unasked == ()
+        await change("del")
+        narrower = configured(tmp_path, '["10.0.0.0/9", "fd00::/17"]')
+        await fencing.prepare(narrower)
+        assert await fencing.settle(narrower, is_asked=True) == ()
+        await change("add")
+        assert (await fencing.read()).unasked == tuple(own)
+
+    for address in own.values():
+        place.ip("gateway", f"addr add {address} dev lan0")
+    guarded(place, config, tmp_path, body)
 
 
 def test_a_check_of_the_configuration_names_what_would_pass(
     place: Place, tmp_path: Path
 ) -> None:
-    def warned(remote: str) -> list[str]:
+    def noted(remote: str) -> Notes:
         notes = Notes(configured(tmp_path, remote))
         check_networks(notes)
         assert notes.findings == []
-        return [warning.found for warning in notes.warnings]
+        return notes
+
+    def warned(remote: str) -> list[str]:
+        return [warning.found for warning in noted(remote).warnings]
 
     def body() -> None:
         place.ip("gateway", "addr add 10.2.7.1/24 dev lan0")
@@ -220,6 +350,12 @@ def test_a_check_of_the_configuration_names_what_would_pass(
         assert warned('["10.0.0.0/8"]') == ["10.2.7.0/24", "10.9.0.0/30"]
         assert warned('["10.3.0.0/16"]') == []
         assert warned('["0.0.0.0/0"]') == []
+        (remark,) = noted('["0.0.0.0/0"]').remarks
+        assert remark.endswith(": 10.2.7.0/24, 10.9.0.0/30, 203.0.113.0/24")
+        place.ip("gateway", "addr add 150.1.1.9/1 dev wan0")
+        (wide,) = noted('["0.0.0.0/0"]').warnings
+        assert wide.found == "128.0.0.0/1"
+        assert "local_subnets" in wide.expected
         (claimed,) = warned('["10.2.7.0/24"]')
         assert claimed.startswith("10.2.7.0/24, which this host is connected to: ")
 

@@ -269,6 +269,22 @@ def test_a_fence_that_does_not_stand_or_refuses_too_much(
     assert hint
 
 
+def test_a_wide_network_is_not_to_be_accepted_by_a_reload_alone() -> None:
+    ((*_, hint),) = map(
+        brief, fence_alerts(FenceState(present=True, unasked=("128.0.0.0/1",)))
+    )
+    assert hint.startswith("if it is yours, add it to local_subnets and reload (it is")
+
+
+def test_networks_beside_a_full_tunnel_are_one_note() -> None:
+    state = FenceState(present=True, usual=("10.1.0.0/24", "203.0.113.0/24"))
+    ((severity, kind, line, _),) = map(brief, fence_alerts(state))
+    assert (severity, kind) == ("note", "connected-in-full-tunnel")
+    assert line.endswith(
+        "beside the full tunnel, in clear: 10.1.0.0/24, 203.0.113.0/24"
+    )
+
+
 def test_host_and_sockets() -> None:
     (host,) = host_alerts([HostFinding("forwarding-off", "off", "switch it on")])
     assert brief(host) == ("warning", "forwarding-off", "off", "switch it on")
