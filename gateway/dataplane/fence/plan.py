@@ -76,14 +76,11 @@ def fenced_tunnels(config: GatewayConfig) -> tuple[FencedTunnel, ...]:
 def exempt_too(plan: FencePlan, record: FencePlan) -> tuple[str, ...]:
     """Return what of a record's exempt networks is exempt from another plan, too.
 
-    Those that lie in the same remote prefix of both: nobody accepted that they pass
-    beside one that the record does not know.
+    Those that the same prefixes of both cover: nobody accepted that they pass beside
+    one that the record does not know. None that is too wide by now.
     """
-    wanted = _Lengths(prefix for each in plan.tunnels for prefix in each.remote)
-    known = _Lengths(prefix for each in record.tunnels for prefix in each.remote)
-    return tuple(
-        each for each in record.exempt if wanted.longest(each) == known.longest(each)
-    )
+    kept = lasting(record.tunnels, plan.tunnels, record.exempt)
+    return tuple(sorted(acceptable(plan.tunnels, kept)))
 
 
 def networks_inside(plan: FencePlan, connected: Connected) -> Inside:

@@ -1,5 +1,6 @@
 """The plan from files: whatever else is wrong with them, what they name is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,12 @@ def test_an_old_record_exempts_nothing_from_a_prefix_it_does_not_know(
     record = FencePlan((FencedTunnel("a-b", (recorded,)),), exempt=(network,))
     plan = FencePlan((FencedTunnel("a-b", (named,)),))
     assert exempt_too(plan, record) == ((network,) if is_exempt else ())
+
+
+@pytest.mark.parametrize("network", ["128.0.0.0/1", "2a00::/15"])
+def test_an_old_record_exempts_no_half_of_the_internet(network: str) -> None:
+    """Written before such networks took an operator who names them."""
+    both = FencedTunnel("a-b", ("0.0.0.0/0", "::/0"))
+    assert exempt_too(FencePlan((both,)), FencePlan((both,), exempt=(network,))) == ()
+    named = FencePlan((FencedTunnel("a-b", both.remote, (network,)),))
+    assert exempt_too(named, replace(named, exempt=(network,))) == (network,)
