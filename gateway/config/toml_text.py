@@ -64,7 +64,8 @@ def parse_toml(text: str) -> tuple[dict[str, object], dict[KeyPath, int]]:
         beyond = next(_beyond((), document), None)
     except tomllib.TOMLDecodeError as error:
         at = _AT_LINE.search(str(error))
-        ends = len(text.rstrip().splitlines()) or 1
+        # Not `splitlines`: it breaks lines at controls at which TOML does not.
+        ends = text.rstrip().count("\n") + 1
         line = int(at[1]) if at and at[1] else ends
         raise TOMLFaultError(line, "valid TOML", _AT_LINE.sub("", str(error))) from None
     except RecursionError:

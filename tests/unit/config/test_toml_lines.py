@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.config.toml_lines import KeyPath, locate_lines
+from gateway.config.toml_text import TOMLFaultError, parse_toml
 
 EXAMPLE = (Path(__file__).parent / "every_kind.toml").read_text()
 
@@ -166,3 +167,10 @@ def test_whatever_is_written_is_found_where_it_was_put(data: st.DataObject) -> N
     lines = locate_lines(writer.text)
     assert set(lines) == set(paths_of(parsed))
     assert dict(lines) == writer.lines
+
+
+@pytest.mark.parametrize("control", ["\x1c", "\x85", "\u2028", "\x0b"])
+def test_a_text_that_ends_too_soon_has_no_more_lines_than_tomls(control: str) -> None:
+    with pytest.raises(TOMLFaultError) as caught:
+        parse_toml(f"a = 1\nb = '''{control * 9}x")
+    assert caught.value.line in {1, 2}
