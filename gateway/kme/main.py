@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -15,6 +16,8 @@ from gateway import __version__
 from gateway.errors import ConfigError, GatewayError, KMEError
 from gateway.events.bus import Event, subscribe
 from gateway.events.host import NotifyFailed
+from gateway.host.bounded_log import BoundedLines
+from gateway.host.logging import log_ends
 from gateway.host.notify import Notifier
 from gateway.kme.control import ControlSocket, run_call
 from gateway.kme.laboratory import DEFAULT_PORT, Site, make_laboratory
@@ -34,6 +37,9 @@ PROGRAM = "qgw-kme"
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h: a restart cannot mend what the operator wrote."""
+
+LINES_INTERVAL: Final = 5.0
+"""Seconds between looks for lines that came again and again, and come no more."""
 
 logger = logging.getLogger("gateway.kme.main")  # not __main__
 
@@ -205,6 +211,7 @@ async def _serve(settings: KMESettings, path: Path) -> None:
         tasks = [
             asyncio.create_task(_reload(server, notifier, reloading, path)),
             asyncio.create_task(_feed_watchdog(notifier)),
+            asyncio.create_task(_end_lines()),
         ]
         waits = [asyncio.create_task(each.wait()) for each in (stopping, server.failed)]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -248,10 +255,17 @@ async def _feed_watchdog(notifier: Notifier) -> None:
         await asyncio.sleep(interval)
 
 
+async def _end_lines() -> None:
+    while True:
+        await asyncio.sleep(LINES_INTERVAL)
+        log_ends()
+
+
 def _log_to_stderr(level: str) -> None:
     """Log lines as systemd takes them from stderr, or a person reads them."""
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(BoundedLines())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("gateway").setLevel(level.upper())
 

@@ -5,10 +5,12 @@ import contextlib
 import io
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -369,6 +371,26 @@ def test_a_port_that_is_taken(folder: Path, running: dict[str, Running]) -> None
     assert "cannot listen at" in second.stderr
     assert running["alice"].process.poll() is None
     assert kme("status", "--config", config).returncode == 0
+
+
+def test_without_descriptors_it_says_so_and_not_with_each_connection(
+    folder: Path, running: dict[str, Running]
+) -> None:
+    alice = running["alice"]
+    listen = tomllib.loads(alice.config.read_text())["kme"]["listen"]
+    port = int(listen.rpartition(":")[2])
+    resource.prlimit(alice.process.pid, resource.RLIMIT_NOFILE, (48, 48))
+    with contextlib.ExitStack() as idle:
+        for _ in range(200):
+            opened = idle.enter_context(socket.socket())
+            opened.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                opened.connect(("127.0.0.1", port))
+        time.sleep(5.0)
+    said = alice.log.read_text()
+    assert "Too many open files" in said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 20
 
 
 def test_reload_by_signal(folder: Path, running: dict[str, Running]) -> None:
