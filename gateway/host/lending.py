@@ -5,6 +5,7 @@ outlives every borrower. A borrower holds a lock on the folder (flock(2)) meanwh
 kernel takes it back when the borrower dies, and the keeper's death does not touch it.
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -60,10 +61,13 @@ class Lender:
         """Listen in the folder.
 
         Raises:
-            OSError: The folder is missing or closed to us.
+            OSError: The folder is missing or closed to us, or another keeper lends
+                there: who took its name would leave it alone with what it keeps.
         """
         self._kept = kept
         path = folder / SOCKET_NAME
+        if _answers(path):
+            raise OSError(errno.EADDRINUSE, "another keeper lends there")
         with suppress(FileNotFoundError):
             path.unlink()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -91,6 +95,20 @@ class Lender:
             _, uid, _ = _UCRED.unpack(raw)
             if uid in {0, os.geteuid()}:
                 socket.send_fds(connection, [b"\0"], [self._kept.fileno()])
+
+
+def _answers(path: Path) -> bool:
+    """Whether a process listens at a path; one that hangs does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(0)
+        try:
+            asking.connect(str(path))
+        except BlockingIOError:
+            return True  # its queue is full
+        except OSError:
+            return False
+        else:
+            return True
 
 
 def borrow(

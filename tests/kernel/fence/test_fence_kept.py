@@ -347,6 +347,36 @@ def test_a_keeper_of_another_network_is_none_of_ours(
     connection.close()
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_second_keeper_takes_nothing_from_the_first(
+    place: Place, keeper: Keeper, *, hangs: bool
+) -> None:
+    if hangs:
+        os.kill(keeper.process.pid, signal.SIGSTOP)
+    second = subprocess.run(  # noqa: S603  # our own program
+        KEEPER,
+        env={**os.environ, "RUNTIME_DIRECTORY": str(keeper.folder)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.kill(keeper.process.pid, signal.SIGCONT)
+    assert second.returncode == 1
+    assert second.stderr.endswith(": another keeper lends there\n")
+    borrowed = made_inside(place.name("gateway"), lambda: NftConnection(keeper.folder))
+    assert borrowed.is_borrowed
+    borrowed.close()
+
+
+def test_the_keeper_takes_no_arguments() -> None:
+    done = subprocess.run(  # noqa: S603  # our own program
+        (*KEEPER, "--help"), capture_output=True, text=True, timeout=9, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "takes no arguments" in done.stderr
+
+
 def test_others_are_lent_nothing(keeper: Keeper) -> None:
     keeper.folder.chmod(0o755)
     (keeper.folder / "lend.sock").chmod(0o666)

@@ -9,6 +9,7 @@ nothing to fail at.
 """
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -25,6 +26,9 @@ STORED_NAME: Final = "fence-owner"
 
 def main() -> None:
     """Keep the socket until somebody ends the process."""
+    if sys.argv[1:]:
+        sys.exit("qgw-keeper: takes no arguments; systemctl starts and stops it")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     notifier = Notifier(os.environ)
     stored = receive_fds(os.environ).get(STORED_NAME, [])
     if stored:
