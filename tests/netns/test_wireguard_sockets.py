@@ -162,4 +162,8 @@ def test_devices_that_are_emptied_again_and_again(slow: Lab) -> None:
     assert alarm["severity"] == "critical"
     assert "no longer holds this tunnel's keys" in alarm["text"]
     assert len(said) < MOST_LINES
-    until(lambda: state(slow.a) == "up" and slow.ping(count=1), "the tunnel", 60.0)
+    try:
+        until(lambda: state(slow.a) == "up" and slow.ping(count=1), "the tunnel", 60.0)
+    except AssertionError as late:
+        tunnels = "\n".join(f"{end.tunnel()}\n{end.tail(60)}" for end in slow.ends)
+        raise AssertionError(f"{late}:\n{tunnels}") from None
