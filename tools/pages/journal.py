@@ -18,12 +18,14 @@ PAGE: Final = Path(__file__).parents[2] / "docs" / "journal.md"
 HEAD: Final = """\
 # The journal's words
 
-Every line that `qgwd` writes about something that happened, by subject.
+What `qgwd` writes about things that happened, by subject; only two lines of the relay's
+connections, at level debug, and those of its libraries are not here.
 `journalctl -u qgwd QGW_EVENT=blocked` finds all lines of a word; those without a word
 are found by their text. Names in braces stand for what the line tells. A tunnel's or
 link's lines carry `QGW_TUNNEL` or `QGW_LINK`. An equal line that comes again is
-counted, and said at pauses that grow. This page is made from `gateway/events` and
-`gateway/observe/journal`: `PYTHONPATH=tools python -m pages.journal`.
+counted, and said at pauses that grow; the word `over` says that it comes no more.
+This page is made from `gateway/events` and `gateway/observe/journal`:
+`PYTHONPATH=tools python -m pages.journal`.
 """
 
 
